@@ -14,7 +14,7 @@ _HOMES = {
     "reconstruct": ".reconstruction",
 }
 
-__all__ = sorted(_HOMES)  # noqa: PLE0605
+__all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str) -> Any:

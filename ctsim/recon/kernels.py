@@ -4,11 +4,11 @@ A vendor's kernel is a secret; its modulation transfer function (MTF) in the ima
 three numbers: the frequencies where the image MTF has fallen to 50 % and 10 %, and by how much it exceeds one
 (edge enhancement). Between them the MTF is
 
-    MTF(f) = (1 + c (f/f50)^2) exp(-(f/f0)^n),
+    MTF(f) = (1 + c b(2 f/f50)) exp(-(f/f0)^n),    b(x) = x^2 exp(1 - x^2),
 
 a stretched exponential with c = 0 when there is no overshoot (n = 2, a Gaussian, fits smooth body kernels; n = 4 sharp
-lung kernels). c, f0 and n follow from the three numbers in closed form up to one bisection. The form is a design
-choice; the three numbers are what a kernel's ``source`` vouches for.
+lung kernels) and a bump at f50/2 when there is. c, f0 and n follow from the three numbers in closed form up to one
+bisection. The form is a design choice; the three numbers are what a kernel's ``source`` vouches for.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ class Kernel(BaseModel):
     @model_validator(mode="after")
     def _falls(self) -> Kernel:
         ratio = self.mtf10_per_mm / self.mtf50_per_mm
-        if not 1.05 <= ratio <= 5:
+        if not 1.05 <= ratio <= 3:
             raise ValueError(
-                f"mtf10_per_mm must be 1.05 to 5 times mtf50_per_mm, got {self.mtf10_per_mm} and {self.mtf50_per_mm}"
+                f"mtf10_per_mm must be 1.05 to 3 times mtf50_per_mm, got {self.mtf10_per_mm} and {self.mtf50_per_mm}"
             )
         _shape(ratio, self.overshoot)
         return self
@@ -63,7 +63,7 @@ class Kernel(BaseModel):
         """Image MTF asked for at frequencies of any shape [1/mm]; even in frequency, 1 at 0."""
         shape = _shape(self.mtf10_per_mm / self.mtf50_per_mm, self.overshoot)
         x = np.abs(np.asarray(frequency_per_mm, dtype=np.float64)) / self.mtf50_per_mm
-        return (1.0 + shape.c * x**2) * np.exp(-shape.at_f50 * x**shape.n)
+        return shape.mtf(x)
 
     def limit_per_mm(self, floor: float = 0.02) -> float:
         """Highest frequency at which the MTF asked for is at least ``floor`` [1/mm]."""
@@ -79,20 +79,29 @@ class _Shape:
     n: float
     at_f50: float
 
+    def mtf(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        """MTF at x = f/f50."""
+        return (1.0 + self.c * _bump(x)) * np.exp(-self.at_f50 * x**self.n)
+
     def peak(self) -> float:
-        x = np.linspace(0, 1, 2001)
-        return float(((1.0 + self.c * x**2) * np.exp(-self.at_f50 * x**self.n)).max())
+        """Largest value of the MTF."""
+        return float(self.mtf(np.linspace(0, 1, 2001)).max())
+
+
+def _bump(x: ArrayLike) -> NDArray[np.float64]:
+    y = 4.0 * np.asarray(x, dtype=np.float64) ** 2
+    return y * np.exp(1.0 - y)
 
 
 def _for_c(ratio: float, c: float) -> _Shape:
-    at_50 = math.log(2 * (1 + c))
-    n = math.log(math.log(10 * (1 + c * ratio**2)) / at_50) / math.log(ratio)
+    at_50 = math.log(2 * (1 + c * float(_bump(1.0))))
+    n = math.log(math.log(10 * (1 + c * float(_bump(ratio)))) / at_50) / math.log(ratio)
     return _Shape(c, n, at_50)
 
 
 @lru_cache(maxsize=256)
 def _shape(ratio: float, overshoot: float) -> _Shape:
-    low, high = 0.0, 100.0
+    low, high = 0.0, 6.0
     if overshoot == 0:
         return _for_c(ratio, 0.0)
     if _for_c(ratio, high).peak() - 1 < overshoot:
