@@ -62,9 +62,7 @@ class Grid:
         if len(origin) != 3 or not all(math.isfinite(o) for o in origin):
             raise ValueError(f"origin_mm must be a finite world point (x, y, z), got {self.origin_mm}")
         matrix = np.asarray(direction)
-        if matrix.size != 9 or not np.allclose(
-            matrix.reshape(3, 3) @ matrix.reshape(3, 3).T, np.eye(3), atol=1e-4
-        ):
+        if matrix.size != 9 or not np.allclose(matrix.reshape(3, 3) @ matrix.reshape(3, 3).T, np.eye(3), atol=1e-4):
             raise ValueError(f"direction must be an orthonormal 3x3 matrix, got {self.direction}")
         for name, value in (
             ("shape", shape),
@@ -123,8 +121,7 @@ class Grid:
         if not self.is_axis_aligned:
             raise ValueError(f"axes_mm needs an axis-aligned grid, direction is {self.direction}")
         z, y, x = (
-            o + s * np.arange(n)
-            for o, s, n in zip(self.origin_mm[::-1], self.spacing_mm, self.shape, strict=True)
+            o + s * np.arange(n) for o, s, n in zip(self.origin_mm[::-1], self.spacing_mm, self.shape, strict=True)
         )
         return z, y, x
 
@@ -163,9 +160,7 @@ class Grid:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Grid:
         """The grid that :meth:`to_dict` described."""
-        return cls(
-            tuple(data["shape"]), tuple(data["spacing_mm"]), tuple(data["origin_mm"]), tuple(data["direction"])
-        )
+        return cls(tuple(data["shape"]), tuple(data["spacing_mm"]), tuple(data["origin_mm"]), tuple(data["direction"]))
 
     def _matrix(self) -> NDArray[np.float64]:
         return np.asarray(self.direction, dtype=np.float64).reshape(3, 3)

@@ -58,4 +58,4 @@ class Tree:
     @classmethod
     def empty(cls) -> Tree:
         """A tree without segments."""
-        return cls(*(np.zeros((0, *tail), dtype) for dtype, tail in COLUMNS.values()))  # type: ignore[arg-type]
+        return cls(*(np.zeros((0, *tail), dtype) for dtype, tail in COLUMNS.values()))

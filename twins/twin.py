@@ -45,7 +45,9 @@ class Inset:
     def __post_init__(self) -> None:
         expected = (len(self.materials), *self.grid.shape)
         if self.delta_g_cm3.shape != expected:
-            raise ValueError(f"inset {self.name!r}: delta_g_cm3 must have shape {expected}, got {self.delta_g_cm3.shape}")
+            raise ValueError(
+                f"inset {self.name!r}: delta_g_cm3 must have shape {expected}, got {self.delta_g_cm3.shape}"
+            )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,0 +1,58 @@
+# Two commands do all the set-up: `make demo` and `make test`. Each creates .venv when it is missing.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+OUT ?= out/demo
+
+.PHONY: demo test check lint bench gpu-check docs lock clean
+
+demo: $(READY)
+	$(BIN)/lungtwin build demo --out $(OUT)
+
+test: $(READY)
+	$(BIN)/python -m pytest -m "not slow and not gpu" $(PYTEST_ARGS)
+
+check: $(READY) lint
+	$(BIN)/python -m pytest -m "not gpu" $(PYTEST_ARGS)
+
+lint: $(VENV)/.ready-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(READY)
+	$(BIN)/python benchmarks/projection.py
+
+# Runs on a bare GPU machine too: system Python with numpy, scipy, numba, cupy, h5py and pytest, nothing else, no network.
+gpu-check:
+	$(if $(wildcard $(READY)),$(BIN)/python,$(PYTHON)) scripts/gpu_check.py
+
+docs: $(READY)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[docs]"
+	$(BIN)/mkdocs build --strict --site-dir out/site
+
+# Writes constraints.txt anew from the newest versions that fit pyproject.toml.
+lock:
+	rm -rf $(VENV)-lock && $(PYTHON) -m venv $(VENV)-lock
+	$(VENV)-lock/bin/python -m pip install --quiet --upgrade pip
+	$(VENV)-lock/bin/python -m pip install --quiet -e ".[dev,docs]"
+	(echo "# Exact versions that were tested together; written by 'make lock'."; \
+	 $(VENV)-lock/bin/python -m pip freeze --exclude-editable --exclude lungtwin) > constraints.txt
+	rm -rf $(VENV)-lock
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if v >= (3, 11) else "lungtwin needs Python >= 3.11, %s is %d.%d; try: make PYTHON=python3.12 $(MAKECMDGOALS)" % (sys.executable, *v))'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
+	  { rm -rf $(VENV); echo "Could not make a virtual environment; on Debian: apt install python3-venv"; exit 1; }
+	@echo "Installing lungtwin into $(VENV) (once; about a minute)"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test]"
+	@touch $@
+
+$(VENV)/.ready-dev: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@touch $@
+
+clean:
+	rm -rf $(VENV) out dist build

@@ -1,0 +1,189 @@
+"""Specs in YAML files: read with a model, and say exactly what is wrong and where."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import types
+import typing
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedBase, CommentedMap, CommentedSeq
+from ruamel.yaml.error import MarkedYAMLError
+
+Spec = TypeVar("Spec", bound=BaseModel)
+
+
+_RANGE_ERRORS = {"greater_than", "greater_than_equal", "less_than", "less_than_equal"}
+
+
+class SpecError(ValueError):
+    """A spec that cannot be used; the message names file, line, field, value and what would be right."""
+
+
+def read_spec(path: str | os.PathLike[str], model: type[Spec]) -> Spec:
+    """Read a YAML file as ``model``.
+
+    Raises
+    ------
+    SpecError
+        If the file is missing, is not YAML, or does not fit the model. All problems are listed, one per line:
+        ``study.yaml:12: protocols.0.kvp: 40 is less than the minimum of 70``.
+    """
+    return parse_spec(_read_text(path), model, name=str(path))
+
+
+def parse_spec(text: str, model: type[Spec], *, name: str) -> Spec:
+    """Read YAML text as ``model``; ``name`` stands for the file in messages. Raises :class:`SpecError`."""
+    data = _parse(text, name)
+    if not isinstance(data, CommentedMap):
+        raise SpecError(f"{name}:1: expected fields (key: value), found {_kind(data)}")
+    return check_spec(data, model, name=name)
+
+
+def check_spec(data: Any, model: type[Spec], *, name: str) -> Spec:
+    """Validate plain data as ``model``; lines are named where ``data`` came from YAML. Raises :class:`SpecError`."""
+    try:
+        return model.model_validate(_plain(data))
+    except ValidationError as error:
+        problems = [_problem(dict(e), data, model, name) for e in error.errors(include_url=False)]
+        raise SpecError("\n".join(dict.fromkeys(problems))) from None
+
+
+def suggestion(word: str, known: Sequence[str]) -> str:
+    """``"; did you mean 'x'?"``, or the known words where none is near."""
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    return f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(sorted(known))}"
+
+
+def _read_text(path: str | os.PathLike[str]) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise SpecError(f"{path}: no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError(f"{path}: cannot be read: {error}") from None
+
+
+def _parse(text: str, name: str) -> Any:
+    try:
+        return YAML(typ="rt", pure=True).load(text)
+    except MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise SpecError(f"{name}:{line}: not valid YAML: {error.problem or error.context}") from None
+
+
+def _problem(error: dict[str, Any], data: Any, model: type[BaseModel], name: str) -> str:
+    location = _real_location(error["loc"], data)
+    line = _line(location, data)
+    place = f"{name}:{line}" if line else name
+    field = ".".join(str(part) for part in location) or "(top)"
+    if error["type"] == "extra_forbidden":
+        known = _fields_at(model, location[:-1])
+        return f"{place}: {field}: unknown key{suggestion(str(location[-1]), known) if known else ''}"
+    if error["type"] == "missing":
+        return f"{place}: {field}: required, but not given"
+    bounds = _range_at(model, location) if error["type"] in _RANGE_ERRORS else ""
+    message = bounds or str(error["msg"]).removeprefix("Value error, ").removeprefix("Input ")
+    value = error.get("input")
+    shown = "" if isinstance(value, dict | list) or str(value) in message else f" (got {value!r})"
+    return f"{place}: {field}: {message}{shown}"
+
+
+def _real_location(location: Sequence[Any], data: Any) -> tuple[Any, ...]:
+    """Drop the union tags that pydantic puts into a location and that are not keys of the data."""
+    here, real = data, []
+    for position, part in enumerate(location):
+        if isinstance(here, dict):
+            if part in here:
+                here = here[part]
+            elif position < len(location) - 1:
+                continue
+            else:
+                here = None
+        elif isinstance(here, list) and isinstance(part, int) and part < len(here):
+            here = here[part]
+        elif position < len(location) - 1 or here is not None:
+            continue
+        real.append(part)
+    return tuple(real)
+
+
+def _line(location: Sequence[Any], data: Any) -> int | None:
+    here, line = data, None
+    if isinstance(here, CommentedBase):
+        line = here.lc.line + 1
+    for part in location:
+        try:
+            if isinstance(here, CommentedMap):
+                line = here.lc.key(part)[0] + 1
+            elif isinstance(here, CommentedSeq):
+                line = here.lc.item(part)[0] + 1
+            here = here[part]
+        except (KeyError, IndexError, TypeError, AttributeError):
+            break
+    return line
+
+
+def _fields_at(model: type[BaseModel], location: Sequence[Any]) -> list[str]:
+    return sorted({field for candidate in _models_at(model, location) for field in candidate.model_fields})
+
+
+def _models_at(model: type[BaseModel], location: Sequence[Any]) -> list[type[BaseModel]]:
+    """The models that may stand at ``location`` (several where the annotation is a union)."""
+    models = [model]
+    for part in location:
+        inner: list[type[BaseModel]] = []
+        for candidate in models:
+            if isinstance(part, int) or part not in candidate.model_fields:
+                inner.append(candidate)
+            else:
+                inner.extend(_models_in(candidate.model_fields[part].annotation))
+        models = inner
+    return models
+
+
+def _range_at(model: type[BaseModel], location: Sequence[Any]) -> str:
+    """``"must be between 70 and 150"`` for the field at ``location``, empty where it has no plain bounds."""
+    for candidate in _models_at(model, location[:-1]):
+        info = candidate.model_fields.get(str(location[-1]))
+        bounds = {
+            name: getattr(rule, name)
+            for rule in (info.metadata if info else ())
+            for name in ("ge", "gt", "le", "lt")
+            if getattr(rule, name, None) is not None
+        }
+        low = f"{bounds['ge']}" if "ge" in bounds else f"above {bounds['gt']}" if "gt" in bounds else None
+        high = f"{bounds['le']}" if "le" in bounds else f"below {bounds['lt']}" if "lt" in bounds else None
+        if low and high:
+            return f"must be between {low} and {high}"
+    return ""
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    if isinstance(annotation, types.GenericAlias | types.UnionType) or typing.get_origin(annotation) is not None:
+        return [found for argument in typing.get_args(annotation) for found in _models_in(argument)]
+    return []
+
+
+def _plain(data: Any) -> Any:
+    if isinstance(data, dict):
+        return {str(key): _plain(value) for key, value in data.items()}
+    if isinstance(data, list):
+        return [_plain(value) for value in data]
+    for kind in (bool, int, float, str):
+        if isinstance(data, kind) and type(data) is not kind:
+            return kind(data)
+    return data
+
+
+def _kind(data: Any) -> str:
+    if data is None:
+        return "nothing"
+    return "a list" if isinstance(data, list) else f"{data!r}"
