@@ -120,9 +120,12 @@ class Grid:
         """World coordinates of the voxel centres along ``(z, y, x)`` [mm]; axis-aligned grids only."""
         if not self.is_axis_aligned:
             raise ValueError(f"axes_mm needs an axis-aligned grid, direction is {self.direction}")
-        z, y, x = (
-            o + s * np.arange(n) for o, s, n in zip(self.origin_mm[::-1], self.spacing_mm, self.shape, strict=True)
-        )
+        x0, y0, z0 = self.origin_mm
+        nz, ny, nx = self.shape
+        dz, dy, dx = self.spacing_mm
+        z = np.asarray(z0 + dz * np.arange(nz), dtype=np.float64)
+        y = np.asarray(y0 + dy * np.arange(ny), dtype=np.float64)
+        x = np.asarray(x0 + dx * np.arange(nx), dtype=np.float64)
         return z, y, x
 
     def crop(self, start: Sequence[int], shape: Sequence[int]) -> Grid:
@@ -138,7 +141,7 @@ class Grid:
         ratio = np.asarray(self.spacing_mm) / np.asarray(spacing_mm)
         shape = np.maximum(1, np.ceil(np.asarray(self.shape) * ratio - 1e-6).astype(int))
         x, y, z = self.index_to_world(-0.5 + 0.5 / ratio)
-        return Grid(tuple(shape), spacing_mm, (x, y, z), self.direction)  # type: ignore[arg-type]
+        return Grid(tuple(shape), spacing_mm, (x, y, z), self.direction)
 
     def same_as(self, other: Grid, tolerance_mm: float = 1e-3) -> bool:
         """Whether both lattices have the same voxels, to within ``tolerance_mm`` at every corner."""
