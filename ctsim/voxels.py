@@ -1,0 +1,213 @@
+"""What the projector sees of a twin: two basis densities in one 32-bit word per voxel, iodine beside them.
+
+A voxel of density rho with mass fraction f of material b has the basis densities ``rho ((1 - f) c_a + f c_b)``
+(coefficients of :mod:`ctsim.basis`), which is linear in the partial densities, so that any mixture works.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit, prange
+from numpy.typing import NDArray
+
+from twins import Grid, Material, Twin
+from twins.twin import DENSITY_STEP_G_CM3, FRACTION_STEP
+
+from .basis import coefficients
+
+BASIS_STEP_G_CM3 = 3.3 / 65535
+"""One unit of a basis density [g/cm3]: 0 to 3.3 g/cm3, rounding error at most 0.03 HU in water."""
+
+IODINE_STEP_G_CM3 = 0.1 / 65535
+"""One unit of iodine density [g/cm3]: 0 to 100 mg/cm3."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BasisVolume:
+    """Basis densities on a lattice.
+
+    Parameters
+    ----------
+    grid
+        Axis-aligned lattice.
+    words
+        ``(y, x, z)`` uint32: basis 0 in the low 16 bits, basis 1 in the high 16 bits, in units of ``step_g_cm3``.
+    step_g_cm3
+        Value of one unit [g/cm3].
+    iodine
+        ``(y, x, z)`` uint16 in units of ``iodine_step_g_cm3``, or None where there is no iodine.
+    iodine_step_g_cm3
+        Value of one unit of iodine [g/cm3].
+    """
+
+    grid: Grid
+    words: NDArray[np.uint32]
+    step_g_cm3: float = BASIS_STEP_G_CM3
+    iodine: NDArray[np.uint16] | None = None
+    iodine_step_g_cm3: float = IODINE_STEP_G_CM3
+
+    def __post_init__(self) -> None:
+        nz, ny, nx = self.grid.shape
+        if self.words.shape != (ny, nx, nz) or self.words.dtype != np.uint32:
+            raise ValueError(
+                f"words must be uint32 (y, x, z) {(ny, nx, nz)}, got {self.words.dtype} {self.words.shape}"
+            )
+        if self.iodine is not None and (self.iodine.shape != (ny, nx, nz) or self.iodine.dtype != np.uint16):
+            raise ValueError(
+                f"iodine must be uint16 (y, x, z) {(ny, nx, nz)}, got {self.iodine.dtype} {self.iodine.shape}"
+            )
+        if not self.grid.is_axis_aligned:
+            raise ValueError(f"grid must be axis-aligned, direction is {self.grid.direction}")
+
+    @property
+    def n_channels(self) -> int:
+        """2, or 3 with iodine."""
+        return 2 if self.iodine is None else 3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BasisInset:
+    """A finer lattice's signed difference to the base.
+
+    Parameters
+    ----------
+    grid
+        Axis-aligned lattice.
+    delta
+        ``(channel, z, y, x)`` float32: change of basis 0, basis 1 and, where the base has it, iodine [g/cm3].
+    """
+
+    grid: Grid
+    delta: NDArray[np.float32]
+
+
+def pack(twin: Twin) -> BasisVolume:
+    """Basis densities of a twin's base (its insets are not included, see :func:`basis_insets`).
+
+    Lattices whose index axes run along other world axes, or backwards, are reordered; oblique ones are refused.
+
+    Raises
+    ------
+    ValueError
+        If the lattice is oblique, a voxel holds a material that the basis cannot stand for (metals), or a density is
+        beyond the range (3.3 g/cm3 per basis, 100 mg/cm3 iodine).
+    """
+    grid, arrays = _along_world(twin.grid, (twin.material_a, twin.material_b, twin.fraction_b, twin.density))
+    table = _coefficient_table(twin.materials)
+    _refuse_unrepresentable(twin, table)
+    nz, ny, nx = grid.shape
+    words = np.empty((ny, nx, nz), np.uint32)
+    with_iodine = _n_channels(twin) == 3
+    iodine = np.empty((ny, nx, nz) if with_iodine else (1, 1, 1), np.uint16)
+    beyond = np.zeros((ny, 3), np.int64)
+    scale = DENSITY_STEP_G_CM3 / np.array([BASIS_STEP_G_CM3, BASIS_STEP_G_CM3, IODINE_STEP_G_CM3])
+    _pack(*arrays, np.nan_to_num(table), FRACTION_STEP, scale, with_iodine, words, iodine, beyond)
+    for name, count in zip(("basis 0", "basis 1", "iodine"), beyond.sum(axis=0), strict=True):
+        if count:
+            limit = 65535 * (IODINE_STEP_G_CM3 if name == "iodine" else BASIS_STEP_G_CM3)
+            raise ValueError(f"{name} density of {count} voxels is beyond the projector's range of {limit:g} g/cm3")
+    return BasisVolume(grid, words, iodine=iodine if with_iodine else None)
+
+
+def basis_insets(twin: Twin) -> tuple[BasisInset, ...]:
+    """A twin's insets in the channels of its :func:`pack`.
+
+    Raises
+    ------
+    ValueError
+        If an inset changes a material that the basis cannot stand for.
+    """
+    n_channels = _n_channels(twin)
+    insets = []
+    for inset in twin.insets:
+        table = _coefficient_table(inset.materials)
+        for row, substance in enumerate(inset.materials):
+            if np.isnan(table[row, 0]) and np.any(inset.delta_g_cm3[row]):
+                raise ValueError(_cannot(substance, f"inset {inset.name!r}"))
+        coefficient = np.nan_to_num(table)[:, :n_channels].astype(np.float32)
+        delta = np.zeros((n_channels, *inset.grid.shape), np.float32)
+        for row in range(len(inset.materials)):
+            for channel in range(n_channels):
+                delta[channel] += coefficient[row, channel] * inset.delta_g_cm3[row]
+        insets.append(BasisInset(inset.grid, delta))
+    return tuple(insets)
+
+
+def _n_channels(twin: Twin) -> int:
+    iodinated = [i for i, substance in enumerate(twin.materials) if coefficients(substance).iodine > 0]
+    if iodinated and any(np.isin(array, iodinated).any() for array in (twin.material_a, twin.material_b)):
+        return 3
+    carried = (substance for inset in twin.insets for substance in inset.materials)
+    return 3 if any(coefficients(substance).iodine > 0 for substance in carried) else 2
+
+
+def _coefficient_table(materials: tuple[Material, ...]) -> NDArray[np.float64]:
+    """``(material, 3)`` grams of each channel per gram; NaN where the basis cannot stand for a material."""
+    found = [coefficients(substance) for substance in materials]
+    return np.array([(c.basis_0, c.basis_1, c.iodine) if c.is_representable else (np.nan,) * 3 for c in found]).reshape(
+        -1, 3
+    )
+
+
+def _refuse_unrepresentable(twin: Twin, table: NDArray[np.float64]) -> None:
+    for row in np.nonzero(np.isnan(table[:, 0]))[0]:
+        if np.any(twin.material_a == row) or np.any((twin.material_b == row) & (twin.fraction_b > 0)):
+            raise ValueError(_cannot(twin.materials[row], "twin"))
+
+
+def _cannot(substance: Material, where: str) -> str:
+    c = coefficients(substance)
+    return (
+        f"{where}: material {substance.name!r} cannot be projected: the two bases stand for tissues, plastics, "
+        f"aluminium and iodine, not for heavier elements (coefficients {c.basis_0:.3g}, {c.basis_1:.3g}, error {c.error:.2g})"
+    )
+
+
+def _along_world(grid: Grid, arrays: tuple[NDArray[np.generic], ...]) -> tuple[Grid, tuple[NDArray[np.generic], ...]]:
+    """The same voxels with array axes (z, y, x) along growing world z, y, x."""
+    matrix = np.asarray(grid.direction).reshape(3, 3)
+    turned = np.rint(matrix)
+    if not np.allclose(matrix, turned, atol=1e-3):
+        raise ValueError(f"grid must run along the world axes, direction is {grid.direction}; resample the twin first")
+    index_axis = np.abs(turned).argmax(axis=1)[::-1]  # of world z, y, x
+    order = tuple(int(2 - axis) for axis in index_axis)
+    flips = tuple(
+        array_axis
+        for array_axis, (world_axis, axis) in enumerate(zip((2, 1, 0), index_axis, strict=True))
+        if turned[world_axis, axis] < 0
+    )
+    shape = tuple(grid.shape[axis] for axis in order)
+    spacing = tuple(grid.spacing_mm[axis] for axis in order)
+    corners = grid.index_to_world([(0, 0, 0), np.asarray(grid.shape) - 1])
+    x, y, z = corners.min(axis=0)
+    moved = tuple(np.flip(array.transpose(order), flips) for array in arrays)
+    return Grid(shape, spacing, (float(x), float(y), float(z))), moved  # type: ignore[arg-type]
+
+
+@njit(cache=True, parallel=True)
+def _pack(material_a, material_b, fraction_b, density, table, fraction_step, scale, with_iodine, words, iodine, beyond):  # type: ignore[no-untyped-def]  # noqa: ANN001
+    """Overwrite ``words`` and ``iodine`` ``(y, x, z)`` from arrays ``(z, y, x)``; count values beyond 16 bits.
+
+    table   (M, 3) float64  grams of each channel per gram of material
+    scale   (3,)   float64  density units of the twin per unit of each channel
+    beyond  (Y, 3) int64    voxels of each y whose value does not fit
+    """
+    nz, ny, nx = density.shape
+    for y in prange(ny):
+        for z in range(nz):
+            for x in range(nx):
+                a, b = material_a[z, y, x], material_b[z, y, x]
+                f = fraction_b[z, y, x] * fraction_step
+                rho = float(density[z, y, x])
+                unit = np.zeros(3, np.int64)
+                for channel in range(3):
+                    value = rho * ((1.0 - f) * table[a, channel] + f * table[b, channel]) * scale[channel] + 0.5
+                    unit[channel] = int(value)
+                    if unit[channel] > 65535:
+                        beyond[y, channel] += 1
+                        unit[channel] = 65535
+                words[y, x, z] = np.uint32(unit[0] | (unit[1] << 16))
+                if with_iodine:
+                    iodine[y, x, z] = np.uint16(unit[2])
