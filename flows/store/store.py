@@ -1,0 +1,158 @@
+"""Artefacts in a folder: files at their final places, and one sealed record per content key.
+
+A record (``.store/records/KEY.json``) says which file a key made, with its SHA-256, and is written after the file. So
+a file without a record is unfinished, a record without its file or with another digest is void, and a damaged record
+is no record. All are made again; nothing is repaired.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager, suppress
+from dataclasses import asdict, dataclass, field
+from hashlib import sha256
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from twins.files import replacing
+
+from .address import canonical
+from .lock import exclusive
+
+HOME = ".store"
+"""Folder of the records and the lock, inside the dataset."""
+
+
+@dataclass(frozen=True, slots=True)
+class Artefact:
+    """A finished, verified file.
+
+    Parameters
+    ----------
+    key
+        Content key (64 hex digits).
+    path
+        Place relative to the store's root, with forward slashes.
+    sha256, n_bytes
+        Digest and size of the file.
+    facts
+        JSON-able things that its maker found out and that the file does not say (dose, extents, ...).
+    """
+
+    key: str
+    path: str
+    sha256: str
+    n_bytes: int
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Store:
+    """The artefacts below one folder.
+
+    Parameters
+    ----------
+    root
+        The folder; made, with its parents, when missing.
+    """
+
+    def __init__(self, root: str | os.PathLike[str]) -> None:
+        self.root = Path(root)
+        self._records = self.root / HOME / "records"
+        self._records.mkdir(parents=True, exist_ok=True)
+
+    def lock(self, *, wait_s: float = 0.0) -> AbstractContextManager[None]:
+        """Be the only writer; see :func:`flows.store.exclusive`. Writing needs it, reading does not."""
+        return exclusive(self.root / HOME / "lock", wait_s=wait_s)
+
+    def find(self, key: str) -> Artefact | None:
+        """The artefact of ``key`` if its file is there and has the recorded digest, else None."""
+        artefact = self._read(self._records / f"{key}.json")
+        if artefact is None or artefact.key != key:
+            return None
+        file = self.root / artefact.path
+        try:
+            if file.stat().st_size != artefact.n_bytes or sha256_of(file) != artefact.sha256:
+                return None
+        except OSError:
+            return None
+        return artefact
+
+    def put(self, key: str, path: str, write: Callable[[Path], Mapping[str, Any] | None]) -> Artefact:
+        """Make the file at ``path`` (relative) with ``write(temporary path)`` and record it under ``key``.
+
+        ``write`` may return facts to keep with the artefact.
+        """
+        _check_relative(path)
+        target = self.root / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(target) as part:
+            facts = write(part) or {}
+            artefact = Artefact(key, path, sha256_of(part), part.stat().st_size, dict(facts))
+        self._write(artefact)
+        return artefact
+
+    def make(self, key: str, path: str, write: Callable[[Path], Mapping[str, Any] | None]) -> Artefact:
+        """What :meth:`find` finds at ``path``, or else what :meth:`put` makes."""
+        found = self.find(key)
+        return found if found is not None and found.path == path else self.put(key, path, write)
+
+    def prune(self, live: Collection[str]) -> list[str]:
+        """Forget every record whose key is not in ``live``, and remove files that only those records name.
+
+        Files that the store never made are never touched. Returns the removed paths, sorted.
+        """
+        records = {file: self._read(file) for file in sorted(self._records.glob("*.json"))}
+        kept = {a.path for a in records.values() if a is not None and a.key in live}
+        removed = set()
+        for file, artefact in records.items():
+            if artefact is not None and artefact.key in live:
+                continue
+            if artefact is not None and artefact.path not in kept:
+                with suppress(FileNotFoundError):
+                    (self.root / artefact.path).unlink()
+                    removed.add(artefact.path)
+            file.unlink()
+        return sorted(removed)
+
+    def sweep(self) -> None:
+        """Remove temporary files that killed writers left beside artefacts; only the holder of the lock may."""
+        for folder in {self._records, *(p for p in self.root.iterdir() if p.is_dir() and p.name != HOME)}:
+            for file in folder.glob(".*.*"):
+                stem = file.name.split(".")
+                if len(stem) > 2 and stem[2].isdigit() and file.is_file():
+                    file.unlink()
+
+    def _read(self, file: Path) -> Artefact | None:
+        try:
+            data = json.loads(file.read_text(encoding="utf-8"))
+            seal = data.pop("seal")
+            if seal != sha256(canonical(data)).hexdigest():
+                return None
+            _check_relative(data["path"])
+            return Artefact(**data)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+
+    def _write(self, artefact: Artefact) -> None:
+        data = asdict(artefact)
+        data["facts"] = dict(artefact.facts)
+        sealed = {**data, "seal": sha256(canonical(data)).hexdigest()}
+        with replacing(self._records / f"{artefact.key}.json") as part:
+            part.write_text(json.dumps(sealed, sort_keys=True, indent=1) + "\n", encoding="utf-8")
+
+
+def sha256_of(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file, as 64 hex digits."""
+    hasher = sha256()
+    with Path(path).open("rb") as handle:
+        while block := handle.read(1 << 20):
+            hasher.update(block)
+    return hasher.hexdigest()
+
+
+def _check_relative(path: str) -> None:
+    pure = PurePosixPath(path)
+    if pure.is_absolute() or ".." in pure.parts or not pure.name or pure.parts[0] == HOME:
+        raise ValueError(f"path must lie below the store's root and outside {HOME!r}, got {path!r}")

@@ -1,0 +1,230 @@
+"""The plan: one row per image, grouped in cases (one twin each), with rough figures of time and disk."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cache
+from hashlib import sha256
+from typing import Any
+
+from ctsim import Kernel, Profile, Protocol, Sampling, Scanner, load_profile
+from lesions import Nodule
+from twins import TwinSpec
+
+from .estimate import Estimate, estimate_scan, estimate_twin
+from .keys import make_key
+from .partial import given
+from .resolution import protocol_of, resolve, sampling_of
+from .spec import PatientEntry, ScanEntry, StudySpec
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """One image to be made.
+
+    Parameters
+    ----------
+    image_id
+        Name of its files: ``TWIN_SCAN``.
+    scan_id, profile, protocol_name
+        Where it comes from in the study.
+    scanner, protocol, sampling, kernel
+        What fixes it.
+    key
+        Fixes its noise.
+    host_grid
+        Whether a patient twin is reconstructed on its own CT's voxels.
+    group
+        Scans of one twin with the same ``group`` share one exposure: all but dose and reconstruction is equal.
+    """
+
+    image_id: str
+    scan_id: str
+    profile: str
+    protocol_name: str
+    scanner: Scanner
+    protocol: Protocol
+    sampling: Sampling
+    kernel: Kernel
+    key: int
+    host_grid: bool
+    group: str
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One twin with its nodules and scans; cases are independent of each other."""
+
+    twin_id: str
+    population: TwinSpec | None
+    patient: PatientEntry | None
+    spacing_mm: float
+    nodules: tuple[Nodule, ...]
+    scans: tuple[Scan, ...]
+    placement_key: int
+    label_key: int
+    label_model: str
+    label_impute: str | None
+    anatomy: bool
+
+    @property
+    def kind(self) -> str:
+        """``population`` or ``patient``."""
+        return "population" if self.population is not None else "patient"
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRow:
+    """One image of the plan table."""
+
+    image_id: str
+    twin_id: str
+    kind: str
+    scan_id: str
+    profile: str
+    protocol: str
+    kvp: float
+    mas_per_rotation: float
+    kernel: str
+    n_nodules: int
+    exposure_group: str
+    scan_key: int
+    estimated_s: float
+    estimated_mb: float
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a build will do.
+
+    Parameters
+    ----------
+    study
+        The resolved study.
+    cases
+        One per twin.
+    rows
+        One per image.
+    """
+
+    study: StudySpec
+    cases: tuple[Case, ...]
+    rows: tuple[PlanRow, ...]
+
+    @property
+    def estimated_s(self) -> float:
+        """Rough time on two cores, all work new [s]."""
+        return sum(row.estimated_s for row in self.rows)
+
+    @property
+    def estimated_mb(self) -> float:
+        """Rough size on disk [MB]."""
+        return sum(row.estimated_mb for row in self.rows)
+
+    def csv(self) -> str:
+        """The table as CSV text, one row per image."""
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(PlanRow.__dataclass_fields__), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(asdict(row) for row in self.rows)
+        return text.getvalue()
+
+
+def make_plan(study: StudySpec) -> Plan:
+    """The plan of a study, which is resolved first.
+
+    Raises
+    ------
+    SpecError
+        See :func:`flows.study.resolve`.
+    """
+    study = resolve(study)
+    profiles = {scan.profile: load_profile(scan.profile) for scan in study.scans}
+    cases, rows = [], []
+    for entry in study.twins:
+        scans = tuple(_scan(entry.id, scan, profiles[scan.profile], study) for scan in study.scans)
+        population = None if entry.population is None else TwinSpec(**given(entry.population))
+        nodules = tuple(Nodule(**given(nodule)) for nodule in entry.nodules)
+        case = Case(
+            twin_id=entry.id,
+            population=population,
+            patient=entry.patient,
+            spacing_mm=study.twin_spacing_mm,
+            nodules=nodules,
+            scans=scans,
+            placement_key=make_key(study.seed, "twin", entry.id, "placement"),
+            label_key=make_key(study.seed, "twin", entry.id, "label", study.label_model),
+            label_model=study.label_model,
+            label_impute=study.label_impute,
+            anatomy=study.outputs.anatomy,
+        )
+        cases.append(case)
+        rows += _rows(case)
+    return Plan(study, tuple(cases), tuple(rows))
+
+
+def _scan(twin: str, entry: ScanEntry, profile: Profile, study: StudySpec) -> Scan:
+    protocol = protocol_of(entry, profile)
+    sampling = sampling_of(study.sampling if entry.sampling is None else entry.sampling)
+    return Scan(
+        image_id=f"{twin}_{entry.name}",
+        scan_id=entry.name,
+        profile=profile.name,
+        protocol_name=entry.protocol,
+        scanner=profile.scanner,
+        protocol=protocol,
+        sampling=sampling,
+        kernel=_kernels(profile)[protocol.reconstruction.kernel],
+        key=make_key(study.seed, "twin", twin, "scan", entry.name, "noise"),
+        host_grid=entry.host_grid,
+        group=_group(profile.scanner, protocol, sampling),
+    )
+
+
+def _kernels(profile: Profile) -> Mapping[str, Kernel]:
+    return profile.kernels
+
+
+def _group(scanner: Scanner, protocol: Protocol, sampling: Sampling) -> str:
+    """Short digest of all that fixes an exposure but the twin."""
+    from ..store import canonical
+
+    account: list[Any] = [scanner.model_dump(mode="json"), protocol.acquisition(), sampling.model_dump(mode="json")]
+    return sha256(canonical(account)).hexdigest()[:12]
+
+
+def _rows(case: Case) -> list[PlanRow]:
+    seen: set[str] = set()
+    rows = []
+    for scan in case.scans:
+        cost = estimate_scan(scan.scanner, scan.protocol, scan.sampling, exposed=scan.group in seen)
+        if not seen:
+            cost = cost + _twin_cost(case.kind, case.spacing_mm)
+        seen.add(scan.group)
+        rows.append(
+            PlanRow(
+                image_id=scan.image_id,
+                twin_id=case.twin_id,
+                kind=case.kind,
+                scan_id=scan.scan_id,
+                profile=scan.profile,
+                protocol=scan.protocol_name,
+                kvp=scan.protocol.kvp,
+                mas_per_rotation=scan.protocol.mas_per_rotation,
+                kernel=scan.protocol.reconstruction.kernel,
+                n_nodules=len(case.nodules),
+                exposure_group=scan.group,
+                scan_key=scan.key,
+                estimated_s=round(cost.time_s, 1),
+                estimated_mb=round(cost.disk_mb, 1),
+            )
+        )
+    return rows
+
+
+@cache
+def _twin_cost(kind: str, spacing_mm: float) -> Estimate:
+    return estimate_twin(kind, spacing_mm)

@@ -1,0 +1,67 @@
+"""Studies by name or by file: the presets that come with the package, and the user's own YAML."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from twins.specfile import SpecError, read_spec, suggestion
+
+from .spec import StudySpec, is_file_name
+
+if TYPE_CHECKING:
+    from .spec import PatientEntry, ScanEntry, TwinEntry
+
+PRESETS = Path(__file__).parent.parent / "presets"
+"""Folder of the presets: one study file each, the file's stem is the name."""
+
+
+def preset_names() -> tuple[str, ...]:
+    """Names of the studies that come with the package, sorted."""
+    return tuple(sorted(path.stem for path in PRESETS.glob("*.yaml")))
+
+
+def load_study(source: str | os.PathLike[str]) -> StudySpec:
+    """The study of a preset's name or of a YAML file; files that it names are taken relative to it.
+
+    Raises
+    ------
+    SpecError
+        If there is no such preset or file, or it does not fit; the message names file, line, field and value.
+    """
+    name = os.fspath(source)
+    if name in preset_names():
+        path = PRESETS / f"{name}.yaml"
+    elif is_file_name(name) or Path(name).is_file():
+        path = Path(name)
+    else:
+        raise SpecError(f"{name}: neither a file nor a preset{suggestion(name, preset_names())}")
+    study = read_spec(path, StudySpec)
+    folder = path.resolve().parent
+    return study.model_copy(
+        update={
+            "twins": tuple(_twin_from(twin, folder, path) for twin in study.twins),
+            "scans": tuple(_scan_from(scan, folder, path) for scan in study.scans),
+        }
+    )
+
+
+def _twin_from(twin: TwinEntry, folder: Path, path: Path) -> TwinEntry:
+    patient: PatientEntry | None = twin.patient
+    if patient is None:
+        return twin
+    places = {name: folder / file for name in ("file", "ct") if (file := getattr(patient, name)) is not None}
+    for name, place in places.items():
+        if not place.exists():
+            raise SpecError(f"{path}: twins.{twin.id}.patient.{name}: no such file: {place}")
+    return twin.model_copy(update={"patient": patient.model_copy(update=places)})
+
+
+def _scan_from(scan: ScanEntry, folder: Path, path: Path) -> ScanEntry:
+    if not is_file_name(scan.profile):
+        return scan
+    place = folder / scan.profile
+    if not place.is_file():
+        raise SpecError(f"{path}: scans.{scan.name}.profile: no such file: {place}")
+    return scan.model_copy(update={"profile": str(place)})

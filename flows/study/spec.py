@@ -1,0 +1,211 @@
+"""The study: one frozen spec that says everything about a dataset; with the seed, its bytes follow from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from ctsim import Sampling
+from lesions import Nodule
+from twins import Patient, TwinSpec
+from twins.specfile import suggestion
+
+from .partial import partial
+
+SIZES = ("equivalent_diameter_mm", "volume_mm3")
+"""The fields of a nodule that give its size: where none is given, the nodule is drawn."""
+
+
+def whole_nodule(fields: dict[str, Any]) -> Nodule:
+    """The nodule of given fields, with a stand-in for id, key and size where they are left out; raises ValueError."""
+    stand_in: dict[str, Any] = {"id": "nodule", "key": 0}
+    if not any(name in fields for name in SIZES):
+        stand_in["equivalent_diameter_mm"] = 20.0
+    try:
+        return Nodule(**{**stand_in, **fields})
+    except ValidationError as error:
+        raise ValueError("; ".join(str(e["msg"]).removeprefix("Value error, ") for e in error.errors())) from None
+
+
+if TYPE_CHECKING:
+
+    class TwinFields(BaseModel):
+        """A TwinSpec of which each field may be left out."""
+
+    class NoduleFields(BaseModel):
+        """A Nodule of which each field may be left out."""
+
+else:
+    TwinFields = partial(TwinSpec, "TwinFields")
+    NoduleFields = partial(Nodule, "NoduleFields", check=whole_nodule)
+
+Identifier = Annotated[str, Field(pattern=r"^[a-z0-9](?:[a-z0-9_-]{0,46}[a-z0-9])?$")]
+"""Lower case, digits, dashes and underscores: ids become file names."""
+
+Fidelity = Literal["preview", "standard", "full"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class PatientEntry(Patient):
+    """A patient twin: a person's own CT, or the twin file made of it, and what is known about the person."""
+
+    file: Path | None = Field(default=None, description="Twin file (.h5), relative to the study file [path]")
+    ct: Path | None = Field(
+        default=None,
+        description="The CT that the twin comes from, relative to the study file; the twin is made of it where no file "
+        "is named, and the report shows it beside the scans [path]",
+    )
+    sha256: str | None = Field(
+        default=None, pattern="^[0-9a-f]{64}$", description="Digest that the twin file must have [hex]"
+    )
+
+    @model_validator(mode="after")
+    def _has_a_source(self) -> Self:
+        if self.file is None and self.ct is None:
+            raise ValueError("needs 'file' (a twin file) or 'ct' (a chest CT)")
+        if self.sha256 is not None and self.file is None:
+            raise ValueError("sha256 belongs to 'file', which is not given")
+        return self
+
+    def person(self) -> Patient:
+        """What is known about the person, without the files."""
+        return Patient(**{name: getattr(self, name) for name in Patient.model_fields})
+
+
+class TwinEntry(_Frozen):
+    """One twin of a study, or ``count`` twins drawn alike, and the nodules that grow in each."""
+
+    id: Identifier = Field(description="Name, unique in the study [text]")
+    count: int = Field(default=1, ge=1, le=100_000, description="Twins drawn from this entry; ids get a number [1]")
+    population: TwinFields | None = Field(
+        default=None, description="Fields of a TwinSpec; those left out are drawn [spec]"
+    )
+    patient: PatientEntry | None = Field(default=None, description="A patient twin instead [spec]")
+    nodules: tuple[NoduleFields, ...] = Field(
+        default=(), max_length=250, description="Nodules; type and size are drawn where left out [specs]"
+    )
+    drawn_nodules: int = Field(default=0, ge=0, le=100, description="Nodules drawn whole, besides those listed [1]")
+
+    @model_validator(mode="after")
+    def _is_one_kind(self) -> Self:
+        if (self.population is None) == (self.patient is None):
+            raise ValueError("needs exactly one of 'population' and 'patient'")
+        if self.patient is not None and self.count != 1:
+            raise ValueError(f"count: a patient twin is one person, got {self.count}")
+        if len(self.nodules) + self.drawn_nodules > 250:
+            raise ValueError("at most 250 nodules a twin: instance masks are uint8")
+        ids = [nodule.id for nodule in self.nodules if getattr(nodule, "id", None) is not None]  # type: ignore[attr-defined]
+        if len(set(ids)) != len(ids):
+            raise ValueError(f"nodules: ids must differ, got {ids}")
+        return self
+
+
+class ScanEntry(_Frozen):
+    """One scan that every twin of the study gets: a protocol of a profile, with what is chosen otherwise."""
+
+    id: Identifier | None = Field(default=None, description="Name, unique in the study; default: the protocol's [text]")
+    profile: str = Field(min_length=1, description="Profile name, or a YAML file relative to the study file [text]")
+    protocol: str = Field(min_length=1, description="Name of a protocol in the profile [text]")
+    sampling: Fidelity | Sampling | None = Field(
+        default=None, description="Simulation fidelity of this scan; default: the study's [name or spec]"
+    )
+    kvp: float | None = Field(default=None, ge=70, le=150, description="Tube potential instead of the protocol's [kV]")
+    mas_per_rotation: float | None = Field(
+        default=None, gt=0, le=2000, description="Tube current x rotation time instead of the protocol's [mAs]"
+    )
+    pitch: float | None = Field(default=None, gt=0, le=3.5, description="Helical pitch instead of the protocol's [1]")
+    kernel: str | None = Field(default=None, description="Kernel of the profile instead of the protocol's [name]")
+    fov_mm: float | None = Field(default=None, ge=50, le=800, description="Reconstructed field of view [mm]")
+    matrix: int | None = Field(default=None, ge=16, le=2048, description="Voxels along each side of a slice [1]")
+    slice_thickness_mm: float | None = Field(default=None, gt=0, le=20, description="Slice thickness [mm]")
+    increment_mm: float | None = Field(default=None, gt=0, le=20, description="Distance of slices [mm]")
+    host_grid: bool = Field(
+        default=True, description="Reconstruct patient twins on the voxels of their own CT, not the protocol's [bool]"
+    )
+
+    @property
+    def name(self) -> str:
+        """The id, or the protocol's name where none is given."""
+        return self.id or self.protocol
+
+    @model_validator(mode="after")
+    def _is_known(self) -> Self:
+        if not is_file_name(self.profile):
+            from ctsim import load_profile, profile_names
+
+            if self.profile not in profile_names():
+                raise ValueError(
+                    f"profile: unknown profile {self.profile!r}{suggestion(self.profile, profile_names())}"
+                )
+            check_against(self, load_profile(self.profile))
+        return self
+
+
+class Outputs(_Frozen):
+    """What is written besides images, masks, twins, truth and tables."""
+
+    anatomy: bool = Field(default=True, description="Anatomy labels on the geometry of each image [bool]")
+    report: bool = Field(default=True, description="report/index.html with pictures [bool]")
+
+
+class StudySpec(_Frozen):
+    """Everything that a dataset is made of."""
+
+    name: Identifier = Field(description="Name of the dataset [text]")
+    question: str = Field(default="", max_length=2000, description="What the dataset is made to answer [text]")
+    seed: int = Field(ge=0, lt=2**63, description="From which, with the ids, all chance follows [1]")
+    twin_spacing_mm: float = Field(default=1.0, ge=0.4, le=8.0, description="Voxel spacing of population twins [mm]")
+    sampling: Fidelity | Sampling = Field(
+        default="standard",
+        description="Simulation fidelity: preview, standard, full, or explicit numbers [name or spec]",
+    )
+    twins: tuple[TwinEntry, ...] = Field(min_length=1, description="Who is scanned [specs]")
+    scans: tuple[ScanEntry, ...] = Field(min_length=1, description="How each twin is scanned [specs]")
+    label_model: str = Field(default="brock-2b", description="Risk model that labels the nodules [id]")
+    label_impute: Literal["reference"] | None = Field(
+        default=None,
+        description="What to do about covariates that are not known: refuse, or the reference value [name]",
+    )
+    outputs: Outputs = Field(default=Outputs(), description="What is written besides [spec]")
+
+    @field_validator("label_model")
+    @classmethod
+    def _model_is_known(cls, value: str) -> str:
+        from labeling import models
+
+        known = [str(getattr(model, "id", model)) for model in models()]
+        if value not in known:
+            raise ValueError(f"unknown risk model {value!r}{suggestion(value, known)}")
+        return value
+
+    @model_validator(mode="after")
+    def _ids_differ(self) -> Self:
+        for what, ids in (("twins", [twin.id for twin in self.twins]), ("scans", [scan.name for scan in self.scans])):
+            twice = sorted({name for name in ids if ids.count(name) > 1})
+            if twice:
+                raise ValueError(f"{what}: ids must differ, {', '.join(twice)} occurs more than once")
+        return self
+
+
+def is_file_name(profile: str) -> bool:
+    """Whether a scan's ``profile`` means a file rather than a profile that comes with the package."""
+    return "/" in profile or profile.endswith((".yaml", ".yml"))
+
+
+def check_against(scan: ScanEntry, profile: object) -> None:
+    """Raise ValueError where ``scan`` asks for a protocol or kernel that ``profile`` does not have."""
+    protocols = sorted(profile.protocols)  # type: ignore[attr-defined]
+    if scan.protocol not in protocols:
+        raise ValueError(
+            f"protocol: profile {scan.profile!r} has no protocol {scan.protocol!r}{suggestion(scan.protocol, protocols)}"
+        )
+    kernels = sorted(profile.kernels)  # type: ignore[attr-defined]
+    if scan.kernel is not None and scan.kernel not in kernels:
+        raise ValueError(
+            f"kernel: profile {scan.profile!r} has no kernel {scan.kernel!r}{suggestion(scan.kernel, kernels)}"
+        )
