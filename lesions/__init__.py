@@ -1,1 +1,39 @@
-"""lesions."""
+"""What grows in a twin: parametric lung nodules of exact volume, their placement, insertion and truth."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .cohort import draw as draw
+    from .hounsfield import hounsfield_equivalent as hounsfield_equivalent
+    from .insertion import insert as insert
+    from .nodule import Nodule as Nodule
+    from .placement import PlacementError as PlacementError
+    from .placement import place as place
+    from .truth import NoduleTruth as NoduleTruth
+    from .truth import Truth as Truth
+    from .truth import load as load
+    from .truth import save as save
+
+_HOMES = {
+    "Nodule": ".nodule",
+    "NoduleTruth": ".truth",
+    "PlacementError": ".placement",
+    "Truth": ".truth",
+    "draw": ".cohort",
+    "hounsfield_equivalent": ".hounsfield",
+    "insert": ".insertion",
+    "load": ".truth",
+    "place": ".placement",
+    "save": ".truth",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name], __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,175 @@
+"""A nodule's form on its own fine lattice: how much of each voxel it fills, with exact volume.
+
+Two fractions per voxel: the *occupancy* of the truth contour (a ramp one voxel wide over the signed distance) and
+the *soft profile* with the margin that the tissue itself has, ``Phi(phi / sigma)`` with ``sigma = margin / 2.563``
+(10-90 % width of a Gaussian edge).
+A plain ramp is biased by ``+h^2 / (4 R^2)``; both get the offset of phi that makes ``sum(fraction) h^3`` the volume
+asked for.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import brentq
+from scipy.special import ndtr
+
+from twins import Grid
+
+from .distance import body_distance, join_segments
+from .nodule import Nodule
+from .shape import Body, Shape, shape_of
+
+WIDTH_10_90 = 2.563103
+"""10-90 % width of a Gaussian edge in units of its sigma."""
+
+TAIL = 3.3
+"""The soft profile is cut where it falls below Phi(-3.3) = 0.0005."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Raster:
+    """Fractions of one nodule on a fine lattice about its centroid.
+
+    Parameters
+    ----------
+    grid
+        Lattice in millimetres relative to the nodule's centroid; axis-aligned, cubic voxels.
+    occupancy, core_occupancy
+        ``(z, y, x)`` float32, share of each voxel inside the truth contour of the whole, of the solid core (None
+        without one).
+    profile, core_profile
+        The same with the tissue's own margin.
+    body_mm
+        Signed distance to the body without spicules, positive inside [mm].
+    n_spicules
+        Number of spicules.
+    """
+
+    grid: Grid
+    occupancy: NDArray[np.float32]
+    profile: NDArray[np.float32]
+    core_occupancy: NDArray[np.float32] | None
+    core_profile: NDArray[np.float32] | None
+    body_mm: NDArray[np.float32]
+    n_spicules: int
+
+
+def fine_spacing_mm(diameter_mm: float) -> float:
+    """Lattice spacing for a nodule of that equivalent diameter [mm]: a fortieth of it, within 0.1-0.5 mm."""
+    return min(0.5, max(0.1, diameter_mm / 40))
+
+
+def rasterise(nodule: Nodule, *, spacing_mm: float | None = None) -> Raster:
+    """Put the nodule on a lattice centred on its centroid.
+
+    Spicules come on top of the body, so the lattice and all distances on it are scaled until the union has the exact
+    volume: the spacing of a spiculated nodule is up to 15 % below that asked for.
+
+    Raises
+    ------
+    ValueError
+        If the lattice is too coarse to hold the volume.
+    """
+    shape = shape_of(nodule)
+    step = fine_spacing_mm(nodule.target_diameter_mm) if spacing_mm is None else spacing_mm
+    sigma = nodule.margin_mm / WIDTH_10_90
+    pad = TAIL * sigma + 2.5 * step
+    origin, count = _box(shape, 1.2 * pad, step)
+
+    body = _distance(shape.body, origin, count, step)
+    whole = body
+    if len(shape.spicules):
+        whole = body.copy()
+        join_segments(shape.spicules, 1.2 * pad, origin, step, whole)
+        union_mm3 = float(_ramp(whole / step).sum(dtype=np.float64)) * step**3
+        scale = (nodule.target_volume_mm3 / union_mm3) ** (1 / 3)
+        step, origin = step * scale, origin * scale
+        body, whole = body * np.float32(scale), whole * np.float32(scale)
+
+    volume = nodule.target_volume_mm3
+    blur = math.hypot(sigma, 0.35 * step)
+    occupancy = _filled(whole, volume / step**3, 1.0 / step, _ramp)
+    profile = _filled(whole, volume / step**3, 1.0 / blur, _gaussian_edge)
+    core_occupancy = core_profile = None
+    if shape.core is not None:
+        core = np.minimum(_distance(shape.core, origin, count, step), whole)
+        core_volume = nodule.core_ratio**3 * volume
+        core_occupancy = np.minimum(_filled(core, core_volume / step**3, 1.0 / step, _ramp), occupancy)
+        core_profile = np.minimum(_filled(core, core_volume / step**3, 1.0 / blur, _gaussian_edge), profile)
+
+    shape_zyx = (int(count[2]), int(count[1]), int(count[0]))
+    grid = Grid(shape_zyx, (step, step, step), (float(origin[0]), float(origin[1]), float(origin[2])))
+    x, y, z = np.asarray(grid.origin_mm) - centroid_mm(grid, occupancy)
+    return Raster(
+        Grid(shape_zyx, grid.spacing_mm, (float(x), float(y), float(z))),
+        occupancy,
+        profile,
+        core_occupancy,
+        core_profile,
+        body,
+        shape.n_spicules,
+    )
+
+
+def centroid_mm(grid: Grid, weight: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Centroid ``(x, y, z)`` of a weight on an axis-aligned lattice [mm]."""
+    total = weight.sum(dtype=np.float64)
+    z, y, x = grid.axes_mm()
+    return np.array(
+        [
+            (weight.sum(axis=(0, 1), dtype=np.float64) @ x) / total,
+            (weight.sum(axis=(0, 2), dtype=np.float64) @ y) / total,
+            (weight.sum(axis=(1, 2), dtype=np.float64) @ z) / total,
+        ]
+    )
+
+
+def _box(shape: Shape, pad_mm: float, step_mm: float) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    low, high = shape.extent_mm()
+    count = np.ceil((high - low + 2 * pad_mm) / step_mm).astype(np.int64) + 1
+    origin = 0.5 * (low + high) - 0.5 * (count - 1) * step_mm
+    return origin, count
+
+
+def _distance(body: Body, origin: NDArray[np.float64], count: NDArray[np.int64], step: float) -> NDArray[np.float32]:
+    out = np.empty((count[2], count[1], count[0]), np.float32)
+    body_distance(body.radius_mm, body.slope, body.rotation, body.centre_mm, origin, step, out)
+    return out
+
+
+def _ramp(t: NDArray[np.floating]) -> NDArray[np.floating]:
+    return np.clip(t + 0.5, 0, 1)
+
+
+def _gaussian_edge(t: NDArray[np.floating]) -> NDArray[np.floating]:
+    return np.where(t < -TAIL, 0, ndtr(t))
+
+
+def _filled(
+    distance_mm: NDArray[np.float32],
+    n_voxels: float,
+    per_mm: float,
+    edge: Callable[[NDArray[np.floating]], NDArray[np.floating]],
+) -> NDArray[np.float32]:
+    """``edge((phi + offset) * per_mm)`` with the offset at which it sums to ``n_voxels`` (the volume in voxels)."""
+    scaled = distance_mm.ravel() * np.float32(per_mm)
+    slack = 3.0
+    inside = scaled > TAIL + slack + 1
+    band = np.flatnonzero((scaled >= -TAIL - slack - 1) & ~inside)
+    values = scaled[band].astype(np.float64)
+    wanted = n_voxels - np.count_nonzero(inside)
+
+    def excess(offset: float) -> float:
+        return float(edge(values + offset).sum()) - wanted
+
+    if excess(-slack) > 0 or excess(slack) < 0:
+        raise ValueError(f"the lattice is too coarse or too small to hold a volume of {n_voxels:.1f} voxels")
+    offset = brentq(excess, -slack, slack, xtol=1e-9, rtol=1e-12)
+    filled = inside.astype(np.float32)
+    filled[band] = edge(values + offset)
+    return filled.reshape(distance_mm.shape)

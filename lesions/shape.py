@@ -1,0 +1,226 @@
+"""The outer form of a nodule: a Gaussian random sphere of exact volume, with spicules.
+
+Radius of the body along the unit vector u: ``r(u) = a k r_ellipsoid(u) exp(s(u))`` with s a sum of real spherical
+harmonics of degree 2-12 and k such that ``(1/3) int r^3 dOmega`` is the volume asked for (Muinonen, Icarus 124
+(1996) 541, for the random sphere).
+How much power s has follows from the LIDC ratings by regressions on 1391 LIDC-IDRI nodules (see ``COEFFICIENTS``),
+with their residual spread. A part-solid core is a second, smoother body inside.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .harmonics import Harmonics, draw_harmonics
+from .nodule import Nodule
+from .spicules import NO_SPICULES, draw_spicules
+
+N_THETA, N_PHI = 128, 256
+"""Table steps; bilinear interpolation errs by less than (12 pi/128)^2 / 8 = 1.1 % of the amplitude of degree 12."""
+
+COEFFICIENTS = {
+    "ln_sd": {
+        "const": -2.8203,
+        "lobulation": 0.1497,
+        "spiculation": 0.0908,
+        "ln_d_cm": 0.2259,
+        "sphericity": -0.2182,
+        "resid": 0.5283,
+    },
+    "ln_sd_l2": {
+        "const": -2.3894,
+        "lobulation": 0.0281,
+        "spiculation": 0.0903,
+        "ln_d_cm": 0.0,
+        "sphericity": -0.4045,
+        "resid": 0.6844,
+    },
+}
+"""ln SD of ln r: constant + c (lobulation - 1) + c (spiculation - 1) + c ln(d/10 mm) + c (sphericity - 4) + N(0,
+resid).
+
+Regressions on the between-reader radius spectra of LIDC-IDRI (Armato et al., Med. Phys. 38 (2011) 915; annotations
+CC BY 3.0)."""
+
+RESIDUAL_CORRELATION = 0.374
+"""Correlation of the two residuals, same source."""
+
+LARGEST_SD = 0.30
+"""Cap on either SD (design default): beyond, the body is no longer a plausible star-shaped nodule."""
+
+CORE_SD, CORE_NU, CORE_SD_L2 = 0.08, 3.5, 0.10
+"""Form of a part-solid core (design default, unverified)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Body:
+    """A star-shaped body.
+
+    Parameters
+    ----------
+    radius_mm
+        ``(N_THETA + 1, N_PHI + 1)`` radius in the body's own frame [mm]; the last column repeats the first.
+    slope
+        Same shape, ``1 / sqrt(1 + |grad_u ln r|^2)``: turns radial distance into distance to first order.
+    rotation
+        ``(3, 3)`` columns: the body's x, y, z axes in the world.
+    centre_mm
+        Star centre relative to the nodule's centroid, ``(x, y, z)`` [mm].
+    """
+
+    radius_mm: NDArray[np.float64]
+    slope: NDArray[np.float64]
+    rotation: NDArray[np.float64]
+    centre_mm: NDArray[np.float64]
+
+    def surface_mm(self) -> NDArray[np.float64]:
+        """Points ``(n, 3)`` of the surface, world axes, relative to the nodule's centroid [mm]."""
+        return self.centre_mm + (self.radius_mm[:, :-1, None] * _directions()).reshape(-1, 3) @ self.rotation.T
+
+    def scaled(self, factor: float) -> Body:
+        """The same form, ``factor`` times as large about the nodule's centroid."""
+        return replace(self, radius_mm=self.radius_mm * factor, centre_mm=self.centre_mm * factor)
+
+    def moved(self, offset_mm: NDArray[np.float64]) -> Body:
+        """The same body elsewhere."""
+        return replace(self, centre_mm=self.centre_mm + offset_mm)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shape:
+    """Body, spicules and core of one nodule, in world axes about the body's centroid [mm].
+
+    ``spicules`` is ``(n, 8)``: start (x, y, z), end (x, y, z), start and end radius of tapered segments [mm];
+    ``n_spicules`` counts spicules, each of several segments.
+    """
+
+    body: Body
+    spicules: NDArray[np.float64]
+    n_spicules: int
+    core: Body | None
+
+    def extent_mm(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Lowest and highest ``(x, y, z)`` of body and spicules [mm]."""
+        points = self.body.surface_mm()
+        low, high = points.min(axis=0), points.max(axis=0)
+        if len(self.spicules):
+            reach = self.spicules[:, 6:8].max()
+            ends = np.concatenate((self.spicules[:, 0:3], self.spicules[:, 3:6]))
+            low, high = np.minimum(low, ends.min(axis=0) - reach), np.maximum(high, ends.max(axis=0) + reach)
+        return low, high
+
+    def reach_mm(self) -> float:
+        """Largest distance of the body's surface from its centroid, spicules not counted [mm]."""
+        return float(np.sqrt((self.body.surface_mm() ** 2).sum(axis=1).max()))
+
+
+def shape_of(nodule: Nodule) -> Shape:
+    """Draw the form that ``nodule.key`` stands for. The body alone has the nodule's volume; spicules come on top of it.
+
+    :func:`lesions.raster.rasterise` scales the union of both to the exact volume.
+    """
+    sd_l2, sd, nu = form_power(nodule)
+    harmonics = draw_harmonics(nodule.stream("harmonics"), sd_l2=sd_l2, sd=sd, nu=nu)
+    axes = (1.0, nodule.elongation or 1.0, nodule.flatness or 1.0)
+    body = _body(harmonics, axes, _rotation(nodule.stream("orientation")), nodule.target_volume_mm3)
+    spicules, n_spicules = NO_SPICULES, 0
+    if nodule.spiculation >= 3:
+        spicules, n_spicules = draw_spicules(nodule, body)
+    core = _core(nodule, body) if nodule.type == "part_solid" else None
+    return Shape(body, spicules, n_spicules, core)
+
+
+def form_power(nodule: Nodule) -> tuple[float, float, float]:
+    """SD of ln r in degree 2, in degrees 3-12, exponent nu of its fall: overrides, or drawn from ratings."""
+    z = np.clip(nodule.stream("form").standard_normal(2), -2, 2)
+    residual = {"ln_sd": z[0], "ln_sd_l2": RESIDUAL_CORRELATION * z[0] + math.sqrt(1 - RESIDUAL_CORRELATION**2) * z[1]}
+    drawn = {}
+    for name, c in COEFFICIENTS.items():
+        ln_sd = c["const"] + c["lobulation"] * (nodule.lobulation - 1) + c["spiculation"] * (nodule.spiculation - 1)
+        ln_sd += c["ln_d_cm"] * math.log(nodule.target_diameter_mm / 10) + c["sphericity"] * (nodule.sphericity - 4)
+        drawn[name] = min(LARGEST_SD, math.exp(ln_sd + c["resid"] * residual[name]))
+    sd = drawn["ln_sd"] if nodule.sh_sd is None else nodule.sh_sd
+    sd_l2 = drawn["ln_sd_l2"] if nodule.sh_sd_l2 is None else nodule.sh_sd_l2
+    if nodule.elongation is not None:
+        sd_l2 = 0.0
+    # Read off the LIDC spectra: 3.9 smooth, 3.3 and 2.8 with growing lobulation, 2.6 spiculated.
+    nu = min(4.0, max(2.6, 3.95 - 0.45 * (nodule.lobulation - 1) - 0.25 * (nodule.spiculation - 1)))
+    return sd_l2, sd, nu if nodule.sh_nu is None else nodule.sh_nu
+
+
+def _core(nodule: Nodule, whole: Body) -> Body:
+    rng = nodule.stream("core")
+    harmonics = draw_harmonics(rng, sd_l2=CORE_SD_L2, sd=CORE_SD, nu=CORE_NU)
+    ratio = nodule.core_ratio
+    core = _body(harmonics, (1.0, 1.0, 1.0), _rotation(rng), ratio**3 * nodule.target_volume_mm3)
+    direction = rng.standard_normal(3)
+    direction /= np.linalg.norm(direction)
+    length = rng.uniform(0, 0.3) * (1 - ratio) * 0.5 * nodule.target_diameter_mm
+    return core.moved(whole.centre_mm * (1 - ratio) + length * direction)
+
+
+def _body(
+    harmonics: Harmonics, axes: tuple[float, float, float], rotation: NDArray[np.float64], volume_mm3: float
+) -> Body:
+    """Scale the form to its volume and put its centroid at the origin, by quadrature of the analytic radius."""
+    nodes, weights = np.polynomial.legendre.leggauss(48)
+    theta = np.arccos(nodes)
+    n_phi = 96
+    radius = np.exp(harmonics.on(theta, n_phi)) * _ellipsoid(theta, n_phi, axes)
+    solid_angle = weights[:, None] * (2 * np.pi / n_phi)
+    volume = np.sum(radius**3 * solid_angle) / 3
+    scale = (volume_mm3 / volume) ** (1 / 3)
+    phi = 2 * np.pi * np.arange(n_phi) / n_phi
+    directions = _unit(theta, phi)
+    centroid = scale * np.einsum("tp,tpk->k", radius**4 * solid_angle, directions) / (4 * volume)
+
+    theta_table = np.linspace(0, np.pi, N_THETA + 1)
+    table = scale * np.exp(harmonics.on(theta_table, N_PHI)) * _ellipsoid(theta_table, N_PHI, axes)
+    table = np.concatenate((table, table[:, :1]), axis=1)
+    return Body(table, _slope(np.log(table)), rotation, -(rotation @ centroid))
+
+
+def _slope(ln_radius: NDArray[np.float64]) -> NDArray[np.float64]:
+    along_theta = np.gradient(ln_radius, np.pi / N_THETA, axis=0)
+    wrapped = np.concatenate((ln_radius[:, -2:-1], ln_radius, ln_radius[:, 1:2]), axis=1)
+    along_phi = (wrapped[:, 2:] - wrapped[:, :-2]) / (4 * np.pi / N_PHI)
+    along_phi[1:-1] /= np.sin(np.linspace(0, np.pi, N_THETA + 1))[1:-1, None]
+    slope = 1 / np.sqrt(1 + along_theta**2 + along_phi**2)
+    slope[0], slope[-1] = slope[1].mean(), slope[-2].mean()
+    return slope
+
+
+def _ellipsoid(theta: NDArray[np.float64], n_phi: int, axes: tuple[float, float, float]) -> NDArray[np.float64]:
+    u = _unit(theta, 2 * np.pi * np.arange(n_phi) / n_phi)
+    return 1 / np.sqrt(np.sum((u / np.asarray(axes)) ** 2, axis=-1))
+
+
+def _unit(theta: NDArray[np.float64], phi: NDArray[np.float64]) -> NDArray[np.float64]:
+    sin = np.sin(theta)[:, None]
+    return np.stack(
+        (sin * np.cos(phi), sin * np.sin(phi), np.broadcast_to(np.cos(theta)[:, None], (len(theta), len(phi)))), axis=-1
+    )
+
+
+@cache
+def _directions() -> NDArray[np.float64]:
+    directions = _unit(np.linspace(0, np.pi, N_THETA + 1), 2 * np.pi * np.arange(N_PHI) / N_PHI)
+    directions.setflags(write=False)
+    return directions
+
+
+def _rotation(rng: np.random.Generator) -> NDArray[np.float64]:
+    """A rotation uniform over SO(3), from a random unit quaternion."""
+    w, x, y, z = (q := rng.standard_normal(4)) / np.linalg.norm(q)
+    return np.array(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+            [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+            [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+        ]
+    )

@@ -1,0 +1,79 @@
+"""Spicules: thin tapered lines that run from a nodule's surface into the lung.
+
+Count, length and taper are design defaults to be tuned, not published facts; fine spicules are under 2 mm wide
+(Zwirewich et al., Radiology 179 (1991) 469, cited from a secondary source, unverified).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .nodule import Nodule
+
+if TYPE_CHECKING:
+    from .shape import Body
+
+NO_SPICULES = np.zeros((0, 8))
+
+MEAN_COUNT = (8.0, 16.0, 30.0)
+"""Mean number of spicules at LIDC spiculation 3, 4, 5 (design default, unverified)."""
+
+ROOT_RADIUS_MM = (0.2, 0.5)
+LENGTH_MEDIAN, LENGTH_SIGMA = 0.6, 0.5
+"""Length: lognormal with this median in body radii and this sigma, cut at 1.5 radii and at 10 mm (design default,
+unverified)."""
+
+LONGEST_MM = 10.0
+
+TAPER = 0.80
+BEND_SD_DEG = 6.6
+TILT_SD_DEG = 15.0
+"""Radius factor per segment, SD of the bend between segments and of the tilt at the root (design defaults)."""
+
+N_CANDIDATES = 8
+"""Directions tried per spicule; the one farthest from those before is kept (best-candidate blue noise)."""
+
+
+def draw_spicules(nodule: Nodule, body: Body) -> tuple[NDArray[np.float64], int]:
+    """Segments ``(n, 8)`` (start, end, start radius, end radius; about the centroid, mm) and the number of spicules."""
+    rng = nodule.stream("spicules")
+    count = nodule.n_spicules
+    if count is None:
+        count = max(1, int(rng.poisson(np.interp(nodule.spiculation, (3, 4, 5), MEAN_COUNT))))
+    radius = 0.5 * nodule.target_diameter_mm
+    chosen: list[NDArray[np.float64]] = []
+    rows: list[NDArray[np.float64]] = []
+    for _ in range(count):
+        candidates = rng.standard_normal((N_CANDIDATES, 3))
+        candidates /= np.linalg.norm(candidates, axis=1, keepdims=True)
+        nearest = (candidates @ np.array(chosen).T).max(axis=1) if chosen else np.zeros(N_CANDIDATES)
+        u = candidates[np.argmin(nearest)]
+        chosen.append(u)
+        length = min(1.5, LENGTH_MEDIAN * np.exp(LENGTH_SIGMA * rng.standard_normal())) * radius
+        length = min(LONGEST_MM, length)
+        width = min(rng.uniform(*ROOT_RADIUS_MM), 0.25 * radius)
+        n_segments = int(rng.integers(3, 6))
+        start = body.centre_mm + 0.85 * _radius_along(body, u) * u
+        heading = _bent(u, TILT_SD_DEG, rng)
+        step = (length + 0.15 * radius) / n_segments
+        for _ in range(n_segments):
+            end = start + step * heading
+            rows.append(np.concatenate((start, end, [width, width * TAPER])))
+            start, width, heading = end, width * TAPER, _bent(heading, BEND_SD_DEG, rng)
+    return (np.array(rows) if rows else NO_SPICULES), count
+
+
+def _radius_along(body: Body, u: NDArray[np.float64]) -> float:
+    x, y, z = u @ body.rotation
+    n_theta, n_phi = body.radius_mm.shape[0] - 1, body.radius_mm.shape[1] - 1
+    i = round(float(np.arccos(np.clip(z, -1, 1)) / np.pi * n_theta))
+    j = round(float((np.arctan2(y, x) % (2 * np.pi)) / (2 * np.pi) * n_phi))
+    return float(body.radius_mm[i, j])
+
+
+def _bent(heading: NDArray[np.float64], sd_deg: float, rng: np.random.Generator) -> NDArray[np.float64]:
+    bent = heading + np.tan(np.deg2rad(np.clip(sd_deg * rng.standard_normal(3), -45, 45)))
+    return bent / np.linalg.norm(bent)

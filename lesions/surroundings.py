@@ -1,0 +1,131 @@
+"""What a twin holds around a nodule: matter on the fine lattice, lobe, distance to pleura and vessels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit, prange
+from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt
+
+from twins import LOBES, LUNG, Grid, Material, Structure, Twin
+
+AERATED = (*LOBES, Structure.RIGHT_LUNG, Structure.LEFT_LUNG)
+VESSELS = (Structure.PULMONARY_ARTERY, Structure.PULMONARY_VEIN, Structure.LUNG_VESSEL)
+AIRWAYS = (Structure.TRACHEA, Structure.BRONCHUS, Structure.AIRWAY_WALL)
+
+HORIZON_MM = 20.0
+"""Distances to pleura and vessels are measured up to here; farther is reported as None."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Matter:
+    """Partial densities of the base on a fine lattice.
+
+    ``partial_g_cm3`` is ``(m, z, y, x)`` float32 for ``materials``; ``aerated`` ``(z, y, x)`` float32 is the share
+    of lung parenchyma (neither vessel nor airway nor outside), 0-1.
+    """
+
+    materials: tuple[Material, ...]
+    partial_g_cm3: NDArray[np.float32]
+    aerated: NDArray[np.float32]
+
+
+def matter_on(twin: Twin, grid: Grid) -> Matter:
+    """The base of a twin, insets not included, on a fine lattice by linear interpolation of partial densities.
+
+    Interpolating densities (not HU, not fractions) is what a projector that walks the base linearly sees.
+    """
+    corners = np.array([[k, j, i] for k in (0, 1) for j in (0, 1) for i in (0, 1)]) * (np.asarray(grid.shape) - 1)
+    index = twin.grid.world_to_index(grid.index_to_world(corners))
+    limit = np.asarray(twin.grid.shape)
+    low = np.clip(np.floor(index.min(axis=0)).astype(int) - 1, 0, limit - 1)
+    high = np.clip(np.ceil(index.max(axis=0)).astype(int) + 2, low + 1, limit)
+    box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+
+    first, second = twin.material_a[box], twin.material_b[box]
+    density = twin.density[box] * np.float32(1e-4)
+    share = twin.fraction_b[box] * np.float32(1 / 65535)
+    present = [int(m) for m in np.union1d(np.unique(first), np.unique(second))]
+    fields = np.empty((len(present) + 1, *first.shape), np.float32)
+    for row, m in enumerate(present):
+        fields[row] = density * ((first == m) * (1 - share) + (second == m) * share)
+    fields[-1] = np.isin(twin.structure[box], [int(s) for s in (*AERATED, Structure.FISSURE)])
+
+    origin = twin.grid.world_to_index(grid.index_to_world((0, 0, 0)))
+    steps = np.array([twin.grid.world_to_index(grid.index_to_world(e)) - origin for e in np.eye(3)])
+    out = np.empty((len(fields), *grid.shape), np.float32)
+    _sample(fields, steps, origin - low, out)
+    used = [row for row in range(len(present)) if out[row].any()]
+    return Matter(tuple(twin.materials[present[row]] for row in used), out[used], out[-1])
+
+
+def lobe_at(twin: Twin, points_mm: NDArray[np.float64]) -> str | None:
+    """Name of the lobe (or whole lung, where no lobes are known) that holds most points; None outside."""
+    index = np.rint(twin.grid.world_to_index(points_mm)).astype(int)
+    index = index[np.all((index >= 0) & (index < twin.grid.shape), axis=1)]
+    found = twin.structure[tuple(index.T)]
+    counts = {s: int(np.count_nonzero(found == s)) for s in AERATED}
+    best = max(counts, key=lambda s: counts[s])
+    return best.name if counts[best] else None
+
+
+def distances_mm(twin: Twin, surface_mm: NDArray[np.float64]) -> tuple[float | None, float | None]:
+    """Shortest distance from surface points ``(n, 3)`` to the pleura and to a vessel [mm].
+
+    The pleura is where the lungs (with what runs inside them) end. Worked out on the twin's voxels, every second one
+    along an axis finer than 1.5 mm, so true to about one such step; None where nothing lies within ``HORIZON_MM``.
+    """
+    index = twin.grid.world_to_index(surface_mm)
+    spacing = np.asarray(twin.grid.spacing_mm)
+    stride = np.where(spacing < 1.5, 2, 1)
+    reach = np.ceil(HORIZON_MM / spacing).astype(int)
+    low = np.maximum(0, np.floor(index.min(axis=0)).astype(int) - reach)
+    high = np.minimum(np.asarray(twin.grid.shape), np.ceil(index.max(axis=0)).astype(int) + reach + 1)
+    box = tuple(slice(a, b, s) for a, b, s in zip(low, high, stride, strict=True))
+    structure = twin.structure[box]
+    step = spacing * stride
+    at = np.clip(np.rint((index - low) / stride).astype(int), 0, np.asarray(structure.shape) - 1)
+    lung = np.isin(structure, [int(s) for s in LUNG])
+    vessel = np.isin(structure, [int(s) for s in VESSELS])
+    measured: list[float | None] = []
+    for target in (~lung, vessel):
+        if not target.any():
+            measured.append(None)
+            continue
+        edt = distance_transform_edt(~target, sampling=step)
+        nearest = float(edt[tuple(at.T)].min())
+        gap = max(0.0, nearest - 0.5 * float(step.min()))
+        measured.append(gap if gap <= HORIZON_MM else None)
+    return measured[0], measured[1]
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+def _sample(fields, steps, origin, out):  # type: ignore[no-untyped-def]  # noqa: ANN001
+    """Trilinear samples, held constant beyond the edge.
+
+    fields  (m, Z, Y, X) float32  values on the base lattice
+    steps   (3, 3)       float64  rows: change of base index (z, y, x) per fine step along z, y, x
+    origin  (3,)         float64  base index (z, y, x) of fine voxel (0, 0, 0)
+    out     (m, z, y, x) float32
+    """
+    n_m, n_z, n_y, n_x = out.shape
+    top = (fields.shape[1] - 1, fields.shape[2] - 1, fields.shape[3] - 1)
+    for k in prange(n_z):
+        for j in range(n_y):
+            for i in range(n_x):
+                z = min(max(origin[0] + k * steps[0, 0] + j * steps[1, 0] + i * steps[2, 0], 0.0), float(top[0]))
+                y = min(max(origin[1] + k * steps[0, 1] + j * steps[1, 1] + i * steps[2, 1], 0.0), float(top[1]))
+                x = min(max(origin[2] + k * steps[0, 2] + j * steps[1, 2] + i * steps[2, 2], 0.0), float(top[2]))
+                z0, y0, x0 = int(z), int(y), int(x)
+                z1, y1, x1 = min(z0 + 1, top[0]), min(y0 + 1, top[1]), min(x0 + 1, top[2])
+                fz, fy, fx = z - z0, y - y0, x - x0
+                for m in range(n_m):
+                    near = (fields[m, z0, y0, x0] * (1 - fx) + fields[m, z0, y0, x1] * fx) * (1 - fy) + (
+                        fields[m, z0, y1, x0] * (1 - fx) + fields[m, z0, y1, x1] * fx
+                    ) * fy
+                    far = (fields[m, z1, y0, x0] * (1 - fx) + fields[m, z1, y0, x1] * fx) * (1 - fy) + (
+                        fields[m, z1, y1, x0] * (1 - fx) + fields[m, z1, y1, x1] * fx
+                    ) * fy
+                    out[m, k, j, i] = near * (1 - fz) + far * fz

@@ -1,0 +1,230 @@
+"""What is known exactly about inserted nodules: measures of the object itself, and masks on any grid."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twins import Grid
+from twins.files import replacing
+
+from .nodule import Nodule, NoduleType
+
+FORMAT = "lungtwin.truth/1"
+_ARRAYS = ("occupancy", "core_occupancy")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NoduleTruth:
+    """One nodule as it is, before any imaging.
+
+    Volume, mass and HU are those of the whole body inside the truth contour, spicules included. The axial diameters
+    are those of the body *without* spicules, which is how readers measure (design default, unverified); definitions in
+    ``docs/conventions.md``.
+
+    Parameters
+    ----------
+    nodule
+        The spec, with its place.
+    centre_mm
+        Centroid ``(x, y, z)`` [mm, LPS].
+    volume_mm3, equivalent_diameter_mm
+        Exact volume and the diameter of the sphere that has it.
+    long_axis_mm, short_axis_mm, mean_diameter_mm
+        Axial diameters of the body.
+    max_diameter_mm
+        Largest 3-D distance of two surface points, spicules included.
+    core_volume_mm3, core_diameter_mm
+        Solid part: volume, and mean of its axial long and short axis. A solid nodule is all core; ground glass has 0.
+    mass_mg, added_mass_mg
+        Matter inside the contour (margin tails not counted), and the change of matter that the nodule makes to the
+        twin.
+    mean_hu, core_mean_hu
+        Mean HU equivalent at 70 keV inside the contour and inside the core (None without one).
+    lobe
+        Name in :class:`twins.Structure`; RIGHT_LUNG or LEFT_LUNG where lobes are not known; None outside the lungs.
+    distance_to_pleura_mm, distance_to_vessel_mm
+        From the body's surface, to about one voxel of the twin; None beyond 20 mm.
+    n_spicules
+        Number of spicules.
+    grid, occupancy, core_occupancy
+        Fine lattice in the world and the share of each of its voxels inside the contour, float32; the core's for
+        part-solid only.
+    """
+
+    nodule: Nodule
+    centre_mm: tuple[float, float, float]
+    volume_mm3: float
+    equivalent_diameter_mm: float
+    long_axis_mm: float
+    short_axis_mm: float
+    mean_diameter_mm: float
+    max_diameter_mm: float
+    core_volume_mm3: float
+    core_diameter_mm: float
+    mass_mg: float
+    added_mass_mg: float
+    mean_hu: float
+    core_mean_hu: float | None
+    lobe: str | None
+    distance_to_pleura_mm: float | None
+    distance_to_vessel_mm: float | None
+    n_spicules: int
+    grid: Grid
+    occupancy: NDArray[np.float32]
+    core_occupancy: NDArray[np.float32] | None = None
+
+    @property
+    def id(self) -> str:
+        """The nodule's name."""
+        return self.nodule.id
+
+    @property
+    def type(self) -> NoduleType:
+        """Attenuation type."""
+        return self.nodule.type
+
+    def record(self) -> dict[str, Any]:
+        """All but the arrays as plain data: the spec under ``nodule``, the lattice under ``grid``."""
+        data = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in (*_ARRAYS, "nodule", "grid")}
+        return {
+            **data,
+            "centre_mm": list(self.centre_mm),
+            "nodule": self.nodule.model_dump(mode="json"),
+            "grid": self.grid.to_dict(),
+        }
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Truth:
+    """What is known about all nodules of one twin, in the order of insertion."""
+
+    nodules: tuple[NoduleTruth, ...]
+
+    def __post_init__(self) -> None:
+        ids = [n.id for n in self.nodules]
+        if len(set(ids)) != len(ids):
+            raise ValueError(f"nodule ids must differ within a twin, got {ids}")
+        if len(ids) > 255:
+            raise ValueError(f"a truth holds at most 255 nodules (uint8 labels), got {len(ids)}")
+
+    def labels(self, grid: Grid) -> NDArray[np.uint8]:
+        """Label image ``(z, y, x)``: 0 for none, i + 1 where nodule i fills at least half of the voxel.
+
+        A nodule too small to fill half of any voxel gets the one it fills most, so that none inside the grid is lost.
+        """
+        labels = np.zeros(grid.shape, np.uint8)
+        for i, nodule in enumerate(self.nodules):
+            start, patch = _resampled(nodule, grid)
+            if not patch.size or patch.max() <= 0:
+                continue
+            inside = patch >= 0.5
+            if not inside.any():
+                inside = patch == patch.max()
+            window = labels[tuple(slice(a, a + n) for a, n in zip(start, patch.shape, strict=True))]
+            window[inside] = i + 1
+        return labels
+
+    def occupancy(self, grid: Grid, i: int) -> NDArray[np.float32]:
+        """Share of each voxel that nodule ``i`` fills, ``(z, y, x)`` float32; they sum to its exact volume."""
+        out = np.zeros(grid.shape, np.float32)
+        start, patch = _resampled(self.nodules[i], grid)
+        out[tuple(slice(a, a + n) for a, n in zip(start, patch.shape, strict=True))] = patch
+        return out
+
+
+def save(truth: Truth, path: str | os.PathLike[str]) -> None:
+    """Write a truth as HDF5; the same truth gives the same bytes."""
+    import h5py
+
+    with replacing(path) as part, h5py.File(part, "w", libver=("v110", "v110")) as file:
+        file.attrs["format"] = FORMAT
+        file.attrs["n_nodules"] = len(truth.nodules)
+        for i, nodule in enumerate(truth.nodules):
+            group = file.create_group(f"{i:03d}")
+            group.attrs["record"] = json.dumps(nodule.record(), sort_keys=True)
+            for name in _ARRAYS:
+                array = getattr(nodule, name)
+                if array is not None:
+                    group.create_dataset(
+                        name, data=array, compression="gzip", compression_opts=4, shuffle=True, track_times=False
+                    )
+
+
+def load(path: str | os.PathLike[str]) -> Truth:
+    """Read what :func:`save` wrote.
+
+    Raises
+    ------
+    ValueError
+        If the file is not a truth of a known format.
+    """
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        if file.attrs.get("format") != FORMAT:
+            raise ValueError(f"{path}: not a truth file: format is {file.attrs.get('format')!r}, expected {FORMAT!r}")
+        return Truth(tuple(_read(file[f"{i:03d}"]) for i in range(int(file.attrs["n_nodules"]))))
+
+
+def _read(group: Any) -> NoduleTruth:
+    record: dict[str, Any] = json.loads(group.attrs["record"])
+    record["nodule"] = Nodule.model_validate(record["nodule"])
+    record["grid"] = Grid.from_dict(record["grid"])
+    record["centre_mm"] = tuple(record["centre_mm"])
+    arrays: dict[str, Any] = {name: group[name][()] if name in group else None for name in _ARRAYS}
+    return NoduleTruth(**record, **arrays)
+
+
+def _resampled(nodule: NoduleTruth, grid: Grid) -> tuple[tuple[int, int, int], NDArray[np.float32]]:
+    """Occupancy of a nodule on ``grid``: start index and patch; volume is kept voxel by voxel."""
+    if grid.is_axis_aligned:
+        return _resampled_aligned(nodule, grid)
+    return _resampled_oblique(nodule, grid)
+
+
+def _resampled_aligned(nodule: NoduleTruth, grid: Grid) -> tuple[tuple[int, int, int], NDArray[np.float32]]:
+    """Exact overlap of boxes, one axis after the other."""
+    patch: NDArray[Any] = nodule.occupancy.astype(np.float64)
+    starts = []
+    for axis in range(3):
+        fine_mm, coarse_mm = nodule.grid.spacing_mm[axis], grid.spacing_mm[axis]
+        offset = (nodule.grid.origin_mm[2 - axis] - grid.origin_mm[2 - axis]) / coarse_mm
+        ratio = fine_mm / coarse_mm
+        edges = offset + ratio * (np.arange(patch.shape[axis] + 1) - 0.5)
+        first = max(0, int(np.floor(edges[0] + 0.5)))
+        last = min(grid.shape[axis], int(np.ceil(edges[-1] + 0.5)))
+        voxels = np.arange(first, max(first, last))
+        overlap = np.minimum(edges[1:], voxels[:, None] + 0.5) - np.maximum(edges[:-1], voxels[:, None] - 0.5)
+        patch = np.moveaxis(np.tensordot(np.clip(overlap, 0, None), patch, axes=(1, axis)), 0, axis)
+        starts.append(min(first, grid.shape[axis]))
+    return (starts[0], starts[1], starts[2]), np.minimum(patch, 1.0).astype(np.float32)
+
+
+def _resampled_oblique(nodule: NoduleTruth, grid: Grid) -> tuple[tuple[int, int, int], NDArray[np.float32]]:
+    """Each fine voxel as 4 x 4 x 4 points, each counted in the voxel that holds it."""
+    inside = np.stack(np.nonzero(nodule.occupancy > 0), axis=1)
+    weight = nodule.occupancy[tuple(inside.T)].astype(np.float64)
+    part = (np.arange(4) - 1.5) / 4
+    shifts = np.stack(np.meshgrid(part, part, part, indexing="ij"), axis=-1).reshape(-1, 3)
+    centre = grid.world_to_index(nodule.grid.index_to_world(inside))
+    steps = np.array([grid.world_to_index(nodule.grid.index_to_world(e)) for e in np.eye(3)])
+    steps -= grid.world_to_index(nodule.grid.index_to_world((0, 0, 0)))
+    margin = np.abs(steps).sum(axis=0)
+    low = np.clip(np.floor(centre.min(axis=0) - margin + 0.5).astype(int), 0, grid.shape)
+    high = np.clip(np.ceil(centre.max(axis=0) + margin + 0.5).astype(int), low, grid.shape)
+    shape = high - low
+    total = np.zeros(int(np.prod(shape)))
+    for shift in shifts:
+        index = np.rint(centre + shift @ steps).astype(int) - low
+        kept = np.all((index >= 0) & (index < shape), axis=1)
+        flat = np.ravel_multi_index(tuple(index[kept].T), tuple(shape)) if kept.any() else np.zeros(0, int)
+        total += np.bincount(flat, weights=weight[kept], minlength=len(total))
+    share = nodule.grid.voxel_volume_mm3 / grid.voxel_volume_mm3 / len(shifts)
+    patch = np.minimum(total.reshape(shape) * share, 1.0).astype(np.float32)
+    return (int(low[0]), int(low[1]), int(low[2])), patch
