@@ -118,7 +118,10 @@ def test_structure_names_what_fills_most_of_a_voxel():
 def test_what_a_voxel_cannot_hold_is_refused():
     with pytest.raises(ValueError, match="more than two materials"):
         cylinder(
-            100.0, 20.0, inserts=[rod(20.0, 20.0, "teflon"), rod(20.0, 20.0, "pmma", at_mm=(20.3, 0.0))], spacing_mm=2.0
+            100.0,
+            20.0,
+            inserts=[rod(20.0, 20.0, "teflon", at_mm=(0.9, 0.0)), rod(20.0, 20.0, "pmma", at_mm=(21.2, 0.0))],
+            spacing_mm=2.0,
         )
     with pytest.raises(ValueError, match="must not overlap"):
         cylinder(100.0, 20.0, inserts=[rod(20.0, 20.0, "teflon"), rod(20.0, 20.0, "pmma", at_mm=(15.0, 0.0))])
