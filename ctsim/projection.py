@@ -1,0 +1,180 @@
+"""Basis area densities of a twin in every reading: the base volume, and its insets on their own fine lattices.
+
+Line integrals add, so an inset (a signed difference to the base) is projected by itself, only for the readings in its
+shadow, and added. Each reading is the average over its cell (see :mod:`ctsim.kernels.project`). Outside the lattice is
+vacuum; what is outside the scan's rays is not seen.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twins import Grid
+
+from .geometry import Geometry
+from .kernels import project as kernel
+
+if TYPE_CHECKING:
+    from .voxels import BasisInset, BasisVolume
+
+DRIFT_VOXELS = 0.25
+"""Planes are read out together while no row climbs more than this in z [voxels] (adds 1e-5 to an error of 0.0012)."""
+
+_G_CM2_PER_MM = 0.1
+"""One g/cm3 over one millimetre [g/cm2]."""
+
+
+def project(
+    volume: BasisVolume,
+    insets: Sequence[BasisInset],
+    geometry: Geometry,
+    first_view: int,
+    out: NDArray[np.float32],
+) -> None:
+    """Overwrite ``out`` with the basis area densities of a block of views.
+
+    Parameters
+    ----------
+    volume
+        Basis densities of the base.
+    insets
+        Differences to the base.
+    geometry
+        Of the whole scan.
+    first_view
+        The block is views ``first_view`` to ``first_view + out.shape[1]`` of ``geometry``.
+    out
+        ``(channel, view, row, column)`` float32, C order: basis 0, basis 1 and, if the volume has it, iodine [g/cm2].
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit each other, or a lattice is not axis-aligned.
+    """
+    n_channels = 2 if volume.iodine is None else 3
+    n_views = geometry.shape[0]
+    if out.ndim != 4 or out.shape[0] != n_channels or out.shape[2:] != geometry.shape[1:]:
+        raise ValueError(
+            f"out must have shape ({n_channels}, views, {geometry.shape[1]}, {geometry.shape[2]}), got {out.shape}"
+        )
+    if out.dtype != np.float32 or not out.flags.c_contiguous:
+        raise ValueError(f"out must be float32 in C order, got {out.dtype}")
+    if not 0 <= first_view <= first_view + out.shape[1] <= n_views:
+        raise ValueError(f"views {first_view} to {first_view + out.shape[1]} are not among the {n_views} of the scan")
+    views = slice(first_view, first_view + out.shape[1])
+    out[:] = 0.0
+    words = np.ascontiguousarray(volume.words).view(np.int32)
+    _add(words, volume.grid, geometry, views, volume.step_g_cm3, out[:2])
+    if volume.iodine is not None:
+        iodine = np.ascontiguousarray(volume.iodine)
+        _add(iodine, volume.grid, geometry, views, volume.iodine_step_g_cm3, out[2:])
+    for inset in insets:
+        if inset.delta.shape != (n_channels, *inset.grid.shape):
+            raise ValueError(
+                f"delta of an inset must have shape {(n_channels, *inset.grid.shape)} (channel, z, y, x), "
+                f"got {inset.delta.shape}"
+            )
+        _add_inset(inset, geometry, views, out)
+
+
+def _add(
+    volume: NDArray[np.generic],
+    grid: Grid,
+    geometry: Geometry,
+    views: slice,
+    step_g_cm3: float,
+    out: NDArray[np.float32],
+) -> None:
+    if not grid.is_axis_aligned:
+        raise ValueError(f"grid must be axis-aligned to be projected, direction is {grid.direction}")
+    if out.shape[1] == 0 or out.shape[3] == 0:
+        return
+    cell = np.array([geometry.column_pitch_rad, geometry.row_pitch_mm])
+    kernel.project(
+        volume,
+        np.asarray(grid.spacing_mm),
+        _sources(grid, geometry, views),
+        np.ascontiguousarray(geometry.column_angle_rad, dtype=np.float64),
+        np.ascontiguousarray(geometry.row_offset_mm, dtype=np.float32),
+        cell,
+        float(geometry.detector_distance_mm),
+        DRIFT_VOXELS,
+        _G_CM2_PER_MM * step_g_cm3,
+        out,
+    )
+
+
+def _sources(grid: Grid, geometry: Geometry, views: slice) -> NDArray[np.float64]:
+    """``(V, 6)``: source as a continuous index (z, y, x), cosine and sine of the view angle, 0."""
+    beta = geometry.view_angle_rad[views]
+    x, y = geometry.isocentre_mm
+    sources = np.zeros((len(beta), 6))
+    sources[:, 3], sources[:, 4] = np.cos(beta), np.sin(beta)
+    points = np.stack(
+        [
+            x + geometry.source_distance_mm * sources[:, 3],
+            y + geometry.source_distance_mm * sources[:, 4],
+            geometry.source_z_mm[views],
+        ],
+        axis=-1,
+    )
+    sources[:, :3] = grid.world_to_index(points)
+    return sources
+
+
+def _add_inset(inset: BasisInset, geometry: Geometry, views: slice, out: NDArray[np.float32]) -> None:
+    """Add an inset's line integrals in the columns of its shadow."""
+    channels = [c for c in range(len(inset.delta)) if np.any(inset.delta[c])]
+    volumes = {c: np.ascontiguousarray(inset.delta[c].transpose(1, 2, 0), dtype=np.float32) for c in channels}
+    for start, stop, low, high in _shadows(inset.grid, geometry, views):
+        part = replace(geometry, column_angle_rad=geometry.column_angle_rad[low:high])
+        if len(part.column_angle_rad) == 1:  # two columns at least, so that the pitch is known
+            low, high = (low - 1, high) if low > 0 else (low, high + 1)
+            part = replace(geometry, column_angle_rad=geometry.column_angle_rad[low:high])
+        block = slice(views.start + start, views.start + stop)
+        for c, delta in volumes.items():
+            shadow = np.zeros((1, stop - start, geometry.shape[1], high - low), np.float32)
+            _add(delta, inset.grid, part, block, 1.0, shadow)
+            out[c, start:stop, :, low:high] += shadow[0]
+
+
+def _shadows(grid: Grid, geometry: Geometry, views: slice) -> list[tuple[int, int, int, int]]:
+    """Runs of views (first, end, counted from the block's first) and the columns (first, end) of the shadow there."""
+    x, y = geometry.isocentre_mm
+    nz, ny, nx = grid.shape
+    corners = grid.index_to_world([(k - 0.5, j - 0.5, i - 0.5) for k in (0, nz) for j in (0, ny) for i in (0, nx)])
+    beta = geometry.view_angle_rad[views][:, None]
+    radial = geometry.source_distance_mm - (corners[:, 0] - x) * np.cos(beta) - (corners[:, 1] - y) * np.sin(beta)
+    lateral = -(corners[:, 0] - x) * np.sin(beta) + (corners[:, 1] - y) * np.cos(beta)
+    gamma = np.arctan2(lateral, radial)
+    pitch = geometry.column_pitch_rad
+    first, last = geometry.column_angle_rad[0], geometry.column_angle_rad[-1]
+    margin = pitch + max(grid.spacing_mm) / np.maximum(radial, 1.0).min(axis=1)
+    # heights where the shadow's rays meet the inset, a row beyond on either side
+    distance = np.maximum(np.hypot(lateral, radial), 1.0)
+    climb = (corners[:, 2] - geometry.source_z_mm[views][:, None]) / distance * geometry.detector_distance_mm
+    slack = geometry.row_pitch_mm + max(grid.spacing_mm) * geometry.detector_distance_mm / distance.min(axis=1)
+    seen = (climb.min(axis=1) - slack <= geometry.row_offset_mm[-1] + geometry.row_pitch_mm) & (
+        climb.max(axis=1) + slack >= geometry.row_offset_mm[0] - geometry.row_pitch_mm
+    )
+    low = np.clip(np.floor((gamma.min(axis=1) - margin - first) / pitch), 0, len(geometry.column_angle_rad))
+    high = np.clip(np.ceil((gamma.max(axis=1) + margin - first) / pitch) + 1, 0, len(geometry.column_angle_rad))
+    seen &= (gamma.max(axis=1) + margin >= first) & (gamma.min(axis=1) - margin <= last) & (high > low)
+    runs: list[tuple[int, int, int, int]] = []
+    for v in np.nonzero(seen)[0]:
+        here = (int(v), int(v) + 1, int(low[v]), int(high[v]))
+        if runs and runs[-1][1] == v:
+            start, _, a, b = runs[-1]
+            a, b = min(a, here[2]), max(b, here[3])
+            narrow = b - a <= math.ceil(1.5 * (here[3] - here[2])) + 8
+            if narrow and v - start < 64:
+                runs[-1] = (start, int(v) + 1, a, b)
+                continue
+        runs.append(here)
+    return runs
