@@ -97,7 +97,7 @@ def draw(
             f"got {diameter_mm}, n = {n}"
         )
     factor = np.linalg.cholesky(CORRELATION)
-    drawn = []
+    drawn: list[Nodule] = []
     while len(drawn) < n:
         z = dict(zip(VARIABLES, factor @ rng.standard_normal(len(VARIABLES)), strict=True))
         mean_mm = np.exp(np.interp(100 * ndtr(z.pop("ln_diameter")), QUANTILES_PERCENT, np.log(MEAN_DIAMETER_MM)))
