@@ -1,0 +1,94 @@
+"""The projector on a CUDA device, through CuPy: the only module that imports it.
+
+One kernel so far: :func:`Gpu.project` stands in for :func:`ctsim.kernels.project.project` with the same arguments.
+Everything else of the chain runs on the CPU.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_SOURCE = Path(__file__).parent.parent / "kernels" / "project.cu"
+_THREADS = 128
+
+
+class Gpu:
+    """A CUDA device with the projector compiled for it.
+
+    Raises
+    ------
+    RuntimeError
+        If CuPy is not installed, or there is no usable device; the message says what to do.
+    """
+
+    name = "gpu"
+
+    def __init__(self) -> None:
+        try:
+            import cupy
+        except ImportError:
+            raise RuntimeError(
+                "backend 'gpu' needs CuPy: pip install 'lungtwin[gpu12]' (CUDA 12) or 'lungtwin[gpu13]' (CUDA 13); "
+                "or use backend 'cpu'"
+            ) from None
+        if not cupy.is_available():
+            raise RuntimeError(
+                "backend 'gpu' finds no CUDA device: check `nvidia-smi` and the driver; or use backend 'cpu'"
+            )
+        self._cupy = cupy
+        self._kernel = cupy.RawKernel(_SOURCE.read_text(), "project")
+        self._resident: tuple[NDArray[np.generic], Any] | None = None
+
+    @property
+    def device(self) -> str:
+        """Name of the device in use."""
+        return str(self._cupy.cuda.runtime.getDeviceProperties(self._cupy.cuda.Device().id)["name"].decode())
+
+    def project(
+        self,
+        volume: NDArray[np.generic],
+        spacing: NDArray[np.float64],
+        source: NDArray[np.float64],
+        column: NDArray[np.float64],
+        row: NDArray[np.float32],
+        cell: NDArray[np.float64],
+        distance: float,
+        drift: float,  # noqa: ARG002 - same arguments as the Numba kernel
+        unit: float,
+        out: NDArray[np.float32],
+    ) -> None:
+        """Add the line integrals of ``volume`` to ``out``; arguments as in :mod:`ctsim.kernels.project`.
+
+        ``drift`` has no effect here: every plane is read at its own height. The volume stays on the device until
+        another one comes.
+        """
+        cp = self._cupy
+        n_y, n_x, n_z = volume.shape
+        n_out, n_views, n_rows, n_columns = out.shape
+        result = cp.zeros((2, n_views, n_rows, n_columns), cp.float32)
+        n = n_views * n_rows * n_columns
+        self._kernel(
+            ((n + _THREADS - 1) // _THREADS,),
+            (_THREADS,),
+            (
+                self._words(volume), np.int32(n_y), np.int32(n_x), np.int32(n_z),
+                *(np.float64(s) for s in spacing),
+                cp.asarray(source), cp.asarray(column), cp.asarray(row),
+                np.float64(cell[0]), np.float64(cell[1]), np.float64(distance), np.float64(unit),
+                result, np.int32(n_views), np.int32(n_rows), np.int32(n_columns),
+            ),
+        )  # fmt: skip
+        out += result[:n_out].get()
+
+    def _words(self, volume: NDArray[np.generic]) -> Any:
+        """The volume on the device as 32-bit words (16-bit volumes get an empty high half)."""
+        if self._resident is None or self._resident[0] is not volume:
+            if volume.dtype.itemsize not in (2, 4) or volume.dtype.kind not in "iu":
+                raise TypeError(f"volume must hold 16- or 32-bit integers, got {volume.dtype}")
+            words = volume.astype(np.uint32) if volume.dtype.itemsize == 2 else volume.view(np.uint32)
+            self._resident = (volume, self._cupy.asarray(np.ascontiguousarray(words)))
+        return self._resident[1]
