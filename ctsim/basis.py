@@ -2,8 +2,8 @@
 
 The mass attenuation curves of the tissues lie almost in one plane. That plane is the rank-2 part of a singular value
 decomposition of their curves, each divided by its mean, with energy bins weighted by the detected energy of 70 to
-150 kVp beams behind 200 mm of water. It is spanned by its extreme rays, the projections into it of polyethylene (basis 0) and
-hydroxyapatite (basis 1), so that all tissues and plastics have coefficients >= 0:
+150 kVp beams behind 200 mm of water. It is spanned by its extreme rays, the projections into it of polyethylene
+(basis 0) and hydroxyapatite (basis 1), so that all tissues and plastics have coefficients >= 0:
 
     mu/rho (E) = c0 b0(E) + c1 b1(E) [+ w_I (mu/rho)_I(E)].
 

@@ -3,8 +3,8 @@
 ``Phi(E) = Phi_0(E; kVp, anode angle) exp(-sum_k (mu/rho)_k rho_k t_k)`` [photons / mm2 / mAs per 1 keV bin at 1 m].
 
 Source of Phi_0: SpekPy 2.5.4 "casim" (Poludniowski et al., Med Phys 48 (2021) 3630, doi:10.1002/mp.14945), see
-``scripts/bake_spectra.py``. The filters are crossed at right angles: the longer way of oblique rays through a flat filter
-is taken as part of the bowtie's equivalent thickness (``ctsim/bowtie.py``).
+``scripts/bake_spectra.py``. The filters are crossed at right angles: the longer way of oblique rays through a flat
+filter is taken as part of the bowtie's equivalent thickness (``ctsim/bowtie.py``).
 """
 
 from __future__ import annotations

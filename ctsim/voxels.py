@@ -161,7 +161,8 @@ def _cannot(substance: Material, where: str) -> str:
     c = coefficients(substance)
     return (
         f"{where}: material {substance.name!r} cannot be projected: the two bases stand for tissues, plastics, "
-        f"aluminium and iodine, not for heavier elements (coefficients {c.basis_0:.3g}, {c.basis_1:.3g}, error {c.error:.2g})"
+        f"aluminium and iodine, not for heavier elements "
+        f"(coefficients {c.basis_0:.3g}, {c.basis_1:.3g}, error {c.error:.2g})"
     )
 
 

@@ -3,7 +3,8 @@
 Run ``python scripts/bake_spectra.py`` after ``pip install lungtwin[spectra]``. Same SpekPy, same bytes.
 
 Source: SpekPy 2.5.4, physics model "spekpy-v2-casim" (Poludniowski et al., Med Phys 48 (2021) 3630,
-doi:10.1002/mp.14945; Bujila et al., Phys Med 75 (2020) 44). Tungsten anode, self-attenuation in the anode only: no filter, no air.
+doi:10.1002/mp.14945; Bujila et al., Phys Med 75 (2020) 44). Tungsten anode, self-attenuation
+in the anode only: no filter, no air.
 """
 
 from __future__ import annotations

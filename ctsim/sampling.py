@@ -1,0 +1,21 @@
+"""How finely a scan is simulated: all of the scanner's readings, or fewer, coarser ones for a preview.
+
+Coarser sampling merges cells and views, it does not drop them: a merged reading collects the photons (and the electronic
+noise) of all that it stands for, so that the noise of the image stays that of the dose, while sharpness is lost.
+"""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Sampling(BaseModel):
+    """Fidelity of the simulation; the default is that of the scanner."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    views_per_rotation: int | None = Field(
+        None, ge=8, le=10000, description="Simulated views per rotation, even; none: the scanner's"
+    )
+    column_binning: int = Field(1, ge=1, le=16, description="Neighbouring columns merged into one")
+    row_binning: int = Field(1, ge=1, le=64, description="Neighbouring rows merged into one")
