@@ -4,11 +4,13 @@ A vendor's kernel is a secret; its modulation transfer function (MTF) in the ima
 three numbers: the frequencies where the image MTF has fallen to 50 % and 10 %, and by how much it exceeds one
 (edge enhancement). Between them the MTF is
 
-    MTF(f) = (1 + c b(2 f/f50)) exp(-(f/f0)^n),    b(x) = x^2 exp(1 - x^2),
+    MTF(f) = (1 + c b(2x)) D(x),    x = f/f50,    b(t) = t^2 exp(1 - t^2),
 
-a stretched exponential with c = 0 when there is no overshoot (n = 2, a Gaussian, fits smooth body kernels; n = 4 sharp
-lung kernels) and a bump at f50/2 when there is. c, f0 and n follow from the three numbers in closed form up to one
-bisection. The form is a design choice; the three numbers are what a kernel's ``source`` vouches for.
+where the fall is D = exp(-p x^m - q x^(m+2)) with the even m >= 2 that keeps p and q positive (m = 2, a Gaussian, fits
+smooth body kernels; m = 4 sharp lung kernels), or, for falls slower than a Gaussian, D = 1 / (1 + p x^2 + q x^4).
+Even powers keep the MTF smooth at 0 and so the point spread short: no edge is felt tens of millimetres away. c, p and q
+follow from the three numbers by linear equations and one bisection. The form is a design choice; the three numbers are
+what a kernel's ``source`` vouches for.
 """
 
 from __future__ import annotations
@@ -52,9 +54,9 @@ class Kernel(BaseModel):
     @model_validator(mode="after")
     def _falls(self) -> Kernel:
         ratio = self.mtf10_per_mm / self.mtf50_per_mm
-        if not 1.05 <= ratio <= 3:
+        if not 1.05 <= ratio <= 2.8:
             raise ValueError(
-                f"mtf10_per_mm must be 1.05 to 3 times mtf50_per_mm, got {self.mtf10_per_mm} and {self.mtf50_per_mm}"
+                f"mtf10_per_mm must be 1.05 to 2.8 times mtf50_per_mm, got {self.mtf10_per_mm} and {self.mtf50_per_mm}"
             )
         _shape(ratio, self.overshoot)
         return self
@@ -73,15 +75,20 @@ class Kernel(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class _Shape:
-    """c, n and (f50/f0)^n of the MTF."""
+    """c, p, q and m of the MTF; m = 0 stands for the rational fall."""
 
     c: float
-    n: float
-    at_f50: float
+    p: float
+    q: float
+    m: int
 
     def mtf(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         """MTF at x = f/f50."""
-        return (1.0 + self.c * _bump(x)) * np.exp(-self.at_f50 * x**self.n)
+        if self.m == 0:
+            fall = 1.0 / (1.0 + self.p * x**2 + self.q * x**4)
+        else:
+            fall = np.exp(-self.p * x**self.m - self.q * x ** (self.m + 2))
+        return (1.0 + self.c * _bump(x)) * fall
 
     def peak(self) -> float:
         """Largest value of the MTF."""
@@ -95,8 +102,16 @@ def _bump(x: ArrayLike) -> NDArray[np.float64]:
 
 def _for_c(ratio: float, c: float) -> _Shape:
     at_50 = math.log(2 * (1 + c * float(_bump(1.0))))
-    n = math.log(math.log(10 * (1 + c * float(_bump(ratio)))) / at_50) / math.log(ratio)
-    return _Shape(c, n, at_50)
+    at_10 = math.log(10 * (1 + c * float(_bump(ratio))))
+    power = math.log(at_10 / at_50) / math.log(ratio)
+    if power < 2:
+        m, low, high = 0, math.expm1(at_50), math.expm1(at_10)
+        first, second = ratio**2, ratio**4
+    else:
+        m, low, high = 2 * math.floor(power / 2), at_50, at_10
+        first, second = ratio**m, ratio ** (m + 2)
+    q = (high - first * low) / (second - first)
+    return _Shape(c, low - q, q, m)
 
 
 @lru_cache(maxsize=256)
@@ -104,12 +119,13 @@ def _shape(ratio: float, overshoot: float) -> _Shape:
     low, high = 0.0, 6.0
     if overshoot == 0:
         return _for_c(ratio, 0.0)
-    if _for_c(ratio, high).peak() - 1 < overshoot:
-        raise ValueError(f"overshoot = {overshoot} cannot be had with mtf10_per_mm / mtf50_per_mm = {ratio:.3f}")
     for _ in range(60):  # the peak grows with c
         middle = 0.5 * (low + high)
         if _for_c(ratio, middle).peak() - 1 < overshoot:
             low = middle
         else:
             high = middle
-    return _for_c(ratio, 0.5 * (low + high))
+    found = _for_c(ratio, 0.5 * (low + high))
+    if abs(found.peak() - 1 - overshoot) > 1e-3 or found.q < 0:
+        raise ValueError(f"overshoot = {overshoot} cannot be had with mtf10_per_mm / mtf50_per_mm = {ratio:.3f}")
+    return found

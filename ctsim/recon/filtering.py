@@ -1,0 +1,172 @@
+"""The filter between sinogram and back projection, designed from the image MTF that a kernel promises.
+
+    H(f) = |f| W(f),    W(f) = MTF_target(f) / MTF_system(f)
+
+MTF_system is what the chain does to an image at the rotation axis before the filter can act: the detector cell's
+aperture (a box), cubic interpolation of the columns (Keys) to half the column pitch, and linear interpolation in back
+projection. The focal spot is a point, views are instants. The ramp is the transform of its band-limited samples (Ram &
+Lakshminarayanan, PNAS 68:2236, 1971; fan beam: Kak & Slaney, Principles of Computerized Tomographic Imaging, 1988,
+eq. 3.75 and 3.136), so that the mean is kept; rows are zero-padded to twice their length.
+
+With a quarter offset of the detector, opposite rays interleave and image frequencies up to the full column pitch are
+sampled; without it, half of that. W is at most ``LARGEST_GAIN`` (a design choice) and is tapered to zero over the last
+tenth below the limit; a kernel whose 10 % point would need more is refused, or softened on demand.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+import scipy.fft
+from numpy.typing import ArrayLike, NDArray
+
+from ..geometry import Geometry
+from .kernels import Kernel
+
+OVERSAMPLING = 2
+"""Places per column after resampling."""
+
+LARGEST_GAIN = 12.0
+"""Largest W (design default)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """What the chain samples at the rotation axis.
+
+    Parameters
+    ----------
+    cell_mm
+        Column pitch, which is also the aperture, scaled to the axis [mm].
+    is_interleaved
+        Whether opposite rays fall between each other (quarter offset).
+    """
+
+    cell_mm: float
+    is_interleaved: bool
+
+    @property
+    def place_mm(self) -> float:
+        """Distance of resampled places at the axis [mm]."""
+        return self.cell_mm / OVERSAMPLING
+
+    @property
+    def limit_per_mm(self) -> float:
+        """Highest image frequency that is sampled [1/mm]."""
+        return (1.0 if self.is_interleaved else 0.5) / self.cell_mm
+
+    def mtf(self, frequency_per_mm: ArrayLike) -> NDArray[np.float64]:
+        """MTF of aperture, column interpolation and back projection [1/mm]."""
+        f = np.asarray(frequency_per_mm, dtype=np.float64)
+        return np.sinc(f * self.cell_mm) * cubic_response(f * self.cell_mm) * np.sinc(f * self.place_mm) ** 2
+
+
+def chain_of(geometry: Geometry) -> Chain:
+    """The sampling of a scan."""
+    pitch = geometry.column_pitch_rad
+    phase = abs(2 * geometry.column_angle_rad[0] / pitch) % 1.0  # 1/2 where opposite rays are half a column apart
+    return Chain(pitch * geometry.source_distance_mm, bool(0.25 <= phase <= 0.75))
+
+
+def cubic_response(cycles_per_sample: ArrayLike) -> NDArray[np.float64]:
+    """Fourier transform of Keys' cubic (a = -1/2) at frequencies in cycles per sample."""
+    f = np.asarray(cycles_per_sample, dtype=np.float64)
+    safe = np.where(np.abs(f) < 1e-2, 1.0, f)
+    sinc, double, fourth = np.sinc(safe), np.sinc(2 * safe), np.sinc(4 * safe)
+    exact = (3 * (sinc**2 - double) - (3 * double**2 - 2 * double - fourth)) / (np.pi * safe) ** 2
+    return np.where(np.abs(f) < 1e-2, 1.0, exact)  # 1 - O(f^4)
+
+
+def window(kernel: Kernel, chain: Chain, frequency_per_mm: ArrayLike) -> NDArray[np.float64]:
+    """W(f) of a kernel at image frequencies at the axis [1/mm].
+
+    Raises
+    ------
+    ValueError
+        If the kernel needs frequencies that are not sampled, or more gain than :data:`LARGEST_GAIN`.
+    """
+    if not is_reachable(kernel, chain):
+        raise ValueError(
+            f"kernel {kernel.name!r} asks for MTF 10 % at mtf10_per_mm = {kernel.mtf10_per_mm} 1/mm, but columns of "
+            f"{chain.cell_mm:.3f} mm {'with' if chain.is_interleaved else 'without'} quarter offset allow "
+            f"{_reach_per_mm(kernel, chain):.2f} 1/mm for its shape; take a softer kernel or finer columns"
+        )
+    f = np.abs(np.asarray(frequency_per_mm, dtype=np.float64))
+    system = np.maximum(chain.mtf(f), 1e-3)
+    taper = 0.5 + 0.5 * np.cos(np.pi * np.clip((f / chain.limit_per_mm - 0.9) / 0.1, 0, 1))
+    return np.minimum(kernel.mtf(f) / system, LARGEST_GAIN) * taper
+
+
+def is_reachable(kernel: Kernel, chain: Chain) -> bool:
+    """Whether a kernel's 50 % and 10 % points lie within sampling and gain."""
+    f = np.linspace(0, kernel.mtf10_per_mm, 65)
+    within = kernel.mtf10_per_mm <= 0.95 * chain.limit_per_mm
+    return bool(within and np.all(kernel.mtf(f) <= LARGEST_GAIN * np.maximum(chain.mtf(f), 1e-3)))
+
+
+def softened(kernel: Kernel, chain: Chain) -> Kernel:
+    """The kernel itself where it is reachable, else one of the same form with frequencies lowered until it is."""
+    if is_reachable(kernel, chain):
+        return kernel
+    factor = _reach_per_mm(kernel, chain) / kernel.mtf10_per_mm
+    return kernel.model_copy(
+        update={
+            "mtf50_per_mm": factor * kernel.mtf50_per_mm,
+            "mtf10_per_mm": factor * kernel.mtf10_per_mm,
+            "source": f"{kernel.source}; softened by {factor:.3f} to fit coarse sampling",
+            "status": "estimated",
+        }
+    )
+
+
+def parallel_filter(kernel: Kernel, chain: Chain, n_places: int) -> NDArray[np.float32]:
+    """Transfer function of equally spaced parallel rays for :func:`filter_rows` [1/mm]."""
+    step = chain.place_mm
+    n = _padded(n_places)
+    k = np.fft.fftfreq(n, 1 / n)
+    odd = k % 2 == 1
+    ramp = np.where(odd, -1 / (np.pi * np.where(odd, k, 1) * step) ** 2, 0.0)
+    ramp[0] = 1 / (4 * step**2)
+    transfer = np.fft.rfft(ramp).real * step
+    return (transfer * window(kernel, chain, np.fft.rfftfreq(n, step))).astype(np.float32)
+
+
+def fan_filter(kernel: Kernel, chain: Chain, pitch_rad: float, n_places: int) -> NDArray[np.float32]:
+    """Transfer function of places ``pitch_rad`` apart in fan angle; the 1/2 of a full scan is inside [1/rad]."""
+    n = _padded(n_places)
+    k = np.fft.fftfreq(n, 1 / n)
+    odd = k % 2 == 1
+    ramp = np.where(odd, -1 / (2 * np.pi**2 * np.sin(np.where(odd, k, 0.5) * pitch_rad) ** 2), 0.0)
+    ramp[np.abs(k) >= n_places] = 0.0  # beyond the fan, where the sine turns round
+    ramp[0] = 1 / (8 * pitch_rad**2)
+    transfer = np.fft.rfft(ramp).real * pitch_rad
+    return (transfer * window(kernel, chain, np.fft.rfftfreq(n, chain.place_mm))).astype(np.float32)
+
+
+def filter_rows(rows: NDArray[np.float32], transfer: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Rows ``(..., n)`` convolved along their last axis with a filter made for ``n`` places."""
+    n = rows.shape[-1]
+    workers = numba.get_num_threads()
+    length = _padded(n)
+    spectrum = scipy.fft.rfft(rows, length, axis=-1, workers=workers)
+    spectrum *= transfer
+    return scipy.fft.irfft(spectrum, length, axis=-1, workers=workers)[..., :n]
+
+
+def _padded(n: int) -> int:
+    return int(scipy.fft.next_fast_len(2 * n, real=True))
+
+
+def _reach_per_mm(kernel: Kernel, chain: Chain) -> float:
+    """Largest 10 % frequency that a kernel of this shape can have here [1/mm]."""
+    low, high = 0.0, 1.0
+    for _ in range(40):
+        factor = 0.5 * (low + high)
+        scaled = {"mtf50_per_mm": factor * kernel.mtf50_per_mm, "mtf10_per_mm": factor * kernel.mtf10_per_mm}
+        if is_reachable(kernel.model_copy(update=scaled), chain):
+            low = factor
+        else:
+            high = factor
+    return low * kernel.mtf10_per_mm
