@@ -1,4 +1,4 @@
-"""How a dataset is made: study, store, stages, build, report, and the thin skins (command line, Prefect) around them."""
+"""How a dataset is made: study, store, stages, build, report; around them the command line and the Prefect skin."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _HOMES = {
     "resolve": ".study",
 }
 
-__all__ = sorted(_HOMES)  # noqa: PLE0605
+__all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str) -> Any:

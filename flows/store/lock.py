@@ -1,4 +1,4 @@
-"""One writer per folder: an advisory ``flock`` that dies with its process, so that a killed build never blocks the next."""
+"""One writer per folder: an advisory ``flock``; it dies with its process, so a killed build never blocks the next."""
 
 from __future__ import annotations
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from ctsim import Protocol, Sampling, Scanner
 
 LUNGS_MM = 340.0
@@ -18,35 +16,46 @@ READINGS_PER_S = 2.5e6
 UPDATES_PER_S = 0.8e9
 IMAGE_BYTES_PER_VOXEL = 1.1
 IMPORT_S = 60.0
-"""Measured roughly on two cores of a 2020s server; :func:`estimate_scan` is meant to be right within a factor of two."""
+"""Measured roughly on two cores of a server of the 2020s; estimates are meant to hold within a factor of two."""
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """Time [s] and disk [MB]."""
-
-    time_s: float
-    disk_mb: float
-
-    def __add__(self, other: Estimate) -> Estimate:
-        return Estimate(self.time_s + other.time_s, self.disk_mb + other.disk_mb)
+def twin_s(kind: str, spacing_mm: float) -> float:
+    """Time to build or import a twin [s]."""
+    return TWIN_S_PER_VOXEL * TWIN_BOX_MM3 / spacing_mm**3 if kind == "population" else IMPORT_S
 
 
-def estimate_twin(kind: str, spacing_mm: float) -> Estimate:
-    """Cost of building or importing a twin, and of keeping it."""
-    n_voxels = TWIN_BOX_MM3 / spacing_mm**3 if kind == "population" else TWIN_BOX_MM3
-    time_s = TWIN_S_PER_VOXEL * n_voxels if kind == "population" else IMPORT_S
-    return Estimate(time_s, TWIN_BYTES_PER_VOXEL * n_voxels / 1e6)
+def twin_mb(kind: str, spacing_mm: float) -> float:
+    """Size of a twin's file [MB]."""
+    return TWIN_BYTES_PER_VOXEL * TWIN_BOX_MM3 / (spacing_mm**3 if kind == "population" else 1.0) / 1e6
 
 
-def estimate_scan(scanner: Scanner, protocol: Protocol, sampling: Sampling, *, exposed: bool) -> Estimate:
-    """Cost of one image; ``exposed`` where another scan of the group has paid for the projection."""
-    part = protocol.reconstruction
-    n_slices = LUNGS_MM / part.increment_mm
-    n_voxels = part.matrix**2 * n_slices
-    views = sampling.views_per_rotation or scanner.views_per_rotation
-    feed_mm = protocol.collimation_mm(scanner) * (protocol.pitch or 1.0)
-    n_views = views * (LUNGS_MM / feed_mm + 2)
-    n_cells = scanner.n_columns / sampling.column_binning * protocol.n_rows(scanner) / sampling.row_binning
-    time_s = n_voxels * views / UPDATES_PER_S + (0.0 if exposed else n_views * n_cells / READINGS_PER_S)
-    return Estimate(time_s, IMAGE_BYTES_PER_VOXEL * n_voxels / 1e6)
+def exposure_s(scanner: Scanner, protocol: Protocol, sampling: Sampling) -> float:
+    """Time to project a twin [s]: one per group of scans."""
+    detector, n_rows = scanner.detector, protocol.collimation_rows
+    n_rotations = 1.0
+    if protocol.mode == "helical":
+        n_rotations = _range_mm(protocol) / (n_rows * detector.row_pitch_iso_mm * protocol.pitch) + 2
+    n_cells = detector.n_columns / sampling.column_binning * n_rows / sampling.row_binning
+    return n_rotations * _views(scanner, sampling) * n_cells / READINGS_PER_S
+
+
+def image_s(scanner: Scanner, protocol: Protocol, sampling: Sampling) -> float:
+    """Time to detect and reconstruct one image [s]."""
+    return _n_voxels(protocol) * _views(scanner, sampling) / UPDATES_PER_S
+
+
+def image_mb(protocol: Protocol) -> float:
+    """Size of an image with its masks [MB]."""
+    return IMAGE_BYTES_PER_VOXEL * _n_voxels(protocol) / 1e6
+
+
+def _views(scanner: Scanner, sampling: Sampling) -> int:
+    return sampling.views_per_rotation or scanner.views_per_rotation
+
+
+def _n_voxels(protocol: Protocol) -> float:
+    return protocol.reconstruction.matrix**2 * _range_mm(protocol) / protocol.reconstruction.increment_mm
+
+
+def _range_mm(protocol: Protocol) -> float:
+    return LUNGS_MM if protocol.scan_range_mm is None else protocol.scan_range_mm[1] - protocol.scan_range_mm[0]

@@ -1,4 +1,4 @@
-"""The only place that makes keys: 64-bit integers that fix all chance of one named decision.
+"""The only place that makes keys: integers of 64 bits that fix all chance of one named decision.
 
 ``key = blake2b-64(study seed, name, name, ...)``, each part with its length before it, so that no two lists of names
 give the same bytes. A key depends on names alone, never on order: adding, removing or reordering other twins, nodules
@@ -11,7 +11,7 @@ from hashlib import blake2b
 
 
 def make_key(seed: int, *names: str | int) -> int:
-    """The 64-bit key of one decision.
+    """The key of one decision: 63 random bits, so that signed 64-bit columns of any file or table hold it too.
 
     Parameters
     ----------
@@ -31,4 +31,4 @@ def make_key(seed: int, *names: str | int) -> int:
     for part in (seed, *names):
         data = f"{type(part).__name__}:{part}".encode()
         hasher.update(len(data).to_bytes(4, "little") + data)
-    return int.from_bytes(hasher.digest(), "little")
+    return int.from_bytes(hasher.digest(), "little") >> 1

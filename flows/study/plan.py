@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections import Counter
 from dataclasses import asdict, dataclass
-from functools import cache
 from hashlib import sha256
 from typing import Any
 
 from ctsim import Kernel, Profile, Protocol, Sampling, Scanner, load_profile
 from lesions import Nodule
 from twins import TwinSpec
+from twins.specfile import SpecError
 
-from .estimate import Estimate, estimate_scan, estimate_twin
+from .estimate import exposure_s, image_mb, image_s, twin_mb, twin_s
 from .keys import make_key
 from .partial import given
 from .resolution import protocol_of, resolve, sampling_of
@@ -39,6 +39,8 @@ class Scan:
         Whether a patient twin is reconstructed on its own CT's voxels.
     group
         Scans of one twin with the same ``group`` share one exposure: all but dose and reconstruction is equal.
+    exposure_s, image_s
+        Rough time of the exposure and of the image [s].
     """
 
     image_id: str
@@ -52,6 +54,8 @@ class Scan:
     key: int
     host_grid: bool
     group: str
+    exposure_s: float
+    image_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,7 @@ class Case:
     label_model: str
     label_impute: str | None
     anatomy: bool
+    twin_s: float
 
     @property
     def kind(self) -> str:
@@ -160,9 +165,13 @@ def make_plan(study: StudySpec) -> Plan:
             label_model=study.label_model,
             label_impute=study.label_impute,
             anatomy=study.outputs.anatomy,
+            twin_s=twin_s("patient" if population is None else "population", study.twin_spacing_mm),
         )
         cases.append(case)
         rows += _rows(case)
+    images = Counter(row.image_id for row in rows)
+    if twice := sorted(name for name, n in images.items() if n > 1):
+        raise SpecError(f"{study.name}: ids of twins and scans join to the same image names: {', '.join(twice)}")
     return Plan(study, tuple(cases), tuple(rows))
 
 
@@ -177,22 +186,20 @@ def _scan(twin: str, entry: ScanEntry, profile: Profile, study: StudySpec) -> Sc
         scanner=profile.scanner,
         protocol=protocol,
         sampling=sampling,
-        kernel=_kernels(profile)[protocol.reconstruction.kernel],
+        kernel=profile.kernel(protocol.reconstruction.kernel),
         key=make_key(study.seed, "twin", twin, "scan", entry.name, "noise"),
         host_grid=entry.host_grid,
         group=_group(profile.scanner, protocol, sampling),
+        exposure_s=exposure_s(profile.scanner, protocol, sampling),
+        image_s=image_s(profile.scanner, protocol, sampling),
     )
-
-
-def _kernels(profile: Profile) -> Mapping[str, Kernel]:
-    return profile.kernels
 
 
 def _group(scanner: Scanner, protocol: Protocol, sampling: Sampling) -> str:
     """Short digest of all that fixes an exposure but the twin."""
     from ..store import canonical
 
-    account: list[Any] = [scanner.model_dump(mode="json"), protocol.acquisition(), sampling.model_dump(mode="json")]
+    account: list[Any] = [part.model_dump(mode="json") for part in (scanner, protocol.acquisition(), sampling)]
     return sha256(canonical(account)).hexdigest()[:12]
 
 
@@ -200,9 +207,11 @@ def _rows(case: Case) -> list[PlanRow]:
     seen: set[str] = set()
     rows = []
     for scan in case.scans:
-        cost = estimate_scan(scan.scanner, scan.protocol, scan.sampling, exposed=scan.group in seen)
+        time_s, disk_mb = scan.image_s, image_mb(scan.protocol)
         if not seen:
-            cost = cost + _twin_cost(case.kind, case.spacing_mm)
+            time_s, disk_mb = time_s + case.twin_s, disk_mb + twin_mb(case.kind, case.spacing_mm)
+        if scan.group not in seen:
+            time_s += scan.exposure_s
         seen.add(scan.group)
         rows.append(
             PlanRow(
@@ -218,13 +227,8 @@ def _rows(case: Case) -> list[PlanRow]:
                 n_nodules=len(case.nodules),
                 exposure_group=scan.group,
                 scan_key=scan.key,
-                estimated_s=round(cost.time_s, 1),
-                estimated_mb=round(cost.disk_mb, 1),
+                estimated_s=round(time_s, 1),
+                estimated_mb=round(disk_mb, 1),
             )
         )
     return rows
-
-
-@cache
-def _twin_cost(kind: str, spacing_mm: float) -> Estimate:
-    return estimate_twin(kind, spacing_mm)

@@ -18,8 +18,15 @@ from .partial import given
 from .spec import SIZES, Fidelity, NoduleFields, ScanEntry, StudySpec, TwinEntry, TwinFields, check_against
 
 FROM_RECONSTRUCTION = ("kernel", "fov_mm", "matrix", "slice_thickness_mm", "increment_mm")
-FROM_ACQUISITION = ("kvp", "mas_per_rotation", "pitch")
+FROM_ACQUISITION = ("kvp", "mas_per_rotation", "pitch", "scan_range_mm")
 """Fields that a scan entry may change, by the part of the protocol that holds them."""
+
+FIDELITIES: dict[Fidelity, Sampling] = {
+    "preview": Sampling(views_per_rotation=288, row_binning=4),
+    "standard": Sampling(views_per_rotation=576, row_binning=2),
+    "full": Sampling(),
+}
+"""Named simulation fidelities: design defaults for scanners of about 1000 views, 700 columns and 64 rows."""
 
 
 def resolve(study: StudySpec) -> StudySpec:
@@ -45,7 +52,7 @@ def resolve(study: StudySpec) -> StudySpec:
 
 def sampling_of(fidelity: Fidelity | Sampling) -> Sampling:
     """The numbers behind a fidelity's name."""
-    return getattr(Sampling, fidelity)() if isinstance(fidelity, str) else fidelity
+    return FIDELITIES[fidelity] if isinstance(fidelity, str) else fidelity
 
 
 def protocol_of(scan: ScanEntry, profile: Profile) -> Protocol:
@@ -61,14 +68,19 @@ def protocol_of(scan: ScanEntry, profile: Profile) -> Protocol:
         check_against(scan, profile)
     except ValueError as error:
         raise SpecError(f"{where}: {error}") from None
-    data = profile.protocols[scan.protocol].model_dump(mode="json")
+    data = profile.protocol(scan.protocol).model_dump(mode="json")
     for name in FROM_ACQUISITION:
         if (value := getattr(scan, name)) is not None:
             data[name] = value
     for name in FROM_RECONSTRUCTION:
         if (value := getattr(scan, name)) is not None:
             data["reconstruction"][name] = value
-    return check_spec(data, Protocol, name=where)
+    protocol = check_spec(data, Protocol, name=where)
+    try:
+        protocol.check_on(profile.scanner)
+    except ValueError as error:
+        raise SpecError(f"{where}: {error}") from None
+    return protocol
 
 
 def _resolved_scan(scan: ScanEntry, study: StudySpec) -> ScanEntry:

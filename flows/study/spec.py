@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from ctsim import Sampling
+from ctsim import Profile, Sampling
 from lesions import Nodule
 from twins import Patient, TwinSpec
 from twins.specfile import suggestion
@@ -114,11 +114,14 @@ class ScanEntry(_Frozen):
     sampling: Fidelity | Sampling | None = Field(
         default=None, description="Simulation fidelity of this scan; default: the study's [name or spec]"
     )
-    kvp: float | None = Field(default=None, ge=70, le=150, description="Tube potential instead of the protocol's [kV]")
+    kvp: int | None = Field(default=None, ge=70, le=150, description="Tube potential instead of the protocol's [kV]")
     mas_per_rotation: float | None = Field(
         default=None, gt=0, le=2000, description="Tube current x rotation time instead of the protocol's [mAs]"
     )
     pitch: float | None = Field(default=None, gt=0, le=3.5, description="Helical pitch instead of the protocol's [1]")
+    scan_range_mm: tuple[float, float] | None = Field(
+        default=None, description="World z range to be imaged, instead of the lungs [mm]"
+    )
     kernel: str | None = Field(default=None, description="Kernel of the profile instead of the protocol's [name]")
     fov_mm: float | None = Field(default=None, ge=50, le=800, description="Reconstructed field of view [mm]")
     matrix: int | None = Field(default=None, ge=16, le=2048, description="Voxels along each side of a slice [1]")
@@ -178,9 +181,8 @@ class StudySpec(_Frozen):
     def _model_is_known(cls, value: str) -> str:
         from labeling import models
 
-        known = [str(getattr(model, "id", model)) for model in models()]
-        if value not in known:
-            raise ValueError(f"unknown risk model {value!r}{suggestion(value, known)}")
+        if value not in models():
+            raise ValueError(f"unknown risk model {value!r}{suggestion(value, models())}")
         return value
 
     @model_validator(mode="after")
@@ -197,14 +199,14 @@ def is_file_name(profile: str) -> bool:
     return "/" in profile or profile.endswith((".yaml", ".yml"))
 
 
-def check_against(scan: ScanEntry, profile: object) -> None:
+def check_against(scan: ScanEntry, profile: Profile) -> None:
     """Raise ValueError where ``scan`` asks for a protocol or kernel that ``profile`` does not have."""
-    protocols = sorted(profile.protocols)  # type: ignore[attr-defined]
+    protocols = sorted(protocol.name for protocol in profile.protocols)
     if scan.protocol not in protocols:
         raise ValueError(
-            f"protocol: profile {scan.profile!r} has no protocol {scan.protocol!r}{suggestion(scan.protocol, protocols)}"
+            f"protocol: {scan.profile!r} has no protocol {scan.protocol!r}{suggestion(scan.protocol, protocols)}"
         )
-    kernels = sorted(profile.kernels)  # type: ignore[attr-defined]
+    kernels = sorted(kernel.name for kernel in profile.kernels)
     if scan.kernel is not None and scan.kernel not in kernels:
         raise ValueError(
             f"kernel: profile {scan.profile!r} has no kernel {scan.kernel!r}{suggestion(scan.kernel, kernels)}"

@@ -35,20 +35,19 @@ def test_what_was_made_once_is_found_again_with_its_facts(tmp_path):
     assert calls == ["hello"]
 
 
-@pytest.mark.parametrize(
-    "harm",
-    [
-        lambda file, record: file.unlink(),
-        lambda file, record: file.write_text("hellO"),
-        lambda file, record: file.write_text("hell"),
-        lambda file, record: record.unlink(),
-        lambda file, record: record.write_text(record.read_text()[:-20]),
-        lambda file, record: record.write_text(record.read_text().replace('"length": 5', '"length": 6')),
-        lambda file, record: record.write_text("[]"),
-        lambda file, record: record.write_bytes(b"\xff\x00"),
-    ],
-    ids=["deleted", "damaged", "truncated", "unrecorded", "cut record", "edited record", "foreign record", "binary"],
-)
+HARMS = {
+    "deleted": lambda file, _record: file.unlink(),
+    "damaged": lambda file, _record: file.write_text("hellO"),
+    "truncated": lambda file, _record: file.write_text("hell"),
+    "unrecorded": lambda _file, record: record.unlink(),
+    "cut record": lambda _file, record: record.write_text(record.read_text()[:-20]),
+    "edited record": lambda _file, record: record.write_text(record.read_text().replace('"length": 5', '"length": 6')),
+    "foreign record": lambda _file, record: record.write_text("[]"),
+    "binary record": lambda _file, record: record.write_bytes(b"\xff\x00"),
+}
+
+
+@pytest.mark.parametrize("harm", HARMS.values(), ids=HARMS.keys())
 def test_a_harmed_artefact_is_made_again(tmp_path, harm):
     calls: list[str] = []
     store = Store(tmp_path)
