@@ -75,6 +75,11 @@ def rasterise(nodule: Nodule, *, spacing_mm: float | None = None) -> Raster:
     ValueError
         If the lattice is too coarse to hold the volume.
     """
+    if spacing_mm is not None and not 0 < spacing_mm <= nodule.target_diameter_mm / 4:
+        raise ValueError(
+            f"spacing_mm {spacing_mm} is too coarse for nodule {nodule.id!r}: must be above 0, at most a quarter of "
+            f"the equivalent diameter, {nodule.target_diameter_mm / 4:.2f} mm"
+        )
     shape = shape_of(nodule)
     step = fine_spacing_mm(nodule.target_diameter_mm) if spacing_mm is None else spacing_mm
     sigma = nodule.margin_mm / WIDTH_10_90
@@ -92,7 +97,7 @@ def rasterise(nodule: Nodule, *, spacing_mm: float | None = None) -> Raster:
         body, whole = body * np.float32(scale), whole * np.float32(scale)
 
     volume = nodule.target_volume_mm3
-    blur = math.hypot(sigma, 0.35 * step)
+    blur = math.hypot(sigma, step / math.sqrt(12))  # a voxel averages over its width
     occupancy = _filled(whole, volume / step**3, 1.0 / step, _ramp)
     profile = _filled(whole, volume / step**3, 1.0 / blur, _gaussian_edge)
     core_occupancy = core_profile = None

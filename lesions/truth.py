@@ -182,10 +182,18 @@ def _read(group: Any) -> NoduleTruth:
 
 
 def _resampled(nodule: NoduleTruth, grid: Grid) -> tuple[tuple[int, int, int], NDArray[np.float32]]:
-    """Occupancy of a nodule on ``grid``: start index and patch; volume is kept voxel by voxel."""
-    if grid.is_axis_aligned:
-        return _resampled_aligned(nodule, grid)
-    return _resampled_oblique(nodule, grid)
+    """Occupancy of a nodule on ``grid``: start index and patch."""
+    matrix = np.asarray(grid.direction).reshape(3, 3)
+    signs = np.diag(matrix)[::-1]
+    if not np.allclose(np.abs(matrix), np.eye(3), atol=1e-6):
+        return _resampled_oblique(nodule, grid)
+    # Axes that run backwards: the same lattice read from its other end.
+    last = np.where(signs < 0, np.asarray(grid.shape) - 1, 0)
+    x, y, z = (float(c) for c in grid.index_to_world(last))
+    start, patch = _resampled_aligned(nodule, Grid(grid.shape, grid.spacing_mm, (x, y, z)))
+    turned = [n - a - p if s < 0 else a for n, a, p, s in zip(grid.shape, start, patch.shape, signs, strict=True)]
+    flipped = patch[tuple(slice(None, None, -1 if s < 0 else 1) for s in signs)]
+    return (turned[0], turned[1], turned[2]), flipped
 
 
 def _resampled_aligned(nodule: NoduleTruth, grid: Grid) -> tuple[tuple[int, int, int], NDArray[np.float32]]:
@@ -195,36 +203,37 @@ def _resampled_aligned(nodule: NoduleTruth, grid: Grid) -> tuple[tuple[int, int,
     for axis in range(3):
         fine_mm, coarse_mm = nodule.grid.spacing_mm[axis], grid.spacing_mm[axis]
         offset = (nodule.grid.origin_mm[2 - axis] - grid.origin_mm[2 - axis]) / coarse_mm
-        ratio = fine_mm / coarse_mm
-        edges = offset + ratio * (np.arange(patch.shape[axis] + 1) - 0.5)
-        first = max(0, int(np.floor(edges[0] + 0.5)))
+        edges = offset + fine_mm / coarse_mm * (np.arange(patch.shape[axis] + 1) - 0.5)
+        first = min(grid.shape[axis], max(0, int(np.floor(edges[0] + 0.5))))
         last = min(grid.shape[axis], int(np.ceil(edges[-1] + 0.5)))
         voxels = np.arange(first, max(first, last))
         overlap = np.minimum(edges[1:], voxels[:, None] + 0.5) - np.maximum(edges[:-1], voxels[:, None] - 0.5)
         patch = np.moveaxis(np.tensordot(np.clip(overlap, 0, None), patch, axes=(1, axis)), 0, axis)
-        starts.append(min(first, grid.shape[axis]))
+        starts.append(first)
     return (starts[0], starts[1], starts[2]), np.minimum(patch, 1.0).astype(np.float32)
 
 
 def _resampled_oblique(nodule: NoduleTruth, grid: Grid) -> tuple[tuple[int, int, int], NDArray[np.float32]]:
-    """Each fine voxel as 4 x 4 x 4 points, each counted in the voxel that holds it."""
-    inside = np.stack(np.nonzero(nodule.occupancy > 0), axis=1)
-    weight = nodule.occupancy[tuple(inside.T)].astype(np.float64)
-    part = (np.arange(4) - 1.5) / 4
-    shifts = np.stack(np.meshgrid(part, part, part, indexing="ij"), axis=-1).reshape(-1, 3)
-    centre = grid.world_to_index(nodule.grid.index_to_world(inside))
-    steps = np.array([grid.world_to_index(nodule.grid.index_to_world(e)) for e in np.eye(3)])
-    steps -= grid.world_to_index(nodule.grid.index_to_world((0, 0, 0)))
-    margin = np.abs(steps).sum(axis=0)
-    low = np.clip(np.floor(centre.min(axis=0) - margin + 0.5).astype(int), 0, grid.shape)
-    high = np.clip(np.ceil(centre.max(axis=0) + margin + 0.5).astype(int), low, grid.shape)
-    shape = high - low
-    total = np.zeros(int(np.prod(shape)))
-    for shift in shifts:
-        index = np.rint(centre + shift @ steps).astype(int) - low
-        kept = np.all((index >= 0) & (index < shape), axis=1)
-        flat = np.ravel_multi_index(tuple(index[kept].T), tuple(shape)) if kept.any() else np.zeros(0, int)
-        total += np.bincount(flat, weights=weight[kept], minlength=len(total))
-    share = nodule.grid.voxel_volume_mm3 / grid.voxel_volume_mm3 / len(shifts)
-    patch = np.minimum(total.reshape(shape) * share, 1.0).astype(np.float32)
-    return (int(low[0]), int(low[1]), int(low[2])), patch
+    """Mean of sample points in each voxel; the partly filled ones then take up what is missing to the exact volume."""
+    from scipy.ndimage import map_coordinates
+
+    corners = np.array([[a, b, c] for a in (0, 1) for b in (0, 1) for c in (0, 1)]) * (
+        np.asarray(nodule.grid.shape) - 1
+    )
+    reached = grid.world_to_index(nodule.grid.index_to_world(corners))
+    whole_low, whole_high = np.floor(reached.min(axis=0)).astype(int), np.ceil(reached.max(axis=0)).astype(int) + 1
+    low = np.clip(whole_low, 0, grid.shape)
+    high = np.clip(whole_high, low, grid.shape)
+    index = np.stack(np.meshgrid(*(np.arange(a, b) for a, b in zip(low, high, strict=True)), indexing="ij"), axis=-1)
+    n = int(np.clip(np.ceil(2 * max(grid.spacing_mm) / min(nodule.grid.spacing_mm)), 2, 8))
+    part = (np.arange(n) + 0.5) / n - 0.5
+    total = np.zeros(index.shape[:3])
+    for shift in np.stack(np.meshgrid(part, part, part, indexing="ij"), axis=-1).reshape(-1, 3):
+        at = nodule.grid.world_to_index(grid.index_to_world(index + shift))
+        total += map_coordinates(nodule.occupancy, np.moveaxis(at, -1, 0), order=1, mode="constant", output=np.float64)
+    patch = total / n**3
+    if np.array_equal(low, whole_low) and np.array_equal(high, whole_high):
+        room = patch * (1 - patch)
+        if room.sum() > 0:
+            patch += room * np.clip((nodule.volume_mm3 / grid.voxel_volume_mm3 - patch.sum()) / room.sum(), -1, 1)
+    return (int(low[0]), int(low[1]), int(low[2])), patch.astype(np.float32)

@@ -1,57 +1,12 @@
-"""Small synthetic thorax for fast tests: an ellipsoid-free box of lung with lobes, a vessel, an airway and a chest
-wall."""
+"""A small synthetic thorax, with and without a vessel and an airway."""
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
-from twins import Grid, Structure, Twin, material
+from twins import Twin
 
-MATERIALS = tuple(material(m) for m in ("air", "lung_tissue", "muscle", "blood"))
-LUNG_DENSITY = 0.16  # g/cm3: about -850 HU
-
-
-def block(shape=(60, 60, 80), spacing=2.0, *, lobes=True, vessel=True, origin=None, direction=None) -> Twin:
-    """Muscle box with 8 mm walls around lung; right lung at x < 0: upper lobe above z = 0, lower lobe below; left
-    likewise."""
-    size = [(n - 1) * spacing for n in shape]
-    origin = (-size[2] / 2, -size[1] / 2, -size[0] / 2) if origin is None else origin
-    grid = Grid(shape, (spacing,) * 3, origin) if direction is None else Grid(shape, (spacing,) * 3, origin, direction)
-    index = np.stack(np.meshgrid(*(np.arange(n) for n in shape), indexing="ij"), axis=-1)
-    world = grid.index_to_world(index)
-    x, z = world[..., 0] - grid.centre_mm[0], world[..., 2] - grid.centre_mm[2]
-    structure = np.full(shape, Structure.MUSCLE, np.uint16)
-    wall = max(1, round(8 / spacing))
-    inner = (slice(wall, -wall),) * 3
-    names = (
-        (Structure.RIGHT_UPPER_LOBE, Structure.RIGHT_LOWER_LOBE, Structure.LEFT_UPPER_LOBE, Structure.LEFT_LOWER_LOBE)
-        if lobes
-        else (Structure.RIGHT_LUNG, Structure.RIGHT_LUNG, Structure.LEFT_LUNG, Structure.LEFT_LUNG)
-    )
-    lung = np.where(x < 0, np.where(z >= 0, names[0], names[1]), np.where(z >= 0, names[2], names[3]))
-    structure[inner] = lung[inner]
-    if vessel:  # a cylinder of 8 mm diameter along x, and an airway beside it
-        middle_z, middle_y = shape[0] // 2, shape[1] // 2
-        zz, yy = index[..., 0] - middle_z, index[..., 1] - middle_y
-        inside = np.zeros(shape, bool)
-        inside[inner] = True
-        structure[inside & ((zz**2 + yy**2) * spacing**2 <= 16)] = Structure.PULMONARY_ARTERY
-        structure[inside & ((zz**2 + (yy - 8) ** 2) * spacing**2 <= 9)] = Structure.BRONCHUS
-    lungs = np.isin(structure, [int(s) for s in (*names,)])
-    first = np.full(shape, 2, np.uint8)  # muscle
-    first[lungs] = 0
-    first[structure == Structure.PULMONARY_ARTERY] = 3
-    first[structure == Structure.BRONCHUS] = 0
-    second = np.where(lungs, 1, first).astype(np.uint8)
-    density = np.full(shape, 10500, np.uint16)
-    density[lungs] = round(LUNG_DENSITY * 1e4)
-    density[structure == Structure.PULMONARY_ARTERY] = 10600
-    density[structure == Structure.BRONCHUS] = 12
-    # air + tissue of given density: mass share of tissue
-    share = (1 - 0.001205 / LUNG_DENSITY) / (1 - 0.001205 / 1.05)
-    fraction = np.where(lungs, round(share * 65535), 0).astype(np.uint16)
-    return Twin(grid, structure, first, second, fraction, density, MATERIALS)
+from .synthetic_thorax import block
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,161 @@
+"""Nodules are put where they were asked for, or the reason is named."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from lesions import Nodule, PlacementError, insert, place
+from lesions.placement import NODULE_GAP_MM
+from lesions.shape import shape_of
+from twins import Structure
+
+from .synthetic_thorax import block
+
+
+def nodule(name="a", d=8.0, **fields) -> Nodule:
+    return Nodule(**{"id": name, "key": sum(map(ord, name)), "equivalent_diameter_mm": d, **fields})
+
+
+def rng(seed=0) -> np.random.Generator:
+    return np.random.Generator(np.random.Philox(key=seed))
+
+
+def structure_at(twin, point) -> Structure:
+    return Structure(int(twin.structure[tuple(np.rint(twin.grid.world_to_index(point)).astype(int))]))
+
+
+def test_many_draws_keep_every_distance(twin):
+    walls = np.array(
+        [71.0, 51.0, 51.0]
+    )  # inner faces of the block along x, y, z [mm], half a voxel of 2 mm inside the wall
+    for seed in range(15):
+        specs = [nodule("a", 12.0), nodule("b", 6.0), nodule("c", 4.0)]
+        placed = place(twin, specs, rng=rng(seed))
+        for spec in placed:
+            centre = np.array(spec.centre_mm)
+            reach = shape_of(spec).reach_mm()
+            gap = float((walls - np.abs(centre - [0.0, 0.0, 0.0])).min())
+            assert gap >= reach + 2.0 - 1.0  # thinned voxels are 2 mm: their faces are known to half of one
+            axis = np.hypot(centre[1] - 1.0, centre[2] - 1.0)  # vessel axis
+            assert axis >= 4.0 + reach + 1.0 - 2.0 or spec.avoided_vessel_mm > 8
+        for i, one in enumerate(placed):
+            for other in placed[:i]:
+                apart = np.linalg.norm(np.subtract(one.centre_mm, other.centre_mm))
+                assert apart >= shape_of(one).reach_mm() + shape_of(other).reach_mm() + NODULE_GAP_MM
+
+
+def test_a_lobe_asked_for_is_met(twin):
+    for lobe in ("RIGHT_UPPER_LOBE", "LEFT_LOWER_LOBE"):
+        for seed in range(4):
+            (placed,) = place(twin, [nodule(lobe=lobe)], rng=rng(seed))
+            assert structure_at(twin, placed.centre_mm).name == lobe
+
+
+def test_all_of_the_lung_is_used():
+    twin = block(vessel=False)
+    specs = [nodule(f"n{i}", 4.0) for i in range(8)]
+    centres = np.array([p.centre_mm for s in range(25) for p in place(twin, specs, rng=rng(s))])
+    for axis, half in enumerate((71.0, 51.0, 51.0)):
+        reachable = half - 2.0 - 2.7 - 1.8
+        # Uniform over +- reachable: the SD is reachable / sqrt(3), known to 4.5 % from 200 draws (kurtosis of a
+        # uniform).
+        assert centres[:, axis].std() == pytest.approx(reachable / np.sqrt(3), rel=4 * 0.032 + 0.03)
+        assert abs(centres[:, axis].mean()) < 4 * reachable / np.sqrt(3 * 200)
+    on_grid = np.abs(twin.grid.world_to_index(centres) - np.rint(twin.grid.world_to_index(centres)))
+    assert on_grid.mean() == pytest.approx(
+        0.25, abs=0.03
+    )  # sub-voxel jitter: distance to the nearest centre is U(0, 0.5)
+
+
+def test_the_same_generator_gives_the_same_places(twin):
+    specs = [nodule("a"), nodule("b", 5.0)]
+    assert place(twin, specs, rng=rng(4)) == place(twin, specs, rng=rng(4))
+    assert place(twin, specs, rng=rng(4)) != place(twin, specs, rng=rng(5))
+
+
+def test_a_nodule_keeps_its_place_when_others_come_or_go(twin):
+    alone = place(twin, [nodule("a")], rng=rng(4))[0]
+    beside = place(twin, [nodule("a"), nodule("b", 4.0), nodule("c", 4.0)], rng=rng(4))[0]
+    assert beside.centre_mm == alone.centre_mm
+
+
+def test_no_two_nodules_of_equal_key_share_a_place(twin):
+    placed = place(twin, [nodule(f"n{i}", 4.0, key=7) for i in range(5)], rng=rng(1))
+    assert len({p.centre_mm for p in placed}) == 5
+
+
+def test_a_given_place_is_kept_and_respected(twin):
+    fixed = nodule("fixed", 10.0, centre_mm=(30.125, -25.0, 30.0))
+    placed = place(twin, [nodule("free"), fixed], rng=rng(2))
+    assert placed[1] == fixed
+    assert np.linalg.norm(np.subtract(placed[0].centre_mm, fixed.centre_mm)) > 9 + NODULE_GAP_MM
+
+
+def test_what_is_placed_can_be_inserted(twin):
+    specs = [nodule("a", 14.0, spiculation=4.0), nodule("b", 6.0, type="ground_glass"), nodule("c", 5.0)]
+    _, truth = insert(twin, place(twin, specs, rng=rng(3)))
+    assert len(truth.nodules) == 3
+    assert all(t.distance_to_pleura_mm is None or t.distance_to_pleura_mm >= 1.0 for t in truth.nodules)
+
+
+def test_whole_lungs_are_enough_to_place_in():
+    twin = block(lobes=False)
+    (placed,) = place(twin, [nodule()], rng=rng(1))
+    assert structure_at(twin, placed.centre_mm) in (Structure.RIGHT_LUNG, Structure.LEFT_LUNG)
+    with pytest.raises(PlacementError, match="RIGHT_LUNG, LEFT_LUNG"):
+        place(twin, [nodule(lobe="RIGHT_UPPER_LOBE")], rng=rng(1))
+
+
+def test_a_vessel_attached_nodule_touches_a_vessel(twin):
+    for seed in range(5):
+        placed = place(twin, [nodule(d=8.0, attachment="vessel", min_distance_to_airway_mm=0.0)], rng=rng(seed))
+        assert insert(twin, placed)[1].nodules[0].distance_to_vessel_mm <= 1.0
+
+
+def test_places_keep_away_from_the_ends_of_the_twin():
+    full = block(vessel=False)
+    # Lung up to the last slice: the end of the twin must count as a wall.
+    open_ended = full.__class__(
+        full.grid,
+        np.where(full.structure == Structure.MUSCLE, Structure.RIGHT_UPPER_LOBE, full.structure).astype(np.uint16),
+        full.material_a,
+        full.material_b,
+        full.fraction_b,
+        full.density,
+        full.materials,
+    )
+    for seed in range(6):
+        (placed,) = place(open_ended, [nodule(d=20.0)], rng=rng(seed))
+        reach = shape_of(placed).reach_mm()
+        assert np.all(np.abs(placed.centre_mm) + reach <= np.array([80.0, 60.0, 60.0]))
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"d": 40.0, "min_distance_to_pleura_mm": 40.0}, r"pleura.*gap of 40 mm.*need.*roomiest voxel has"),
+        ({"min_distance_to_vessel_mm": 90.0}, r"vessels thicker than 2.0 mm"),
+        ({"min_distance_to_airway_mm": 90.0}, r"airways"),
+        ({"lobe": "RIGHT_MIDDLE_LOBE"}, r"RIGHT_MIDDLE_LOBE is not in this twin, which has RIGHT_UPPER_LOBE"),
+        ({"centre_mm": (0.0, 0.0, 58.0)}, r"lies in MUSCLE"),
+        ({"centre_mm": (0.0, 0.0, 580.0)}, r"outside the twin"),
+    ],
+)
+def test_an_impossible_request_names_the_constraint(twin, fields, words):
+    with pytest.raises(PlacementError, match=words):
+        place(twin, [nodule(**fields)], rng=rng())
+
+
+def test_a_full_lung_says_so():
+    twin = block((24, 24, 24), 2.0, vessel=False)
+    with pytest.raises(PlacementError, match="already placed"):
+        place(twin, [nodule(f"n{i}", 5.0) for i in range(40)], rng=rng())
+
+
+def test_ids_and_places_must_differ(twin):
+    with pytest.raises(PlacementError, match="differ"):
+        place(twin, [nodule(), nodule()], rng=rng())
+    at = (30.0, -25.0, 30.0)
+    with pytest.raises(PlacementError, match="same centre_mm"):
+        place(twin, [nodule("a", centre_mm=at), nodule("b", centre_mm=at)], rng=rng())
