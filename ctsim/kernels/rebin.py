@@ -76,10 +76,14 @@ def rebin(readings, first, place, shift, row_weight, out):
 
 
 @njit(parallel=True, cache=True)
-def rows_last(filtered, out):
-    """Overwrite ``out`` (N, Q, R) with ``filtered`` (N, R, Q)."""
+def cumulate_rows(filtered, out):
+    """Overwrite ``out`` (N, Q, R + 1) with the running sums over rows of ``filtered`` (N, R, Q), from 0."""
     n_out, n_rows, n_places = filtered.shape
     for n in prange(n_out):
+        total = np.zeros(n_places, np.float32)
+        for q in range(n_places):
+            out[n, q, 0] = 0.0
         for r in range(n_rows):
             for q in range(n_places):
-                out[n, q, r] = filtered[n, r, q]
+                total[q] += filtered[n, r, q]
+                out[n, q, r + 1] = total[q]

@@ -3,8 +3,8 @@
     q(g, v) = p(g, v) SID cos g SDD / sqrt(SDD^2 + v^2)
     f(x, y, z) = (2 pi / V) sum_views (q * h)(g, v) / L^2
 
-with h the fan-beam kernel of :func:`ctsim.recon.filtering.fan_filter`, g and v the place where the voxel's ray meets the
-detector and L the voxel's distance from the source in the plane. Exact in the source's plane. Beyond the outermost
+with h the fan-beam kernel of :func:`ctsim.recon.filtering.fan_filter`, g and v where the voxel's ray meets the detector
+and L the voxel's distance from the source in the plane. Exact in the source's plane. Beyond the outermost
 rows their readings go on, so that the corners of the disc that a cone beam of that height at the axis does not quite
 reach are extrapolated, as is usual. The kernel's MTF holds at the axis; away from it sharpness follows the local
 magnification.
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ..geometry import Geometry
 from ..kernels.backproject import backproject_circle
-from ..kernels.rebin import rebin, rows_last
+from ..kernels.rebin import cumulate_rows, rebin
 from .filtering import OVERSAMPLING, Chain, fan_filter, filter_rows
 from .kernels import Kernel
 
@@ -32,6 +32,7 @@ def fdk(
     kernel: Kernel,
     chain: Chain,
     axes_mm: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]],
+    box_mm: float,
     radius_mm: float,
     progress: Callable[[float], None] | None = None,
 ) -> NDArray[np.float32]:
@@ -47,6 +48,8 @@ def fdk(
         What the image's MTF shall be, and what the chain does to it.
     axes_mm
         World coordinates of the voxel centres along z, y, x, equally spaced [mm].
+    box_mm
+        Thickness of the slab over which rows are averaged [mm].
     radius_mm
         Radius of the field of view; voxels outside are 0 [mm].
 
@@ -77,18 +80,17 @@ def fdk(
         stop = min(start + block, n_views)
         rows = np.empty((stop - start, n_rows, n_places), np.float32)
         rebin(line_integral[start:stop], np.arange(stop - start), place, np.zeros(n_places), row_weight, rows)
-        filtered = np.empty((stop - start, n_places, n_rows), np.float32)
-        rows_last(filter_rows(rows, transfer), filtered)
+        sums = np.empty((stop - start, n_places, n_rows + 1), np.float32)
+        cumulate_rows(filter_rows(rows, transfer), sums)
         beta = geometry.view_angle_rad[start:stop]
         backproject_circle(
-            filtered,
+            sums,
             np.stack([np.cos(beta), np.sin(beta)], axis=1),
             x - geometry.isocentre_mm[0],
             y - geometry.isocentre_mm[1],
-            float(z[0]) - z_source,
-            float(z[1] - z[0]) if len(z) > 1 else 1.0,
+            np.array([z[0] - z_source, z[1] - z[0] if len(z) > 1 else 1.0, box_mm]),
             np.array([gamma[0], pitch]),
-            np.array([geometry.row_offset_mm[0], geometry.row_pitch_mm]),
+            np.array([geometry.row_offset_mm[0] - geometry.row_pitch_mm / 2, geometry.row_pitch_mm]),
             distances,
             float(radius_mm),
             2 * np.pi / n_views,

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from ..geometry import Geometry
 from ..kernels.backproject import backproject_helix
-from ..kernels.rebin import rebin, rows_last
+from ..kernels.rebin import cumulate_rows, rebin
 from .filtering import Chain, filter_rows, parallel_filter
 from .kernels import Kernel
 
@@ -35,10 +35,13 @@ def wfbp(
     kernel: Kernel,
     chain: Chain,
     axes_mm: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]],
+    box_mm: float,
     radius_mm: float,
     progress: Callable[[float], None] | None = None,
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Attenuation ``(y, x, z)`` of a helical scan [1/mm], and the share of directions that each voxel was seen from.
+) -> tuple[NDArray[np.float32], NDArray[np.uint16]]:
+    """Attenuation ``(y, x, z)`` of a helical scan [1/mm], and the number of directions that each voxel was seen from.
+
+    A voxel that is seen from fewer than ``views_per_rotation // 2`` directions has only its share of the sum.
 
     Parameters
     ----------
@@ -50,6 +53,8 @@ def wfbp(
         What the image's MTF shall be, and what the chain does to it.
     axes_mm
         World coordinates of the voxel centres along z, y, x, equally spaced [mm].
+    box_mm
+        Thickness of the slab over which rows are averaged [mm].
     radius_mm
         Radius of the field of view; voxels outside are 0 and unseen [mm].
 
@@ -88,19 +93,19 @@ def wfbp(
         there = (view >= earliest) & (view <= latest)
         turn = np.where(there, np.cumsum(there.ravel()).reshape(there.shape) - 1, -1)
         first = view[there]
-        filtered = _filtered(line_integral, first, column, shift, row_weight, transfer)
+        sums = _running_sums(line_integral, first, column, shift, row_weight, transfer)
         safe = np.clip(view, 0, n_views - 1)
         theta = geometry.view_angle_rad[safe]
         backproject_helix(
-            filtered,
+            sums,
             turn,
             geometry.source_z_mm[safe],
             np.stack([np.cos(theta), np.sin(theta)], axis=-1),
             x - geometry.isocentre_mm[0],
             y - geometry.isocentre_mm[1],
-            np.array([z[0], z[1] - z[0] if len(z) > 1 else 1.0]),
+            np.array([z[0], z[1] - z[0] if len(z) > 1 else 1.0, box_mm]),
             np.array([p[0], chain.place_mm]),
-            np.array([geometry.row_offset_mm[0], geometry.row_pitch_mm]),
+            np.array([geometry.row_offset_mm[0] - geometry.row_pitch_mm / 2, geometry.row_pitch_mm]),
             np.array([sid, sdd]),
             geometry.feed_per_rotation_mm / (2 * math.pi),
             float(radius_mm),
@@ -110,11 +115,10 @@ def wfbp(
         )
         if progress is not None:
             progress(stop / n_directions)
-    share = seen.astype(np.float32) / np.float32(n_directions)
-    return out, share
+    return out, seen
 
 
-def _filtered(
+def _running_sums(
     line_integral: NDArray[np.float32],
     first: NDArray[np.int64],
     column: NDArray[np.float64],
@@ -122,13 +126,13 @@ def _filtered(
     row_weight: NDArray[np.float32],
     transfer: NDArray[np.float32],
 ) -> NDArray[np.float32]:
-    """Rebinned, filtered projections ``(n, place, row)``, made in parts to keep the transforms small."""
+    """Running sums over rows ``(n, place, row edge)`` of rebinned, filtered projections, made in small parts."""
     n_rows, n_places = row_weight.shape
-    filtered = np.empty((len(first), n_places, n_rows), np.float32)
+    sums = np.empty((len(first), n_places, n_rows + 1), np.float32)
     part = 32
     rows = np.empty((part, n_rows, n_places), np.float32)
     for start in range(0, len(first), part):
         chunk = first[start : start + part]
         rebin(line_integral, chunk, column, shift, row_weight, rows[: len(chunk)])
-        rows_last(filter_rows(rows[: len(chunk)], transfer), filtered[start : start + len(chunk)])
-    return filtered
+        cumulate_rows(filter_rows(rows[: len(chunk)], transfer), sums[start : start + len(chunk)])
+    return sums
