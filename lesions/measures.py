@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from twins import Grid
 
 COARSE_DEG, FINE_DEG = 3.0, 0.25
+N_DIRECTIONS = 200
 
 
 def crossings(field: NDArray[np.floating], level: float, axis: int) -> NDArray[np.float64]:
@@ -49,16 +50,23 @@ def axial_diameters_mm(grid: Grid, field: NDArray[np.floating], level: float) ->
 
 
 def max_diameter_mm(grid: Grid, field: NDArray[np.floating], level: float) -> float:
-    """Largest distance of two surface points [mm], from the extremes along 400 directions (within 0.3 %)."""
+    """Largest distance of two surface points [mm], from the extremes along 200 directions."""
     points = np.concatenate([crossings(field, level, axis) for axis in range(3)])
     if not len(points):
         return 0.0
     points = points * np.asarray(grid.spacing_mm)
-    k = np.arange(400) + 0.5
-    polar, azimuth = np.arccos(1 - k / 400), np.pi * (1 + 5**0.5) * k
-    directions = np.stack((np.cos(polar), np.sin(polar) * np.sin(azimuth), np.sin(polar) * np.cos(azimuth)))
-    along = points @ directions
-    ends = points[along.argmax(axis=0)] - points[along.argmin(axis=0)]
+    k = np.arange(N_DIRECTIONS) + 0.5
+    polar, azimuth = np.arccos(1 - k / N_DIRECTIONS), np.pi * (1 + 5**0.5) * k
+    directions = np.stack((np.cos(polar), np.sin(polar) * np.sin(azimuth), np.sin(polar) * np.cos(azimuth)), axis=1)
+    # No end of the longest distance lies nearer to the middle than that distance less the largest radius.
+    radius = np.sqrt(((points - points.mean(axis=0)) ** 2).sum(axis=1))
+    points = points[radius >= _longest(points[::7], directions[::5]) - radius.max() - 1e-9]
+    return _longest(points, directions)
+
+
+def _longest(points: NDArray[np.float64], directions: NDArray[np.float64]) -> float:
+    along = directions @ points.T
+    ends = points[along.argmax(axis=1)] - points[along.argmin(axis=1)]
     return float(np.sqrt((ends**2).sum(axis=1).max()))
 
 

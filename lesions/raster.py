@@ -147,14 +147,6 @@ def _distance(body: Body, origin: NDArray[np.float64], count: NDArray[np.int64],
     return out
 
 
-def _ramp(t: NDArray[np.floating]) -> NDArray[np.floating]:
-    return np.clip(t + 0.5, 0, 1)
-
-
-def _gaussian_edge(t: NDArray[np.floating]) -> NDArray[np.floating]:
-    return np.where(t < -TAIL, 0, ndtr(t))
-
-
 def _filled(
     distance_mm: NDArray[np.float32],
     n_voxels: float,
@@ -163,18 +155,31 @@ def _filled(
 ) -> NDArray[np.float32]:
     """``edge((phi + offset) * per_mm)`` with the offset at which it sums to ``n_voxels`` (the volume in voxels)."""
     scaled = distance_mm.ravel() * np.float32(per_mm)
-    slack = 3.0
-    inside = scaled > TAIL + slack + 1
-    band = np.flatnonzero((scaled >= -TAIL - slack - 1) & ~inside)
-    values = scaled[band].astype(np.float64)
-    wanted = n_voxels - np.count_nonzero(inside)
+    for slack in (0.4, 3.0):  # nearly always a fraction of a voxel is enough
+        inside = scaled > TAIL + slack
+        band = np.flatnonzero((scaled >= -TAIL - slack) & ~inside)
+        values = scaled[band].astype(np.float64)
+        wanted = n_voxels - np.count_nonzero(inside)
 
-    def excess(offset: float) -> float:
-        return float(edge(values + offset).sum()) - wanted
+        def excess(offset: float, values: NDArray[np.float64] = values, wanted: float = wanted) -> float:
+            return float(edge(values + offset).sum()) - wanted
 
-    if excess(-slack) > 0 or excess(slack) < 0:
+        if excess(-slack) <= 0 <= excess(slack):
+            break
+    else:
         raise ValueError(f"the lattice is too coarse or too small to hold a volume of {n_voxels:.1f} voxels")
-    offset = brentq(excess, -slack, slack, xtol=1e-9, rtol=1e-12)
+    offset = brentq(excess, -slack, slack, xtol=1e-9, rtol=1e-9)
     filled = inside.astype(np.float32)
     filled[band] = edge(values + offset)
     return filled.reshape(distance_mm.shape)
+
+
+def _ramp(t: NDArray[np.floating]) -> NDArray[np.floating]:
+    return np.clip(t + 0.5, 0, 1)
+
+
+def _gaussian_edge(t: NDArray[np.floating]) -> NDArray[np.floating]:
+    edge = ndtr(t)
+    edge[t < -TAIL] = 0
+    edge[t > TAIL] = 1
+    return edge

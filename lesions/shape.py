@@ -50,7 +50,7 @@ CC BY 3.0)."""
 RESIDUAL_CORRELATION = 0.374
 """Correlation of the two residuals, same source."""
 
-LARGEST_SD = 0.30
+LARGEST_SD = 0.25
 """Cap on either SD (design default): beyond, the body is no longer a plausible star-shaped nodule."""
 
 CORE_SD, CORE_NU, CORE_SD_L2 = 0.08, 3.5, 0.10

@@ -21,7 +21,9 @@ NO_SPICULES = np.zeros((0, 8))
 MEAN_COUNT = (8.0, 16.0, 30.0)
 """Mean number of spicules at LIDC spiculation 3, 4, 5 (design default, unverified)."""
 
-ROOT_RADIUS_MM = (0.2, 0.5)
+ROOT_RADIUS_MM = (0.3, 0.9)
+"""Uniform [mm]; fine spicules are under 2 mm wide (design default)."""
+
 LENGTH_MEDIAN, LENGTH_SIGMA = 0.6, 0.5
 """Length: lognormal with this median in body radii and this sigma, cut at 1.5 radii and at 10 mm (design default,
 unverified)."""
