@@ -41,11 +41,6 @@ def insert(twin: Twin, nodules: Sequence[Nodule]) -> tuple[Twin, Truth]:
     ValueError
         If a nodule has no place, leaves the twin, lies outside the lungs or in another lobe than it asks for, or
         overlaps another one.
-
-    Examples
-    --------
-    >>> from twins.phantoms import water_cylinder  # doctest: +SKIP
-    >>> twin, truth = insert(twin, [nodule.at((60.0, 10.0, 0.0))])  # doctest: +SKIP
     """
     insets: list[Inset] = []
     truths: list[NoduleTruth] = []

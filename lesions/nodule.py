@@ -206,11 +206,11 @@ class Nodule(BaseModel):
 
     @property
     def avoided_vessel_mm(self) -> float:
-        """Vessels thicker than this are kept clear of [mm]: 2, or a quarter of the diameter (design default).
+        """Vessels thicker than this are kept clear of [mm]: 2, or a quarter of the diameter, rounded (design default).
 
         Large nodules grow around small vessels; in a full vascular tree no 20 mm sphere is free of 2 mm vessels.
         """
-        return max(2.0, 0.25 * self.target_diameter_mm)
+        return max(2.0, float(round(0.25 * self.target_diameter_mm)))
 
     def stream(self, name: str) -> np.random.Generator:
         """The random stream of one named decision about this nodule, a function of ``(key, name)`` alone."""

@@ -82,9 +82,16 @@ class _Field:
         stride = np.maximum(1, np.rint(STEP_MM / spacing)).astype(int)
         start = np.minimum(stride // 2, np.asarray(self.twin.grid.shape) - 1)
         window = tuple(slice(int(a), None, int(s)) for a, s in zip(start, stride, strict=True))
-        self.structure = self.twin.structure[window]
+        thinned = self.twin.structure[window]
+        # Only the box around the lungs is kept; beyond it there is nothing to keep a distance from but the pleura.
+        lung = np.isin(thinned, [int(s) for s in AERATED])
+        box = []
+        for axis in range(3):
+            filled = np.flatnonzero(lung.any(axis=tuple(k for k in range(3) if k != axis)))
+            box.append(slice(max(0, filled[0] - 2), filled[-1] + 3) if len(filled) else slice(0, 1))
+        self.structure = np.ascontiguousarray(thinned[tuple(box)])
         dz, dy, dx = (float(d) for d in spacing * stride)
-        x, y, z = (float(c) for c in self.twin.grid.index_to_world(start))
+        x, y, z = (float(c) for c in self.twin.grid.index_to_world(start + stride * np.array([b.start for b in box])))
         n_z, n_y, n_x = self.structure.shape
         self.grid = Grid((n_z, n_y, n_x), (dz, dy, dx), (x, y, z), self.twin.grid.direction)
 
@@ -117,7 +124,9 @@ class _Field:
             if excess <= 0.25 * min(self.grid.spacing_mm) or not vessel.any():
                 self.maps[name] = self._away_from(vessel)
             else:
-                thick = self._edt(vessel) >= 0.5 * thickness_mm
+                if "inside vessels" not in self.maps:
+                    self.maps["inside vessels"] = self._edt(vessel)
+                thick = self.maps["inside vessels"] >= 0.5 * thickness_mm
                 self.maps[name] = np.maximum(self._away_from(thick) - np.float32(0.5 * thickness_mm), 0)
         return self.maps[name]
 

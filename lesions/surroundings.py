@@ -15,8 +15,8 @@ AERATED = (*LOBES, Structure.RIGHT_LUNG, Structure.LEFT_LUNG)
 VESSELS = (Structure.PULMONARY_ARTERY, Structure.PULMONARY_VEIN, Structure.LUNG_VESSEL)
 AIRWAYS = (Structure.TRACHEA, Structure.BRONCHUS, Structure.AIRWAY_WALL)
 
-HORIZON_MM = 20.0
-"""Distances to pleura and vessels are measured up to here; farther is reported as None."""
+NEAR_MM, HORIZON_MM = 10.0, 20.0
+"""Distances to pleura and vessels are measured finely up to the first and coarsely up to the second; beyond, None."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,30 +74,40 @@ def lobe_at(twin: Twin, points_mm: NDArray[np.float64]) -> str | None:
 def distances_mm(twin: Twin, surface_mm: NDArray[np.float64]) -> tuple[float | None, float | None]:
     """Shortest distance from surface points ``(n, 3)`` to the pleura and to a vessel [mm].
 
-    The pleura is where the lungs (with what runs inside them) end. Worked out on the twin's voxels, every second one
-    along an axis finer than 1.5 mm, so true to about one such step; None where nothing lies within ``HORIZON_MM``.
+    The pleura is where the lungs (with what runs inside them) end. Distances run to the faces of the twin's voxels: of
+    all voxels up to ``NEAR_MM``, beyond of every second one along axes finer than 1.5 mm; None beyond ``HORIZON_MM``.
     """
+    pleura, vessel = _distances(twin, surface_mm, NEAR_MM, thin=False)
+    if pleura is None or vessel is None:
+        far = _distances(twin, surface_mm, HORIZON_MM, thin=True)
+        pleura = far[0] if pleura is None else pleura
+        vessel = far[1] if vessel is None else vessel
+    return pleura, vessel
+
+
+def _distances(
+    twin: Twin, surface_mm: NDArray[np.float64], horizon_mm: float, *, thin: bool
+) -> tuple[float | None, float | None]:
     index = twin.grid.world_to_index(surface_mm)
     spacing = np.asarray(twin.grid.spacing_mm)
-    stride = np.where(spacing < 1.5, 2, 1)
-    reach = np.ceil(HORIZON_MM / spacing).astype(int)
+    stride = np.where(spacing < 1.5, 2, 1) if thin else np.ones(3, int)
+    reach = np.ceil(horizon_mm / spacing).astype(int) + 1
     low = np.maximum(0, np.floor(index.min(axis=0)).astype(int) - reach)
     high = np.minimum(np.asarray(twin.grid.shape), np.ceil(index.max(axis=0)).astype(int) + reach + 1)
-    box = tuple(slice(a, b, s) for a, b, s in zip(low, high, stride, strict=True))
+    box = tuple(slice(int(a), int(b), int(s)) for a, b, s in zip(low, high, stride, strict=True))
     structure = twin.structure[box]
     step = spacing * stride
     at = np.clip(np.rint((index - low) / stride).astype(int), 0, np.asarray(structure.shape) - 1)
+    at = np.unique(at, axis=0)
     lung = np.isin(structure, [int(s) for s in LUNG])
     vessel = np.isin(structure, [int(s) for s in VESSELS])
     measured: list[float | None] = []
     for target in (~lung, vessel):
-        if not target.any():
-            measured.append(None)
-            continue
-        edt = distance_transform_edt(~target, sampling=step)
-        nearest = float(edt[tuple(at.T)].min())
-        gap = max(0.0, nearest - 0.5 * float(step.min()))
-        measured.append(gap if gap <= HORIZON_MM else None)
+        gap = np.inf
+        if target.any():
+            nearest = float(distance_transform_edt(~target, sampling=step)[tuple(at.T)].min())
+            gap = max(0.0, nearest - 0.5 * float(step.min()))
+        measured.append(gap if gap <= horizon_mm else None)
     return measured[0], measured[1]
 
 

@@ -169,3 +169,43 @@ def test_the_lattice_follows_the_size():
 def test_a_lattice_too_coarse_for_the_nodule_is_refused():
     with pytest.raises(ValueError, match="too coarse"):
         rasterise(nodule(3.0), spacing_mm=8.0)
+
+
+def test_a_body_stands_on_its_own_centroid():
+    body = shape_of(nodule(10.0, sh_sd=0.2, sh_sd_l2=0.2, sh_nu=2.0)).body
+    theta = np.linspace(0, math.pi, body.radius_mm.shape[0])
+    radius = body.radius_mm[:, :-1]
+    directions = (body.surface_mm() - body.centre_mm).reshape(*radius.shape, 3) / radius[..., None]
+    solid_angle = np.sin(theta)[:, None]
+    centroid = (radius**4 * solid_angle)[..., None] * directions / 4
+    centroid = centroid.sum(axis=(0, 1)) / (radius**3 * solid_angle / 3).sum() + body.centre_mm
+    assert np.linalg.norm(body.centre_mm) > 0.1  # the star centre is elsewhere, so the test can fail
+    np.testing.assert_allclose(centroid, 0, atol=2e-3)  # midpoint sums of the table, step 1.4 degrees
+
+
+def test_distances_are_true_at_the_surface_of_an_oblong_body():
+    raster = rasterise(nodule(16.0, elongation=0.5, flatness=0.5, sh_sd=0.0, margin_mm=0.0), spacing_mm=0.25)
+    gradient = np.sqrt(sum(g**2 for g in np.gradient(raster.body_mm.astype(float), 0.25)))
+    at_surface = np.abs(raster.body_mm) < 0.2
+    # First order in the distance: |grad phi| is 1 on the surface, off by curvature times distance (0.2 mm / 2.5 mm
+    # at the tips).
+    assert gradient[at_surface].mean() == pytest.approx(1, abs=0.02)
+    assert np.percentile(np.abs(gradient[at_surface] - 1), 95) < 0.08
+
+
+@pytest.mark.slow
+def test_drawn_forms_look_like_those_of_lidc():
+    from lesions import draw
+
+    rows = []
+    for spec in draw(np.random.default_rng(5), 250, diameter_mm=(6.0, 30.0)):
+        raster = rasterise(spec, spacing_mm=max(spec.target_diameter_mm / 24, 0.3))
+        long_mm, short_mm = axial_diameters_mm(raster.grid, raster.body_mm, 0.0)
+        points = np.stack(np.meshgrid(*raster.grid.axes_mm(), indexing="ij")).reshape(3, -1)
+        second = (points * raster.occupancy.ravel()) @ points.T
+        axes = np.sqrt(np.linalg.eigvalsh(second))[::-1]
+        rows.append((short_mm / long_mm, axes[1] / axes[0], axes[2] / axes[0]))
+    found = np.percentile(rows, [10, 50, 90], axis=0).T
+    # LIDC-IDRI nodules from 6 mm (three or more readers): axial short/long, elongation, flatness. A tenth: readers
+    # differ by more.
+    np.testing.assert_allclose(found, [(0.62, 0.80, 0.91), (0.63, 0.81, 0.91), (0.44, 0.63, 0.78)], atol=0.1)
