@@ -19,6 +19,7 @@ def content_key(
     stage: str,
     stage_version: int,
     *,
+    path: str,
     spec: Any,
     inputs: Mapping[str, str],
     backend: str,
@@ -30,6 +31,8 @@ def content_key(
     ----------
     stage, stage_version
         Name of the stage, and a number that is raised when its wiring changes what it makes.
+    path
+        Where in the dataset the file lies: equal files at two places are two artefacts.
     spec
         JSON-able account of all its parameters.
     inputs
@@ -47,6 +50,7 @@ def content_key(
     account = {
         "stage": stage,
         "stage_version": stage_version,
+        "path": path,
         "spec": spec,
         "inputs": dict(inputs),
         "backend": backend,

@@ -103,22 +103,23 @@ def test_artefacts_stay_below_the_root(tmp_path, path):
 
 
 def test_a_content_key_changes_with_everything_that_bytes_depend_on():
-    base = {"spec": {"a": 1}, "inputs": {"twin": "0" * 64}, "backend": "cpu", "rooms": ()}
+    base = {"path": "a", "spec": {"a": 1}, "inputs": {"twin": "0" * 64}, "backend": "cpu", "rooms": ()}
     keys = {
         content_key("scan", 1, **base),
         content_key("scan", 2, **base),
         content_key("twin", 1, **base),
         content_key("scan", 1, **{**base, "spec": {"a": 2}}),
+        content_key("scan", 1, **{**base, "path": "b"}),
         content_key("scan", 1, **{**base, "inputs": {"twin": "1" * 64}}),
         content_key("scan", 1, **{**base, "backend": "gpu"}),
         content_key("scan", 1, **{**base, "rooms": ("twins",)}),
     }
-    assert len(keys) == 7
+    assert len(keys) == 8
 
 
 def test_a_content_key_does_not_depend_on_the_order_of_fields():
-    one = content_key("scan", 1, spec={"a": 1, "b": 2}, inputs={}, backend="cpu")
-    assert one == content_key("scan", 1, spec={"b": 2, "a": 1}, inputs={}, backend="cpu")
+    one = content_key("scan", 1, path="a", spec={"a": 1, "b": 2}, inputs={}, backend="cpu")
+    assert one == content_key("scan", 1, path="a", spec={"b": 2, "a": 1}, inputs={}, backend="cpu")
 
 
 def test_a_record_is_plain_json_that_names_its_file(tmp_path):

@@ -1,0 +1,74 @@
+"""``lungtwin build`` and ``lungtwin plan``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .console import bar, out
+
+Study = Annotated[str, typer.Argument(metavar="PRESET|FILE", help="Name of a preset, or a study file (YAML).")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add this group's commands."""
+    app.command("build")(build)
+    app.command("plan")(plan)
+
+
+def build(
+    study: Study,
+    folder: Annotated[Path, typer.Option("--out", "-o", help="Folder of the dataset; made when missing.")],
+    backend: Annotated[str, typer.Option(help="auto, cpu or gpu.")] = "auto",
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for another build into the same folder.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+) -> None:
+    """Build a dataset, or go on with one that was interrupted."""
+    from ..build import build_dataset
+
+    with bar(f"build {Path(study).stem}", quiet=quiet) as report:
+        dataset = build_dataset(study, folder, backend=backend, wait_s=1e9 if wait else 0.0, progress=report)
+    out.print(
+        f"dataset  {dataset.root.resolve()}  ({len(dataset.manifest)} images, {len(dataset.nodules)} rows of nodules)"
+    )
+    if dataset.report.is_file():
+        out.print(f"report   {dataset.report.resolve()}")
+
+
+def plan(
+    study: Study,
+    table: Annotated[Path | None, typer.Option("--csv", help="Write the plan table here, one row per image.")] = None,
+) -> None:
+    """Show what a build would make: one row per image, with rough time and disk."""
+    from rich.table import Table
+
+    from twins.files import replacing
+
+    from ..study import load_study, make_plan
+
+    made = make_plan(load_study(study))
+    if table is not None:
+        with replacing(table) as part:
+            part.write_text(made.csv(), encoding="utf-8")
+    shown = Table("image", "twin", "scan", "kVp", "mAs", "kernel", "nodules", "about s", "about MB")
+    for row in made.rows[:60]:
+        shown.add_row(
+            row.image_id,
+            f"{row.twin_id} ({row.kind})",
+            f"{row.profile} {row.protocol}",
+            f"{row.kvp:g}",
+            f"{row.mas_per_rotation:g}",
+            row.kernel,
+            str(row.n_nodules),
+            f"{row.estimated_s:.0f}",
+            f"{row.estimated_mb:.0f}",
+        )
+    out.print(shown)
+    if len(made.rows) > 60:
+        out.print(f"... and {len(made.rows) - 60} more rows")
+    out.print(
+        f"{len(made.rows)} images of {len(made.cases)} twins; roughly {made.estimated_s / 60:.1f} min on two cores "
+        f"(plus a minute of compilation the first time) and {made.estimated_mb / 1000:.2f} GB"
+    )

@@ -1,0 +1,60 @@
+"""``lungtwin verify``, ``lungtwin report`` and ``lungtwin doctor``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .console import bar, out
+
+Folder = Annotated[Path, typer.Argument(metavar="DATASET", help="Folder of a finished dataset.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add this group's commands."""
+    app.command("verify")(verify)
+    app.command("report")(report)
+    app.command("doctor")(doctor)
+
+
+def verify(
+    dataset: Folder,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+) -> None:
+    """Check a dataset: digests, geometry, masks against truth, labels against draws. Status 1 if anything is wrong."""
+    from ..verification import verify as check
+
+    with bar("verify", quiet=quiet) as progress:
+        findings = check(dataset, progress=progress)
+    for finding in findings:
+        mark = "[red]wrong[/]" if finding.problems else "[green]fine [/]"
+        out.print(f"{mark} {finding.check} ({finding.n_checked} checked)")
+        for problem in finding.problems:
+            out.print(f"      {problem}", markup=False)
+    wrong = sum(len(finding.problems) for finding in findings)
+    out.print(f"{wrong} problems" if wrong else "the dataset is sound")
+    if wrong:
+        raise typer.Exit(1)
+
+
+def report(dataset: Folder) -> None:
+    """Make the report of a finished dataset again."""
+    from ..dataset import Dataset
+    from ..report import write_report
+
+    out.print(f"report   {write_report(Dataset.open(dataset)).resolve()}")
+
+
+def doctor() -> None:
+    """Say what is installed and works here. Status 1 if something needed is not."""
+    from ..doctor import examine
+
+    checks = examine()
+    style = {"fine": "green", "missing": "yellow", "trouble": "red"}
+    for check in checks:
+        out.print(f"[{style[check.verdict]}]{check.verdict:<8}[/] {check.name:<15} ", end="")
+        out.print(check.found + (f"  ->  {check.remedy}" if check.remedy else ""), markup=False, highlight=False)
+    if any(check.verdict == "trouble" for check in checks):
+        raise typer.Exit(1)

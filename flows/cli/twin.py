@@ -1,0 +1,109 @@
+"""``lungtwin twin import|build|show``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .console import out
+
+app = typer.Typer(help="Twins: from your own CT, or from a population spec.", no_args_is_help=True)
+Out = Annotated[Path, typer.Option("--out", "-o", help="The twin file (.h5).")]
+
+
+@app.command("import")
+def import_ct(
+    ct: Annotated[Path, typer.Argument(help="A chest CT: NIfTI, NRRD, MetaImage, or a DICOM folder.")],
+    target: Out,
+    sex: Annotated[str | None, typer.Option(help="female or male.")] = None,
+    age: Annotated[float | None, typer.Option(help="Age at the scan [years].")] = None,
+    smoking: Annotated[str | None, typer.Option(help="never, former or current.")] = None,
+    pack_years: Annotated[float | None, typer.Option(help="Packs per day times years.")] = None,
+    family_history: Annotated[bool | None, typer.Option(help="Lung cancer in a first-degree relative.")] = None,
+    emphysema: Annotated[bool | None, typer.Option(help="Emphysema visible on CT.")] = None,
+) -> None:
+    """Turn a chest CT into a patient twin: table and air removed, lungs found, tissues and density from HU."""
+    import twins
+    from twins import Patient
+    from twins.importers.ct import from_ct
+    from twins.specfile import check_spec
+
+    data = {
+        "sex": sex,
+        "age_y": age,
+        "smoking": smoking,
+        "pack_years": pack_years,
+        "family_history": family_history,
+        "emphysema": emphysema,
+    }
+    patient = check_spec({k: v for k, v in data.items() if v is not None}, Patient, name="options")
+    _must_be_h5(target)
+    twin = from_ct(ct, patient=patient)
+    twins.save(twin, target)
+    _describe(twin)
+    out.print(f"twin     {target.resolve()}")
+
+
+@app.command("build")
+def build(
+    target: Out,
+    spec: Annotated[Path | None, typer.Option(help="TwinSpec file (YAML); else a person is drawn.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the drawn person.")] = 0,
+    sex: Annotated[str | None, typer.Option(help="female or male.")] = None,
+    age: Annotated[float | None, typer.Option(help="Age [years].")] = None,
+    spacing: Annotated[float, typer.Option(min=0.4, max=8.0, help="Voxel spacing [mm].")] = 1.0,
+) -> None:
+    """Build a population twin."""
+    import numpy as np
+
+    import twins
+    from twins.specfile import read_spec
+
+    from ..study import make_key
+
+    _must_be_h5(target)
+    if spec is not None:
+        who = read_spec(spec, twins.TwinSpec)
+    else:
+        rng = np.random.Generator(np.random.Philox(key=make_key(seed, "twin", "person")))
+        who = twins.draw(rng, sex=sex, age_y=age)
+    twin = twins.build(who, spacing_mm=spacing)
+    twins.save(twin, target)
+    _describe(twin)
+    out.print(f"twin     {target.resolve()}")
+
+
+@app.command("show")
+def show(file: Annotated[Path, typer.Argument(help="A twin file (.h5).")]) -> None:
+    """Say what a twin file holds."""
+    import twins
+
+    _describe(twins.load(file))
+
+
+def _must_be_h5(target: Path) -> None:
+    if target.suffix != ".h5":
+        raise ValueError(f"--out: a twin file ends in .h5, got {target}")
+
+
+def _describe(twin: object) -> None:
+    import numpy as np
+    from rich.table import Table
+
+    from twins import Structure, Twin
+
+    assert isinstance(twin, Twin)
+    grid = twin.grid
+    shape, spacing = ("x".join(f"{n:g}" for n in triple[::-1]) for triple in (grid.shape, grid.spacing_mm))
+    known = ", ".join(f"{name} {value}" for name, value in twin.patient if value is not None)
+    out.print(f"{twin.provenance.get('kind', 'a')} twin: {shape} voxels of {spacing} mm; {known or 'person unknown'}")
+    counts = np.bincount(twin.structure.ravel())
+    density = np.bincount(twin.structure.ravel(), weights=twin.density_g_cm3().ravel())
+    table = Table("structure", "volume [ml]", "mean density [g/cm3]")
+    for value in np.flatnonzero(counts):
+        name = Structure(int(value)).name if int(value) in set(Structure) else str(value)
+        volume = counts[value] * grid.voxel_volume_mm3 / 1000
+        table.add_row(name, f"{volume:.1f}", f"{density[value] / counts[value]:.3f}")
+    out.print(table)

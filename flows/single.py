@@ -1,0 +1,51 @@
+"""One twin, one scan, one image: the scan of a study entry without a study."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import ctsim
+from ctsim import CT
+from twins import Twin
+
+from .stages.imaging import reconstruct_on
+from .study import ScanEntry, make_key
+from .study.resolution import protocol_of, sampling_of
+
+
+def scan_twin(
+    twin: Twin,
+    entry: ScanEntry,
+    *,
+    seed: int = 0,
+    backend: str = "auto",
+    progress: Callable[[float], None] | Any = None,
+) -> CT:
+    """Scan ``twin`` as ``entry`` says and reconstruct the image.
+
+    Raises
+    ------
+    SpecError
+        If the profile lacks what the entry asks for.
+    """
+    profile = ctsim.load_profile(entry.profile)
+    protocol = protocol_of(entry, profile)
+    sinogram = ctsim.scan(
+        twin,
+        profile.scanner,
+        protocol,
+        key=make_key(seed, "scan", entry.name, "noise"),
+        sampling=sampling_of(entry.sampling or "standard"),
+        backend=backend,
+        progress=None if progress is None else (lambda fraction: progress(0.7 * fraction)),
+    )
+    kernel = profile.kernel(protocol.reconstruction.kernel)
+    return reconstruct_on(
+        sinogram,
+        protocol,
+        kernel,
+        twin,
+        host=entry.host_grid,
+        progress=None if progress is None else (lambda fraction: progress(0.7 + 0.3 * fraction)),
+    )

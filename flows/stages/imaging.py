@@ -1,0 +1,204 @@
+"""The images of a case: one exposure per group of scans, then dose, noise and reconstruction for each; masks on top."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import ctsim
+from ctsim import CT, Kernel, Protocol
+from lesions import Truth
+from twins import Grid, Twin
+
+from ..store import Artefact, content_key
+from ..study import Case, Scan
+from ..volumes import nearest, read_volume, write_volume
+from .site import Held, Site
+
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRecord:
+    """The files of one image."""
+
+    image_id: str
+    image: Artefact
+    mask: Artefact
+    anatomy: Artefact | None
+
+
+def make_images(
+    site: Site, case: Case, twin_file: Artefact, truth_file: Artefact, truth: Held[Truth], twin: Held[Twin]
+) -> list[ImageRecord]:
+    """Make ``images/``, ``masks/`` and ``anatomy/`` of every scan; the exposure only where an image is missing."""
+    inputs = {"twin": twin_file.sha256, "truth": truth_file.sha256}
+    keys = {scan.image_id: _image_key(site, scan, inputs) for scan in case.scans}
+    found = {scan.image_id: site.store.find(keys[scan.image_id]) for scan in case.scans}
+    for group in dict.fromkeys(scan.group for scan in case.scans):
+        scans = [scan for scan in case.scans if scan.group == group]
+        missing = [scan for scan in scans if found[scan.image_id] is None]
+        weight = scans[0].exposure_s
+        if not missing:
+            site.meter.skip(weight + sum(scan.image_s for scan in scans), f"{case.twin_id}: images found")
+            continue
+        with site.meter.part(f"{case.twin_id}: projecting", weight) as progress:
+            first = missing[0]
+            exposure = ctsim.expose(
+                twin.get(),
+                first.scanner,
+                first.protocol,
+                sampling=first.sampling,
+                backend=site.backend,
+                progress=progress,
+            )
+        for scan in scans:
+            if scan not in missing:
+                site.meter.skip(scan.image_s, f"{scan.image_id}: found")
+                continue
+            with site.meter.part(f"{scan.image_id}: reconstructing", scan.image_s) as progress:
+
+                def write(
+                    part: Path, scan: Scan = scan, exposure: Any = exposure, progress: Any = progress
+                ) -> Mapping[str, Any]:
+                    sinogram = ctsim.detect(exposure, scan.protocol, key=scan.key)
+                    ct = reconstruct_on(
+                        sinogram, scan.protocol, scan.kernel, twin.get(), host=scan.host_grid, progress=progress
+                    )
+                    ct.save(part)
+                    return _facts(ct, sinogram)
+
+                found[scan.image_id] = site.store.put(keys[scan.image_id], _image_path(scan), write)
+    records = []
+    for scan in case.scans:
+        image = found[scan.image_id]
+        assert image is not None
+        with site.meter.part(f"{scan.image_id}: masks", 0.1 * scan.image_s):
+            records.append(_with_masks(site, case, scan, image, twin_file, truth_file, truth, twin))
+    return records
+
+
+def host_grid(twin: Twin) -> Grid | None:
+    """The lattice of the CT that a patient twin comes from, axes turned along the world's; None where unknown."""
+    data = twin.provenance.get("host_grid")
+    return upright(Grid.from_dict(data)) if isinstance(data, Mapping) else None
+
+
+def upright(grid: Grid) -> Grid:
+    """The same voxels with index axes x, y, z along world +x, +y, +z.
+
+    Raises
+    ------
+    ValueError
+        If the lattice is oblique.
+    """
+    matrix = np.asarray(grid.direction).reshape(3, 3)
+    if not np.allclose(np.abs(matrix), np.rint(np.abs(matrix)), atol=1e-4):
+        raise ValueError(f"an oblique lattice cannot be reconstructed on, direction is {grid.direction}")
+    order = np.abs(matrix).argmax(axis=1)  # index axis that runs along world x, y, z
+    last = np.asarray(grid.shape) - 1
+    corner = np.where(matrix[np.arange(3), order] > 0, 0, last[::-1][order])
+    index = np.zeros(3)
+    index[2 - order] = corner
+    x, y, z = grid.index_to_world(index)
+    shape = [grid.shape[2 - axis] for axis in order[::-1]]
+    spacing = [grid.spacing_mm[2 - axis] for axis in order[::-1]]
+    return Grid(tuple(shape), tuple(spacing), (float(x), float(y), float(z)))  # type: ignore[arg-type]
+
+
+def reconstruct_on(
+    sinogram: Any, protocol: Protocol, kernel: Kernel, twin: Twin, *, host: bool, progress: Any = None
+) -> CT:
+    """The image of a sinogram: on the protocol's lattice, or with ``host`` on that of a patient twin's own CT.
+
+    On a host's lattice slices are at least as thick as they are apart.
+    """
+    grid = host_grid(twin) if host else None
+    thickness = protocol.reconstruction.slice_thickness_mm
+    if grid is not None:
+        thickness = max(thickness, grid.spacing_mm[0])
+    return ctsim.reconstruct(sinogram, kernel=kernel, grid=grid, slice_thickness_mm=thickness, progress=progress)
+
+
+def _facts(ct: CT, sinogram: Any) -> dict[str, Any]:
+    dose = sinogram.ctdi_vol_mgy
+    thickness = ct.meta.get("slice_thickness_mm")
+    return {
+        "grid": ct.grid.to_dict(),
+        "ctdi_vol_mgy": None if dose is None else float(dose),
+        "mu_water_per_mm": float(sinogram.mu_water_per_mm),
+        "n_views": int(sinogram.line_integral.shape[0]),
+        "n_readings": int(sinogram.line_integral.size),
+        "slice_thickness_mm": None if thickness is None else float(thickness),
+    }
+
+
+def _image_path(scan: Scan) -> str:
+    return f"images/{scan.image_id}.nii.gz"
+
+
+def _image_key(site: Site, scan: Scan, inputs: Mapping[str, str]) -> str:
+    spec = {
+        "scanner": scan.scanner.model_dump(mode="json"),
+        "protocol": scan.protocol.model_dump(mode="json"),
+        "sampling": scan.sampling.model_dump(mode="json"),
+        "kernel": scan.kernel.model_dump(mode="json"),
+        "key": scan.key,
+        "host_grid": scan.host_grid,
+    }
+    return content_key(
+        "image",
+        VERSION,
+        path=_image_path(scan),
+        spec=spec,
+        inputs=inputs,
+        backend=site.backend,
+        rooms=("twins", "lesions", "ctsim"),
+    )
+
+
+def _with_masks(
+    site: Site,
+    case: Case,
+    scan: Scan,
+    image: Artefact,
+    twin_file: Artefact,
+    truth_file: Artefact,
+    truth: Held[Truth],
+    twin: Held[Twin],
+) -> ImageRecord:
+    def grid() -> Grid:
+        return read_volume(site.store.root / image.path)[1]
+
+    def write_mask(part: Path) -> Mapping[str, Any]:
+        labels = truth.get().labels(grid())
+        write_volume(part, labels, grid())
+        counts = np.bincount(labels.ravel(), minlength=len(truth.get().nodules) + 1)
+        return {"n_voxels": [int(n) for n in counts[1:]]}
+
+    def write_anatomy(part: Path) -> None:
+        base = twin.get()
+        write_volume(part, nearest(base.structure, base.grid, grid()), grid())
+
+    mask_path = f"masks/{scan.image_id}.nii.gz"
+    key = content_key(
+        "mask",
+        VERSION,
+        path=mask_path,
+        spec=image.facts["grid"],
+        inputs={"truth": truth_file.sha256},
+        backend="cpu",
+        rooms=("twins", "lesions"),
+    )
+    mask = site.store.make(key, mask_path, write_mask)
+    anatomy = None
+    if case.anatomy:
+        path = f"anatomy/{scan.image_id}.nii.gz"
+        inputs = {"twin": twin_file.sha256}
+        key = content_key("anatomy", VERSION, path=path, spec=image.facts["grid"], inputs=inputs, backend="cpu")
+        anatomy = site.store.make(key, path, write_anatomy)
+    return ImageRecord(scan.image_id, image, mask, anatomy)

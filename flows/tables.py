@@ -1,0 +1,173 @@
+"""The tables of a dataset: rows in a fixed order, numbers spelled in one way, so that equal facts give equal bytes."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import labeling
+import lesions
+from twins import Grid, Patient, Structure
+from twins.files import replacing
+
+from .stages import CaseRecord, ImageRecord
+from .store import Store, package_version
+from .study import Case, Plan, Scan
+
+
+def write_table(path: str | os.PathLike[str], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows as CSV (UTF-8, comma, LF). Columns: those of all rows, in order of first appearance."""
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    with replacing(path) as part, part.open("w", encoding="utf-8", newline="") as handle:
+        writer = csv.writer(handle, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows([spelled(row.get(name)) for name in columns] for row in rows)
+
+
+def read_table(path: str | os.PathLike[str]) -> list[dict[str, str]]:
+    """Rows of a CSV file, all values as text; empty text where nothing is known."""
+    with Path(path).open(encoding="utf-8", newline="") as handle:
+        return list(csv.DictReader(handle))
+
+
+def spelled(value: Any) -> str:
+    """A value as text: nine significant digits, ``true``/``false``, nothing for None, blanks between items."""
+    if value is None:
+        return ""
+    if isinstance(value, bool | np.bool_):
+        return "true" if value else "false"
+    if isinstance(value, float | np.floating):
+        return f"{float(value):.9g}"
+    if isinstance(value, list | tuple):
+        return " ".join(spelled(item) for item in value)
+    return str(value)
+
+
+def anatomy_rows() -> list[dict[str, Any]]:
+    """Number and name of every structure that anatomy labels can hold."""
+    return [{"value": int(structure), "name": structure.name} for structure in sorted(Structure)]
+
+
+def manifest_rows(
+    plan: Plan, records: Sequence[CaseRecord], patients: Sequence[Patient], backend: str
+) -> list[dict[str, Any]]:
+    """One row per image: who, how, from what, and the digests of all files; sorted by image."""
+    rows = []
+    for case, record, patient in zip(plan.cases, records, patients, strict=True):
+        for scan, image in zip(case.scans, record.images, strict=True):
+            rows.append(_manifest_row(plan, case, record, patient, scan, image, backend))
+    return sorted(rows, key=lambda row: str(row["image_id"]))
+
+
+def nodule_rows(store: Store, plan: Plan, records: Sequence[CaseRecord]) -> list[dict[str, Any]]:
+    """One row per image and nodule: the exact truth, the outcome, and where in the image it is; sorted."""
+    rows = []
+    for case, record in zip(plan.cases, records, strict=True):
+        truth = lesions.load(store.root / record.truth.path)
+        outcomes = {outcome.nodule_id: outcome for outcome in labeling.load(store.root / record.outcomes.path)}
+        for image in record.images:
+            grid = Grid.from_dict(image.image.facts["grid"])
+            counts = image.mask.facts["n_voxels"]
+            for i, nodule in enumerate(truth.nodules):
+                outcome = outcomes[nodule.id]
+                rows.append(
+                    {
+                        "image_id": image.image_id,
+                        "twin_id": case.twin_id,
+                        "nodule_id": nodule.id,
+                        "mask_value": i + 1,
+                        **_place(nodule.centre_mm, grid),
+                        "n_voxels": counts[i],
+                        "type": nodule.type,
+                        **{k: v for k, v in nodule.record().items() if k not in {"nodule", "grid", "centre_mm"}},
+                        "label": outcome.label,
+                        "probability": outcome.probability,
+                        "logit": outcome.logit,
+                        "draw": outcome.draw,
+                        "label_model": outcome.model_id,
+                        "label_model_hash": outcome.model_hash,
+                        "label_imputed": outcome.imputed,
+                        "label_extrapolated": outcome.extrapolated,
+                        **{f"input_{name}": value for name, value in sorted(outcome.inputs.items())},
+                        **{
+                            f"spec_{name}": value
+                            for name, value in nodule.nodule.model_dump(mode="json").items()
+                            if name not in {"id", "type", "centre_mm"}
+                        },
+                    }
+                )
+    return sorted(rows, key=lambda row: (str(row["image_id"]), int(row["mask_value"])))
+
+
+def _place(centre_mm: tuple[float, float, float], grid: Grid) -> dict[str, Any]:
+    index = grid.world_to_index(centre_mm)
+    place: dict[str, Any] = {f"{axis}_lps_mm": float(v) for axis, v in zip("xyz", centre_mm, strict=True)}
+    place |= {f"index_{axis}": float(v) for axis, v in zip("zyx", index, strict=True)}
+    return place | {"in_image": bool(grid.contains(centre_mm))}
+
+
+def _manifest_row(
+    plan: Plan, case: Case, record: CaseRecord, patient: Patient, scan: Scan, image: ImageRecord, backend: str
+) -> dict[str, Any]:
+    grid = Grid.from_dict(image.image.facts["grid"])
+    protocol, part = scan.protocol, scan.protocol.reconstruction
+    files = {
+        "image": image.image,
+        "mask": image.mask,
+        "anatomy": image.anatomy,
+        "twin": record.twin,
+        "truth": record.truth,
+        "outcomes": record.outcomes,
+        "original": record.original,
+    }
+    return {
+        "image_id": image.image_id,
+        "study": plan.study.name,
+        "twin_id": case.twin_id,
+        "lineage_id": case.twin_id,
+        "kind": case.kind,
+        **patient.model_dump(mode="json"),
+        "n_nodules": len(case.nodules),
+        "scan_id": scan.scan_id,
+        "profile": scan.profile,
+        "manufacturer": scan.scanner.manufacturer,
+        "scanner": scan.scanner.model,
+        "protocol": scan.protocol_name,
+        "mode": protocol.mode,
+        "kvp": protocol.kvp,
+        "mas_per_rotation": protocol.mas_per_rotation,
+        "rotation_s": protocol.rotation_s,
+        "pitch": protocol.pitch,
+        "collimation_rows": protocol.collimation_rows,
+        "bowtie": protocol.bowtie,
+        "ctdi_vol_mgy": image.image.facts["ctdi_vol_mgy"],
+        "kernel": part.kernel,
+        "kernel_mtf50_per_mm": scan.kernel.mtf50_per_mm,
+        "kernel_mtf10_per_mm": scan.kernel.mtf10_per_mm,
+        "slice_thickness_mm": image.image.facts["slice_thickness_mm"],
+        **{f"n_{axis}": n for axis, n in zip("zyx", grid.shape, strict=True)},
+        **{f"spacing_{axis}_mm": s for axis, s in zip("zyx", grid.spacing_mm, strict=True)},
+        **{f"origin_{axis}_lps_mm": o for axis, o in zip("xyz", grid.origin_mm, strict=True)},
+        "mu_water_per_mm": image.image.facts["mu_water_per_mm"],
+        "views_per_rotation": scan.sampling.views_per_rotation or scan.scanner.views_per_rotation,
+        "column_binning": scan.sampling.column_binning,
+        "row_binning": scan.sampling.row_binning,
+        "n_readings": image.image.facts["n_readings"],
+        "exposure_group": scan.group,
+        "seed": plan.study.seed,
+        "twin_key": None if case.population is None else case.population.key,
+        "placement_key": case.placement_key,
+        "scan_key": scan.key,
+        "label_key": case.label_key,
+        "label_model": case.label_model,
+        "backend": backend,
+        "version": package_version(),
+        **{f"{name}_file": None if artefact is None else artefact.path for name, artefact in files.items()},
+        **{f"{name}_sha256": None if artefact is None else artefact.sha256 for name, artefact in files.items()},
+        "image_content_key": image.image.key,
+    }

@@ -1,0 +1,190 @@
+"""Checks of a finished dataset against itself: digests, geometry, masks against truth, labels against draws."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+import labeling
+from lesions import Truth
+from twins import Grid
+
+from .dataset import Dataset
+from .store import sha256_of
+from .volumes import read_volume
+
+HU_RANGE = (-1024, 8191)
+"""What an image may hold [HU]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One check, and what it found; no problems means that it passed."""
+
+    check: str
+    n_checked: int
+    problems: tuple[str, ...]
+
+
+def verify(root: str | os.PathLike[str], *, progress: Callable[[float, str], None] | None = None) -> list[Finding]:
+    """Check a dataset folder; one finding per check.
+
+    Raises
+    ------
+    ValueError
+        If the folder holds no finished dataset.
+    """
+    dataset = Dataset.open(root)
+    checks: list[tuple[str, Callable[[Dataset], tuple[int, list[str]]]]] = [
+        ("files have their sealed digests", _digests),
+        ("manifest digests are the sealed ones", _manifest_digests),
+        ("image, mask and anatomy share one geometry, as in the manifest", _geometry),
+        ("images are int16 HU in range", _hounsfield),
+        ("nodules.csv agrees with the truth files", _truth),
+        ("masks agree with the exact truth", _masks),
+        ("labels follow from probability and draw, as in the outcome files", _labels),
+        ("no twin occurs under two lineages", _lineage),
+    ]
+    findings = []
+    for i, (name, check) in enumerate(checks):
+        if progress is not None:
+            progress(i / len(checks), name)
+        try:
+            n_checked, problems = check(dataset)
+        except (ValueError, KeyError, OSError) as error:
+            n_checked, problems = 0, [f"could not be checked: {error}"]
+        findings.append(Finding(name, n_checked, tuple(problems)))
+    return findings
+
+
+def _digests(dataset: Dataset) -> tuple[int, list[str]]:
+    problems = []
+    sealed = dataset.digests()
+    for path, digest in sealed.items():
+        file = dataset.root / path
+        if not file.is_file():
+            problems.append(f"{path}: missing")
+        elif sha256_of(file) != digest:
+            problems.append(f"{path}: changed since the build")
+    return len(sealed), problems
+
+
+def _manifest_digests(dataset: Dataset) -> tuple[int, list[str]]:
+    sealed, problems, n = dataset.digests(), [], 0
+    for row in dataset.manifest:
+        for column in (name for name in row if name.endswith("_sha256") and row[name]):
+            n += 1
+            path = row[column.removesuffix("_sha256") + "_file"]
+            if sealed.get(path) != row[column]:
+                problems.append(f"{row['image_id']}: {column} is not the digest of {path}")
+    return n, problems
+
+
+def _geometry(dataset: Dataset) -> tuple[int, list[str]]:
+    problems = []
+    for row in dataset.manifest:
+        listed = _grid_of(row)
+        for name in ("image", "mask", "anatomy"):
+            if row[f"{name}_file"]:
+                grid = read_volume(dataset.root / row[f"{name}_file"])[1]
+                if not grid.same_as(listed):
+                    problems.append(f"{row[f'{name}_file']}: geometry differs from the manifest's")
+    return len(dataset.manifest), problems
+
+
+def _hounsfield(dataset: Dataset) -> tuple[int, list[str]]:
+    problems = []
+    for row in dataset.manifest:
+        hu = read_volume(dataset.root / row["image_file"])[0]
+        if hu.dtype != np.int16:
+            problems.append(f"{row['image_file']}: {hu.dtype}, expected int16")
+        elif int(hu.min()) < HU_RANGE[0] or int(hu.max()) > HU_RANGE[1]:
+            problems.append(f"{row['image_file']}: {hu.min()} to {hu.max()} HU is outside {HU_RANGE}")
+        elif hu.std() < 1:
+            problems.append(f"{row['image_file']}: has no contrast (SD {hu.std():.2f} HU)")
+    return len(dataset.manifest), problems
+
+
+def _truth(dataset: Dataset) -> tuple[int, list[str]]:
+    problems, n = [], 0
+    for row in dataset.manifest:
+        truth: Truth = dataset.truth(row)
+        listed = dataset.nodules_of(row["image_id"])
+        if [line["nodule_id"] for line in listed] != [nodule.id for nodule in truth.nodules]:
+            problems.append(f"{row['image_id']}: nodules.csv lists other nodules than {row['truth_file']}")
+            continue
+        for line, nodule in zip(listed, truth.nodules, strict=True):
+            n += 1
+            place = [float(line[f"{axis}_lps_mm"]) for axis in "xyz"]
+            # nine digits are written: 1e-6 mm at 1 m
+            if not np.allclose(place, nodule.centre_mm, rtol=0, atol=1e-5):
+                problems.append(f"{row['image_id']} {nodule.id}: position differs from the truth")
+            if not np.isclose(float(line["volume_mm3"]), nodule.volume_mm3, rtol=1e-7):
+                problems.append(f"{row['image_id']} {nodule.id}: volume differs from the truth")
+    return n, problems
+
+
+def _masks(dataset: Dataset) -> tuple[int, list[str]]:
+    problems, n = [], 0
+    for row in dataset.manifest:
+        mask, grid = read_volume(dataset.root / row["mask_file"])
+        if not np.array_equal(mask, dataset.truth(row).labels(grid)):
+            problems.append(f"{row['mask_file']}: differs from what the truth gives on this geometry")
+        for line in dataset.nodules_of(row["image_id"]):
+            n += 1
+            value, count = int(line["mask_value"]), int(line["n_voxels"])
+            if int((mask == value).sum()) != count:
+                problems.append(f"{row['image_id']} {line['nodule_id']}: n_voxels is not that of the mask")
+            index = np.rint([float(line[f"index_{axis}"]) for axis in "zyx"]).astype(int)
+            centre = [float(line[f"{axis}_lps_mm"]) for axis in "xyz"]
+            if np.abs(grid.world_to_index(centre) - [float(line[f"index_{axis}"]) for axis in "zyx"]).max() > 0.01:
+                problems.append(f"{row['image_id']} {line['nodule_id']}: voxel index and world position disagree")
+            elif line["in_image"] == "true" and count and not _near(mask == value, index):
+                problems.append(f"{row['image_id']} {line['nodule_id']}: the mask is not where the nodule is")
+    return n, problems
+
+
+def _near(inside: np.ndarray, index: np.ndarray) -> bool:
+    """Whether a mask has a voxel at ``index`` or beside it (a bent nodule's centroid may lie just outside of it)."""
+    window = tuple(slice(max(0, i - 1), i + 2) for i in index)
+    return bool(inside[window].any())
+
+
+def _labels(dataset: Dataset) -> tuple[int, list[str]]:
+    problems, n = [], 0
+    for row in dataset.manifest:
+        outcomes = {o.nodule_id: o for o in labeling.load(dataset.root / row["outcomes_file"])}
+        for line in dataset.nodules_of(row["image_id"]):
+            n += 1
+            name = f"{row['image_id']} {line['nodule_id']}"
+            outcome = outcomes.get(line["nodule_id"])
+            if outcome is None:
+                problems.append(f"{name}: no outcome in {row['outcomes_file']}")
+                continue
+            if outcome.label != line["label"]:
+                problems.append(f"{name}: label is {line['label']}, the outcome file says {outcome.label}")
+            expected = "malignant" if float(line["draw"]) < float(line["probability"]) else "benign"
+            if line["label"] != expected:
+                problems.append(f"{name}: draw {line['draw']} and probability {line['probability']} mean {expected}")
+    return n, problems
+
+
+def _lineage(dataset: Dataset) -> tuple[int, list[str]]:
+    seen: dict[str, str] = {}
+    problems = []
+    for row in dataset.manifest:
+        first = seen.setdefault(row["twin_sha256"], row["lineage_id"])
+        if first != row["lineage_id"]:
+            problems.append(f"{row['twin_file']}: the same twin as lineage {first}")
+    return len(dataset.manifest), problems
+
+
+def _grid_of(row: dict[str, str]) -> Grid:
+    return Grid(
+        tuple(int(row[f"n_{axis}"]) for axis in "zyx"),  # type: ignore[arg-type]
+        tuple(float(row[f"spacing_{axis}_mm"]) for axis in "zyx"),  # type: ignore[arg-type]
+        tuple(float(row[f"origin_{axis}_lps_mm"]) for axis in "xyz"),  # type: ignore[arg-type]
+    )
