@@ -33,7 +33,9 @@ class Harmonics:
         factor = np.where(m == 0, 1.0, math.sqrt(2.0))
         rings_cos = np.einsum("lm,lmt->tm", self.cosine * factor, legendre)
         rings_sin = np.einsum("lm,lmt->tm", self.sine * factor, legendre)
-        return rings_cos @ np.cos(np.outer(m, phi)) + rings_sin @ np.sin(np.outer(m, phi))
+        angle = np.outer(m, phi)
+        # einsum adds in a fixed order, a matrix product in one that may depend on the number of threads.
+        return np.einsum("tm,mp->tp", rings_cos, np.cos(angle)) + np.einsum("tm,mp->tp", rings_sin, np.sin(angle))
 
 
 def normalised_legendre(l_max: int, theta: NDArray[np.float64]) -> NDArray[np.float64]:

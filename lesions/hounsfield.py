@@ -70,7 +70,10 @@ def hounsfield_equivalent(materials: Sequence[Material], partial_g_cm3: NDArray[
     array([-1000.,     0.])
     """
     ratio = np.array([mass_attenuation_cm2_g(m) for m in materials]) / _water()
-    return np.asarray(1000.0 * (np.tensordot(ratio, np.asarray(partial_g_cm3, np.float64), axes=1) - 1.0))
+    total = np.zeros(np.shape(partial_g_cm3)[1:])
+    for share, part in zip(ratio, partial_g_cm3, strict=True):
+        total += share * part
+    return np.asarray(1000.0 * (total - 1.0))
 
 
 def density_g_cm3(of: Material, hu: float) -> float:

@@ -65,12 +65,12 @@ def max_diameter_mm(grid: Grid, field: NDArray[np.floating], level: float) -> fl
 
 
 def _longest(points: NDArray[np.float64], directions: NDArray[np.float64]) -> float:
-    along = directions @ points.T
+    along = directions[:, :1] * points[:, 0] + directions[:, 1:2] * points[:, 1] + directions[:, 2:] * points[:, 2]
     ends = points[along.argmax(axis=1)] - points[along.argmin(axis=1)]
     return float(np.sqrt((ends**2).sum(axis=1).max()))
 
 
 def _widths(xy: NDArray[np.float64], begins: NDArray[np.int64], angles: NDArray[np.float64]) -> NDArray[np.float64]:
     """Caliper width ``(slice, angle)`` of the points of each slice."""
-    along = xy @ np.stack((np.cos(angles), np.sin(angles)))
+    along = xy[:, :1] * np.cos(angles) + xy[:, 1:] * np.sin(angles)
     return np.maximum.reduceat(along, begins, axis=0) - np.minimum.reduceat(along, begins, axis=0)

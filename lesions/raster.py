@@ -127,9 +127,9 @@ def centroid_mm(grid: Grid, weight: NDArray[np.float32]) -> NDArray[np.float64]:
     z, y, x = grid.axes_mm()
     return np.array(
         [
-            (weight.sum(axis=(0, 1), dtype=np.float64) @ x) / total,
-            (weight.sum(axis=(0, 2), dtype=np.float64) @ y) / total,
-            (weight.sum(axis=(1, 2), dtype=np.float64) @ z) / total,
+            (weight.sum(axis=(0, 1), dtype=np.float64) * x).sum() / total,
+            (weight.sum(axis=(0, 2), dtype=np.float64) * y).sum() / total,
+            (weight.sum(axis=(1, 2), dtype=np.float64) * z).sum() / total,
         ]
     )
 

@@ -80,7 +80,9 @@ class Body:
 
     def surface_mm(self) -> NDArray[np.float64]:
         """Points ``(n, 3)`` of the surface, world axes, relative to the nodule's centroid [mm]."""
-        return self.centre_mm + (self.radius_mm[:, :-1, None] * _directions()).reshape(-1, 3) @ self.rotation.T
+        return self.centre_mm + np.einsum(
+            "nk,jk->nj", _directions().reshape(-1, 3) * self.radius_mm[:, :-1].reshape(-1, 1), self.rotation
+        )
 
     def scaled(self, factor: float) -> Body:
         """The same form, ``factor`` times as large about the nodule's centroid."""

@@ -14,6 +14,7 @@ from twins import Grid
 from twins.files import replacing
 
 from .nodule import Nodule, NoduleType
+from .separable import apply_along
 
 FORMAT = "lungtwin.truth/1"
 _ARRAYS = ("occupancy", "core_occupancy")
@@ -208,7 +209,7 @@ def _resampled_aligned(nodule: NoduleTruth, grid: Grid) -> tuple[tuple[int, int,
         last = min(grid.shape[axis], int(np.ceil(edges[-1] + 0.5)))
         voxels = np.arange(first, max(first, last))
         overlap = np.minimum(edges[1:], voxels[:, None] + 0.5) - np.maximum(edges[:-1], voxels[:, None] - 0.5)
-        patch = np.moveaxis(np.tensordot(np.clip(overlap, 0, None), patch, axes=(1, axis)), 0, axis)
+        patch = apply_along(np.clip(overlap, 0, None), patch, axis)
         starts.append(first)
     return (starts[0], starts[1], starts[2]), np.minimum(patch, 1.0).astype(np.float32)
 

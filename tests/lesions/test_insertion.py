@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -276,3 +280,31 @@ def test_where_only_whole_lungs_are_known_the_spec_names_the_lobe():
 
 def test_structure_names_are_what_truth_reports(twin):
     assert Structure[insert(twin, [nodule()])[1].nodules[0].lobe] == Structure.LEFT_UPPER_LOBE
+
+
+def test_the_same_bytes_come_for_any_number_of_threads(tmp_path):
+    code = (
+        "import hashlib, sys\n"
+        "from tests.lesions.synthetic_thorax import block\n"
+        "from lesions import Nodule, insert, save\n"
+        "common = dict(key=3, equivalent_diameter_mm=11.0, lobulation=3.0)\n"
+        "specs = [Nodule(id='a', centre_mm=(40, -20, 24), spiculation=4.0, **common),\n"
+        "         Nodule(id='b', centre_mm=(-40, 20, -24), type='part_solid', **common)]\n"
+        "twin, truth = insert(block(), specs)\n"
+        "save(truth, sys.argv[1])\n"
+        "data = open(sys.argv[1], 'rb').read() + b''.join(i.delta_g_cm3.tobytes() for i in twin.insets)\n"
+        "print(hashlib.sha256(data).hexdigest())\n"
+    )
+    digests = set()
+    for n in ("1", "2"):
+        threads = dict.fromkeys(("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), n)
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(tmp_path / f"{n}.h5")],
+            env={**os.environ, **threads},
+            cwd=Path(__file__).resolve().parents[2],
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        digests.add(done.stdout)
+    assert len(digests) == 1
