@@ -1,12 +1,13 @@
 """How finely a scan is simulated: all of the scanner's readings, or fewer, coarser ones for a preview.
 
-Coarser sampling merges cells and views, it does not drop them: a merged reading collects the photons (and the electronic
-noise) of all that it stands for, so that the noise of the image stays that of the dose, while sharpness is lost.
+Coarser sampling merges cells and views, it does not drop them: a merged reading collects the photons (and the
+electronic noise) of all that it stands for, so that the noise of the image stays that of the dose,
+while sharpness is lost.
 """
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Sampling(BaseModel):
@@ -19,3 +20,9 @@ class Sampling(BaseModel):
     )
     column_binning: int = Field(1, ge=1, le=16, description="Neighbouring columns merged into one")
     row_binning: int = Field(1, ge=1, le=64, description="Neighbouring rows merged into one")
+
+    @model_validator(mode="after")
+    def _is_even(self) -> Sampling:
+        if self.views_per_rotation is not None and self.views_per_rotation % 2:
+            raise ValueError(f"views_per_rotation must be even, got {self.views_per_rotation}")
+        return self

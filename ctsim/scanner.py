@@ -32,8 +32,8 @@ class Layer(BaseModel):
 class Detector(BaseModel):
     """Scintillating cells on a cylinder around the focal spot, integrating deposited energy.
 
-    A photon deposits all of its energy with probability ``1 - exp(-mu d)``: escape of fluorescence, depth-dependent light
-    yield, crosstalk and afterglow are not modelled.
+    A photon deposits all of its energy with probability ``1 - exp(-mu d)``: escape of fluorescence, depth-dependent
+    light yield, crosstalk and afterglow are not modelled.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

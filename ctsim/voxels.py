@@ -2,7 +2,12 @@
 
 A voxel of density rho with mass fraction f of material b has the basis densities ``rho ((1 - f) c_a + f c_b)``
 (coefficients of :mod:`ctsim.basis`), which is linear in the partial densities, so that any mixture works.
+
+Densities are those above room air, which is everywhere where the twin is not: a scanner's air calibration and its water
+phantom stand in air too, so that air is -1000 HU and water 0 HU. Less dense air (vacuum) counts as room air.
 """
+
+# ruff: noqa: ANN001
 
 from __future__ import annotations
 
@@ -12,7 +17,7 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
-from twins import Grid, Material, Twin
+from twins import Grid, Material, Twin, material
 from twins.twin import DENSITY_STEP_G_CM3, FRACTION_STEP
 
 from .basis import coefficients
@@ -83,8 +88,15 @@ class BasisInset:
     delta: NDArray[np.float32]
 
 
+def room_air_g_cm3() -> NDArray[np.float64]:
+    """Basis densities of room air, ``(3,)`` [g/cm3]."""
+    air = material("air")
+    c = coefficients(air)
+    return np.array([c.basis_0, c.basis_1, c.iodine]) * air.density_g_cm3
+
+
 def pack(twin: Twin) -> BasisVolume:
-    """Basis densities of a twin's base (its insets are not included, see :func:`basis_insets`).
+    """Basis densities of a twin's base above room air (its insets are not included, see :func:`basis_insets`).
 
     Lattices whose index axes run along other world axes, or backwards, are reordered; oblique ones are refused.
 
@@ -102,8 +114,9 @@ def pack(twin: Twin) -> BasisVolume:
     with_iodine = _n_channels(twin) == 3
     iodine = np.empty((ny, nx, nz) if with_iodine else (1, 1, 1), np.uint16)
     beyond = np.zeros((ny, 3), np.int64)
-    scale = DENSITY_STEP_G_CM3 / np.array([BASIS_STEP_G_CM3, BASIS_STEP_G_CM3, IODINE_STEP_G_CM3])
-    _pack(*arrays, np.nan_to_num(table), FRACTION_STEP, scale, with_iodine, words, iodine, beyond)
+    step = np.array([BASIS_STEP_G_CM3, BASIS_STEP_G_CM3, IODINE_STEP_G_CM3])
+    scale, room_air = DENSITY_STEP_G_CM3 / step, room_air_g_cm3() / step
+    _pack(*arrays, np.nan_to_num(table), FRACTION_STEP, scale, room_air, with_iodine, words, iodine, beyond)
     for name, count in zip(("basis 0", "basis 1", "iodine"), beyond.sum(axis=0), strict=True):
         if count:
             limit = 65535 * (IODINE_STEP_G_CM3 if name == "iodine" else BASIS_STEP_G_CM3)
@@ -188,11 +201,25 @@ def _along_world(grid: Grid, arrays: tuple[NDArray[np.generic], ...]) -> tuple[G
 
 
 @njit(cache=True, parallel=True)
-def _pack(material_a, material_b, fraction_b, density, table, fraction_step, scale, with_iodine, words, iodine, beyond):  # type: ignore[no-untyped-def]  # noqa: ANN001
+def _pack(
+    material_a,
+    material_b,
+    fraction_b,
+    density,
+    table,
+    fraction_step,
+    scale,
+    room_air,
+    with_iodine,
+    words,
+    iodine,
+    beyond,
+):  # type: ignore[no-untyped-def]
     """Overwrite ``words`` and ``iodine`` ``(y, x, z)`` from arrays ``(z, y, x)``; count values beyond 16 bits.
 
     table   (M, 3) float64  grams of each channel per gram of material
     scale   (3,)   float64  density units of the twin per unit of each channel
+    room_air (3,)  float64  units of room air in each channel
     beyond  (Y, 3) int64    voxels of each y whose value does not fit
     """
     nz, ny, nx = density.shape
@@ -204,8 +231,11 @@ def _pack(material_a, material_b, fraction_b, density, table, fraction_step, sca
                 rho = float(density[z, y, x])
                 unit = np.zeros(3, np.int64)
                 for channel in range(3):
-                    value = rho * ((1.0 - f) * table[a, channel] + f * table[b, channel]) * scale[channel] + 0.5
-                    unit[channel] = int(value)
+                    value = (
+                        rho * ((1.0 - f) * table[a, channel] + f * table[b, channel]) * scale[channel]
+                        - room_air[channel]
+                    )
+                    unit[channel] = int(max(value, 0.0) + 0.5)
                     if unit[channel] > 65535:
                         beyond[y, channel] += 1
                         unit[channel] = 65535

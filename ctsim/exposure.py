@@ -1,0 +1,121 @@
+"""The noise-free half of a scan: what every reading would absorb on average, per mAs.
+
+It depends on the twin and on the acquisition, not on tube current, noise key or reconstruction, so that one exposure
+serves any number of doses and keys (:func:`ctsim.detect`). The rays are sampled once per reading by the projector's
+cell average of area densities; the focal spot is a point and the gantry stands still during a view.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twins import Twin
+
+from .backends import choose
+from .geometry import Geometry
+from .projection import project
+from .protocol import Acquisition, Protocol
+from .sampling import Sampling
+from .scanner import Scanner
+from .signal import beam_of, signal_table
+from .trajectory import plan_geometry, scan_range_mm
+from .voxels import basis_insets, pack
+
+BLOCK_BYTES = 64 * 2**20
+"""Largest block of projected views held at a time [bytes]."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Exposure:
+    """Noise-free moments of every reading, per mAs per rotation.
+
+    Parameters
+    ----------
+    geometry
+        Where source and detector were.
+    signal_kev_per_mas
+        ``(view, row, column)`` float32: mean absorbed energy M1 [keV per mAs per rotation].
+    mean_energy
+        ``(view, row, column)`` uint16: M2 / M1 in steps of ``ctsim.signal.MEAN_ENERGY_STEP_KEV`` [keV].
+    scanner, acquisition, sampling
+        What took it, how, and how finely it was simulated.
+    scan_range_mm
+        World z range that the scan was to cover [mm].
+    backend
+        What projected it.
+    """
+
+    geometry: Geometry
+    signal_kev_per_mas: NDArray[np.float32]
+    mean_energy: NDArray[np.uint16]
+    scanner: Scanner
+    acquisition: Acquisition
+    sampling: Sampling
+    scan_range_mm: tuple[float, float]
+    backend: str = "cpu"
+
+
+def expose(
+    twin: Twin,
+    scanner: Scanner,
+    protocol: Protocol,
+    *,
+    sampling: Sampling | None = None,
+    backend: str = "auto",
+    progress: Callable[[float], None] | None = None,
+) -> Exposure:
+    """Project a twin and average what every reading absorbs, without noise.
+
+    Parameters
+    ----------
+    twin
+        Who is scanned, insets included. Room air is everywhere else.
+    scanner, protocol
+        Hardware, and what is asked of it; mAs and reconstruction play no part.
+    sampling
+        Coarser than the scanner for previews; none: the scanner's own.
+    backend
+        "auto", "cpu" or "gpu".
+    progress
+        Called with the fraction done, 0 to 1.
+
+    Raises
+    ------
+    ValueError
+        If the scanner cannot do what the protocol asks, the sampling does not divide the detector, or the twin holds
+        a material that the basis cannot stand for.
+    RuntimeError
+        If backend "gpu" is asked for and cannot be had.
+    """
+    protocol.check_on(scanner)
+    device = choose(backend)
+    sampling = sampling or Sampling()
+    geometry = plan_geometry(twin, scanner, protocol, sampling)
+    volume, insets = pack(twin), basis_insets(twin)
+    table = signal_table(beam_of(scanner, protocol.kvp, protocol.bowtie, sampling), volume.n_channels)
+    n_views, n_rows, n_columns = geometry.shape
+    signal = np.empty(geometry.shape, np.float32)
+    mean_energy = np.empty(geometry.shape, np.uint16)
+    per_block = max(1, min(n_views, BLOCK_BYTES // (4 * volume.n_channels * n_rows * n_columns)))
+    buffer = np.empty(volume.n_channels * per_block * n_rows * n_columns, np.float32)
+    for first in range(0, n_views, per_block):
+        n = min(per_block, n_views - first)
+        path = buffer[: volume.n_channels * n * n_rows * n_columns].reshape(volume.n_channels, n, n_rows, n_columns)
+        project(volume, insets, geometry, first, path)
+        table.transmit(path, signal[first : first + n], mean_energy[first : first + n])
+        if progress is not None:
+            progress((first + n) / n_views)
+    return Exposure(
+        geometry,
+        signal,
+        mean_energy,
+        scanner,
+        protocol.acquisition(),
+        sampling,
+        scan_range_mm(twin, protocol),
+        device,
+    )
