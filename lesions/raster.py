@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,10 +103,10 @@ def rasterise(nodule: Nodule, *, spacing_mm: float | None = None) -> Raster:
     profile = _filled(whole, volume / step**3, 1.0 / blur, _gaussian_edge)
     core_occupancy = core_profile = None
     if shape.core is not None:
-        core = np.minimum(_distance(shape.core, origin, count, step), whole)
+        core = _distance(shape.core, origin, count, step)
         core_volume = nodule.core_ratio**3 * volume
-        core_occupancy = np.minimum(_filled(core, core_volume / step**3, 1.0 / step, _ramp), occupancy)
-        core_profile = np.minimum(_filled(core, core_volume / step**3, 1.0 / blur, _gaussian_edge), profile)
+        core_occupancy = _filled(core, core_volume / step**3, 1.0 / step, _ramp, within=occupancy)
+        core_profile = _filled(core, core_volume / step**3, 1.0 / blur, _gaussian_edge, within=profile)
 
     shape_zyx = (int(count[2]), int(count[1]), int(count[0]))
     grid = Grid(shape_zyx, (step, step, step), (float(origin[0]), float(origin[1]), float(origin[2])))
@@ -152,26 +153,38 @@ def _filled(
     n_voxels: float,
     per_mm: float,
     edge: Callable[[NDArray[np.floating]], NDArray[np.floating]],
+    within: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
-    """``edge((phi + offset) * per_mm)`` with the offset at which it sums to ``n_voxels`` (the volume in voxels)."""
-    scaled = distance_mm.ravel() * np.float32(per_mm)
-    for slack in (0.4, 3.0):  # nearly always a fraction of a voxel is enough
-        inside = scaled > TAIL + slack
-        band = np.flatnonzero((scaled >= -TAIL - slack) & ~inside)
-        values = scaled[band].astype(np.float64)
-        wanted = n_voxels - np.count_nonzero(inside)
+    """``edge((phi + offset) * per_mm)`` with the offset at which it sums to ``n_voxels`` (the volume in voxels).
 
-        def excess(offset: float, values: NDArray[np.float64] = values, wanted: float = wanted) -> float:
-            return float(edge(values + offset).sum()) - wanted
+    With ``within`` no voxel is filled beyond it: what a part cannot have there it gets elsewhere.
+    """
+    scaled = distance_mm.ravel() * np.float32(per_mm)
+    for slack in (0.4, 3.0, 400.0):  # nearly always a fraction of a voxel is enough
+        band = np.flatnonzero(scaled >= -TAIL - slack) if within is not None else _near(scaled, slack)
+        values = scaled[band].astype(np.float64)
+        top = None if within is None else within.ravel()[band].astype(np.float64)
+        wanted = n_voxels - (0 if within is not None else np.count_nonzero(scaled > TAIL + slack))
+
+        def share(offset: float, values: NDArray[np.float64] = values, top: Any = top) -> Any:
+            filled = edge(values + offset)
+            return filled if top is None else np.minimum(filled, top)
+
+        def excess(offset: float, share: Callable[[float], Any] = share, wanted: float = wanted) -> float:
+            return float(share(offset).sum()) - wanted
 
         if excess(-slack) <= 0 <= excess(slack):
             break
     else:
         raise ValueError(f"the lattice is too coarse or too small to hold a volume of {n_voxels:.1f} voxels")
     offset = brentq(excess, -slack, slack, xtol=1e-9, rtol=1e-9)
-    filled = inside.astype(np.float32)
-    filled[band] = edge(values + offset)
+    filled = np.zeros(len(scaled), np.float32) if within is not None else (scaled > TAIL + slack).astype(np.float32)
+    filled[band] = share(offset)
     return filled.reshape(distance_mm.shape)
+
+
+def _near(scaled: NDArray[np.float32], slack: float) -> NDArray[np.intp]:
+    return np.flatnonzero((scaled >= -TAIL - slack) & (scaled <= TAIL + slack))
 
 
 def _ramp(t: NDArray[np.floating]) -> NDArray[np.floating]:
