@@ -21,12 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..geometry import Geometry
-from ..kernels.backproject import backproject_helix
+from ..kernels.backproject import gather_directions, spread_directions
 from ..kernels.rebin import cumulate_rows, rebin
 from .filtering import Chain, filter_rows, parallel_filter
 from .kernels import Kernel
 
-_BLOCK_BYTES = 256 * 2**20
+_BLOCK_BYTES = 64 * 2**20
 
 
 def wfbp(
@@ -70,8 +70,11 @@ def wfbp(
     sid, sdd = geometry.source_distance_mm, geometry.detector_distance_mm
     gamma = geometry.column_angle_rad
     step = 2 * math.pi / geometry.views_per_rotation
-    n_places = math.floor(sid * (math.sin(gamma[-1]) - math.sin(gamma[0])) / chain.place_mm) + 1
-    p = sid * math.sin(gamma[0]) + chain.place_mm * np.arange(n_places)
+    # places at whole multiples of their pitch, so that the opposite ray of a place is a place too
+    lowest = math.ceil(sid * math.sin(gamma[0]) / chain.place_mm)
+    highest = math.floor(sid * math.sin(gamma[-1]) / chain.place_mm)
+    n_places = highest - lowest + 1
+    p = chain.place_mm * np.arange(lowest, highest + 1)
     angle = np.arcsin(p / sid)
     column = (angle - gamma[0]) / geometry.column_pitch_rad
     shift = angle / step
@@ -85,37 +88,44 @@ def wfbp(
     row_weight = np.ascontiguousarray(np.broadcast_to(slant[:, None], (n_rows, n_places)))
     transfer = parallel_filter(kernel, chain, n_places)
     out = np.zeros((len(y), len(x), len(z)), np.float32)
-    seen = np.zeros(out.shape, np.uint16)
-    block = max(1, _BLOCK_BYTES // (len(turns) * n_rows * n_places * 4))
+    missed = np.zeros(out.shape, np.uint16)
+    x_axis, y_axis = x - geometry.isocentre_mm[0], y - geometry.isocentre_mm[1]
+    slices = np.array([z[0], z[1] - z[0] if len(z) > 1 else 1.0, box_mm])
+    places = np.array([p[0], chain.place_mm])
+    half_turn = np.where(np.asarray(turns) % 2 == 0, 1.0, -1.0)
+    # half a row at the detector's edge between nodes, at the smallest distance from the source
+    node_mm = max(1.0, (sid - radius_mm) / max(n_rows, 4))
+    n_nodes = math.ceil(2 * radius_mm / node_mm) + 2
+    nodes = np.array([-0.5 * (n_nodes - 1) * node_mm, node_mm])
+    reach = radius_mm + 1.5 * (node_mm + chain.place_mm)
+    together = max(1, _BLOCK_BYTES // (n_places * n_nodes * len(z) * 4))
+    block = max(together, _BLOCK_BYTES // (len(turns) * n_rows * n_places * 4))
+    sheet = np.empty((together, n_places, n_nodes, len(z)), np.float32)
     for start in range(0, n_directions, block):
         stop = min(start + block, n_directions)
         view = np.arange(start, stop)[:, None] + n_directions * np.asarray(turns)  # direction, half turn
         there = (view >= earliest) & (view <= latest)
         turn = np.where(there, np.cumsum(there.ravel()).reshape(there.shape) - 1, -1)
-        first = view[there]
-        sums = _running_sums(line_integral, first, column, shift, row_weight, transfer)
-        safe = np.clip(view, 0, n_views - 1)
-        theta = geometry.view_angle_rad[safe]
-        backproject_helix(
-            sums,
-            turn,
-            geometry.source_z_mm[safe],
-            np.stack([np.cos(theta), np.sin(theta)], axis=-1),
-            x - geometry.isocentre_mm[0],
-            y - geometry.isocentre_mm[1],
-            np.array([z[0], z[1] - z[0] if len(z) > 1 else 1.0, box_mm]),
-            np.array([p[0], chain.place_mm]),
-            np.array([geometry.row_offset_mm[0] - geometry.row_pitch_mm / 2, geometry.row_pitch_mm]),
-            np.array([sid, sdd]),
-            geometry.feed_per_rotation_mm / (2 * math.pi),
-            float(radius_mm),
-            step,
-            out,
-            seen,
-        )
-        if progress is not None:
-            progress(stop / n_directions)
-    return out, seen
+        sums = _running_sums(line_integral, view[there], column, shift, row_weight, transfer)
+        source_z = geometry.source_z_mm[np.clip(view, 0, n_views - 1)]
+        theta = geometry.view_angle_rad[0] + step * np.arange(start, stop)
+        direction = np.stack([np.cos(theta), np.sin(theta)], axis=-1)
+        for first in range(0, stop - start, together):
+            some = slice(first, min(first + together, stop - start))
+            part = sheet[: some.stop - first]
+            is_unseen = np.zeros(part.shape[:2], np.bool_)
+            gather_directions(
+                sums, turn[some], source_z[some], half_turn, slices, places, nodes,
+                np.array([geometry.row_offset_mm[0] - geometry.row_pitch_mm / 2, geometry.row_pitch_mm]),
+                np.array([sid, sdd]), geometry.feed_per_rotation_mm / (2 * math.pi), reach, part, is_unseen,
+            )  # fmt: skip
+            spread_directions(
+                part, is_unseen.any(axis=1), direction[some], x_axis, y_axis, places, nodes,
+                float(radius_mm), step, out, missed,
+            )  # fmt: skip
+            if progress is not None:
+                progress((start + some.stop) / n_directions)
+    return out, np.uint16(n_directions) - missed
 
 
 def _running_sums(
