@@ -23,15 +23,7 @@ for group in (building, scanning, checking, serving):
 app.add_typer(twin.app, name="twin")
 app.add_typer(profiles.app, name="profiles")
 
-USER_ERRORS = (
-    ValueError,
-    TypeError,
-    FileNotFoundError,
-    FileExistsError,
-    NotADirectoryError,
-    PermissionError,
-    BusyError,
-)
+USER_ERRORS = (ValueError, TypeError, OSError, BusyError)
 """Mistakes in what was asked, files that cannot be read or written: one line each and exit status 2."""
 
 

@@ -1,0 +1,131 @@
+"""Pictures of CT images as PNG: windows, planes, contours. Drawn without a display and without global state.
+
+Display is radiological: the patient's right is on the left of axial and coronal pictures, the head is up, and the front
+is on the left of sagittal pictures.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twins import Grid
+
+WINDOWS = {"lung": (-600.0, 1500.0), "mediastinum": (40.0, 400.0)}
+"""Level and width [HU], as radiologists set them."""
+
+CONTOUR = "#ffb000"
+MARK = "#4fc3f7"
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """One picture: pixels ``(vertical, horizontal)``, their box, what is drawn over them.
+
+    Parameters
+    ----------
+    hu
+        Values [HU].
+    extent_mm
+        Left, right, bottom, top edge [mm].
+    window
+        Name in ``WINDOWS``.
+    contour
+        Occupancy on the same pixels, drawn where it is one half; or None.
+    marks
+        Points (horizontal, vertical) [mm].
+    title
+        Small text in the corner.
+    """
+
+    hu: NDArray[np.generic]
+    extent_mm: tuple[float, float, float, float]
+    window: str
+    contour: NDArray[np.generic] | None = None
+    marks: Sequence[tuple[float, float]] = ()
+    title: str = ""
+
+
+def plane(
+    array: NDArray[np.generic], grid: Grid, axis: str, index: int
+) -> tuple[NDArray[np.generic], tuple[float, float, float, float]]:
+    """One slice of an axis-aligned volume as ``(vertical, horizontal)`` pixels and its extent.
+
+    Parameters
+    ----------
+    axis
+        ``axial``, ``coronal`` or ``sagittal``.
+    index
+        Of the slice along that axis.
+    """
+    half = [s / 2 for s in grid.spacing_mm]
+    z, y, x = grid.axes_mm()
+    box = {
+        "z": (z[0] - half[0], z[-1] + half[0]),
+        "y": (y[0] - half[1], y[-1] + half[1]),
+        "x": (x[0] - half[2], x[-1] + half[2]),
+    }
+    if axis == "axial":
+        return array[index], (*box["x"], box["y"][1], box["y"][0])
+    if axis == "coronal":
+        return array[::-1, index], (*box["x"], *box["z"])
+    return array[::-1, :, index], (*box["y"], *box["z"])
+
+
+def strip(panels: Sequence[Panel], *, height_px: int = 300) -> str:
+    """Panels side by side as a ``data:`` address of one PNG; widths follow from millimetres."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    shapes = [(abs(p.extent_mm[1] - p.extent_mm[0]), abs(p.extent_mm[3] - p.extent_mm[2])) for p in panels]
+    widths = [width / height for width, height in shapes]
+    gap = 0.02
+    total = sum(widths) + gap * (len(panels) - 1)
+    figure = Figure(figsize=(total * height_px / 100, height_px / 100), dpi=100, facecolor="black")
+    FigureCanvasAgg(figure)
+    left = 0.0
+    for panel, width in zip(panels, widths, strict=True):
+        axes = figure.add_axes((left / total, 0.0, width / total, 1.0))
+        left += width + gap
+        _draw(axes, panel)
+    data = io.BytesIO()
+    figure.savefig(data, format="png", facecolor="black", metadata={"Software": None})
+    return "data:image/png;base64," + base64.b64encode(data.getvalue()).decode()
+
+
+def _draw(axes: Any, panel: Panel) -> None:
+    level, width = WINDOWS[panel.window]
+    axes.set_axis_off()
+    axes.imshow(
+        panel.hu,
+        cmap="gray",
+        vmin=level - width / 2,
+        vmax=level + width / 2,
+        extent=panel.extent_mm,
+        interpolation="bilinear",
+        aspect="auto",
+    )
+    left, right, bottom, top = panel.extent_mm
+    if panel.contour is not None and panel.contour.max() > 0.5 > panel.contour.min():
+        n_rows, n_columns = panel.contour.shape
+        across = left + (np.arange(n_columns) + 0.5) * (right - left) / n_columns
+        down = top + (np.arange(n_rows) + 0.5) * (bottom - top) / n_rows
+        axes.contour(across, down, panel.contour, levels=[0.5], colors=CONTOUR, linewidths=1.1)
+    for across_mm, up_mm in panel.marks:
+        axes.plot(
+            across_mm, up_mm, "o", markersize=11, markerfacecolor="none", markeredgecolor=MARK, markeredgewidth=1.1
+        )
+    axes.set_xlim(left, right)
+    axes.set_ylim(bottom, top)
+    if panel.title:
+        axes.text(0.02, 0.98, panel.title, transform=axes.transAxes, color="#e8eaed", fontsize=8, va="top", ha="left")
+    step = 10.0 if abs(right - left) < 120 else 50.0
+    x0, y0 = left + 0.04 * (right - left), bottom + 0.05 * (top - bottom)
+    axes.plot([x0, x0 + step * np.sign(right - left)], [y0, y0], color="#e8eaed", linewidth=1.4, solid_capstyle="butt")
+    axes.text(x0, y0 + 0.012 * (top - bottom), f"{step:g} mm", color="#e8eaed", fontsize=7, va="bottom", ha="left")
