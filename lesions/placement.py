@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
-from twins import LUNG, Grid, Structure, Twin
+from twins import LUNG, Grid, Structure, Tree, Twin
 
 from .nodule import Nodule
 from .shape import shape_of
@@ -115,20 +115,48 @@ class _Field:
         return self.maps["airway"]
 
     def vessel_mm(self, thickness_mm: float) -> NDArray[np.float32]:
-        """Distance to vessels at least that thick: to the voxels that lie half of it inside, less that half."""
-        vessel = self.is_any(VESSELS)
-        # A vessel seen on the thinned grid at all is about one step thick.
-        excess = 0.5 * thickness_mm - 0.5 * min(self.grid.spacing_mm)
-        name = f"vessel {max(0.0, excess):.3f}"
+        """Distance to vessels at least that thick: of the twin's trees, or where it has none of its vessel voxels."""
+        name = f"vessel {thickness_mm:.3f}"
         if name not in self.maps:
-            if excess <= 0.25 * min(self.grid.spacing_mm) or not vessel.any():
-                self.maps[name] = self._away_from(vessel)
+            trees = [tree for tree in (self.twin.arteries, self.twin.veins) if len(tree)]
+            if trees:
+                self.maps[name] = self._away_from(self._lumen(trees, thickness_mm))
             else:
-                if "inside vessels" not in self.maps:
-                    self.maps["inside vessels"] = self._edt(vessel)
-                thick = self.maps["inside vessels"] >= 0.5 * thickness_mm
-                self.maps[name] = np.maximum(self._away_from(thick) - np.float32(0.5 * thickness_mm), 0)
+                self.maps[name] = self._away_from_thick_voxels(thickness_mm)
         return self.maps[name]
+
+    def _lumen(self, trees: Sequence[Tree], thickness_mm: float) -> NDArray[np.bool_]:
+        """Voxels within the branches at least that thick, and those that their centre lines cross."""
+        step = min(self.grid.spacing_mm)
+        mask = np.zeros(self.grid.shape, bool)
+        for tree in trees:
+            n_points = np.ceil(np.linalg.norm(tree.end_mm - tree.start_mm, axis=1) / (0.5 * step)).astype(int) + 1
+            row = np.repeat(np.arange(len(tree)), n_points)
+            first = np.repeat(np.cumsum(n_points) - n_points, n_points)
+            t = ((np.arange(len(row)) - first) / np.maximum(1, n_points - 1)[row])[:, None]
+            points = (1 - t) * tree.start_mm[row] + t * tree.end_mm[row]
+            radius = (1 - t[:, 0]) * tree.start_radius_mm[row] + t[:, 0] * tree.end_radius_mm[row]
+            kept = 2 * radius >= thickness_mm
+            index = np.rint(self.grid.world_to_index(points[kept])).astype(int)
+            reach = np.floor(radius[kept] / step + 0.5).astype(int)
+            for r in np.unique(reach):
+                ball = np.stack(np.meshgrid(*[np.arange(-r, r + 1)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+                ball = ball[(ball**2).sum(axis=1) <= r * r]
+                at = (index[reach == r][:, None] + ball).reshape(-1, 3)
+                at = at[np.all((at >= 0) & (at < self.grid.shape), axis=1)]
+                mask[tuple(at.T)] = True
+        return mask
+
+    def _away_from_thick_voxels(self, thickness_mm: float) -> NDArray[np.float32]:
+        """Distance to the vessel voxels that lie half the thickness inside, less that half; to all for thin ones."""
+        vessel = self.is_any(VESSELS)
+        step = min(self.grid.spacing_mm)
+        if thickness_mm <= 1.5 * step or not vessel.any():
+            return self._away_from(vessel)
+        if "inside vessels" not in self.maps:
+            self.maps["inside vessels"] = self._edt(vessel)
+        thick = self.maps["inside vessels"] >= 0.5 * thickness_mm
+        return np.maximum(self._away_from(thick) - np.float32(0.5 * thickness_mm), 0)
 
     def _away_from(self, mask: NDArray[np.bool_]) -> NDArray[np.float32]:
         if not mask.any():

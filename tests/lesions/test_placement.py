@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from lesions import Nodule, PlacementError, insert, place
 from lesions.placement import NODULE_GAP_MM
 from lesions.shape import shape_of
-from twins import Structure
+from twins import Structure, Tree
 
 from .synthetic_thorax import block
 
@@ -159,3 +161,22 @@ def test_ids_and_places_must_differ(twin):
     at = (30.0, -25.0, 30.0)
     with pytest.raises(PlacementError, match="same centre_mm"):
         place(twin, [nodule("a", centre_mm=at), nodule("b", centre_mm=at)], rng=rng())
+
+
+def test_only_branches_that_are_thick_enough_are_kept_clear():
+    twin = block(vessel=False)
+    lattice = range(-40, 41, 10)
+    along = np.array([(y, z, 0.4) for y in lattice for z in lattice] + [(5.0, 5.0, 3.0)], np.float32)
+    n, radius = len(along), along[:, 2]
+    start, end = (np.column_stack((np.full(n, x, np.float32), along[:, :2])) for x in (-60, 60))
+    arteries = Tree(start, end, radius, radius, np.full(n, -1), np.zeros(n), np.zeros(n))
+    with_tree = replace(twin, arteries=arteries)
+    near = []
+    for seed in range(12):
+        (placed,) = place(with_tree, [nodule(d=10.0)], rng=rng(seed))
+        _, y, z = placed.centre_mm
+        assert np.hypot(y - 5.0, z - 5.0) >= 3.0 + shape_of(placed).reach_mm() + 1.0 - 1.0  # half a thinned voxel
+        near.append(min(np.hypot(y - a, z - b) for a in lattice for b in lattice))
+    assert max(near) < 7.2  # the thin ones, 10 mm apart, hold nobody off: nothing is farther than 7.07 mm from one
+    with pytest.raises(PlacementError, match="vessels thicker than 2.0 mm"):
+        place(with_tree, [nodule(d=7.0, min_distance_to_vessel_mm=60.0)], rng=rng(1))
