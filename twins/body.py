@@ -1,0 +1,236 @@
+"""The body around the lungs: skin, fat, muscles in layers, breasts, and the top of the abdomen.
+
+Layers follow distances: skin of 1.8 mm under the outline, fat by body mass index (design default, unverified), muscle down to the
+cage, split by planes of fat; inside the cage fat, below the domes muscle of 3.5 mm and the organs.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numba import njit, prange
+
+from .cage import RIB_LAYER_MM, SKIN_MM
+from .canvas import INK, Canvas, coverage, deposit
+from .fields import Field, locate, noise, smooth_max, stream
+from .lungs import Chest, superellipse
+from .shapes import Blob, Coat, frame_along, paint, unite
+from .structures import Structure as S
+
+if TYPE_CHECKING:
+    from .population import TwinSpec
+
+DIAPHRAGM_MM = 3.5
+"""Thickness of the diaphragm [mm] (3.1-6.5 at total lung capacity)."""
+
+
+def paint_body(canvas: Canvas, spec: TwinSpec, chest: Chest) -> None:
+    """Paint everything of the trunk but bones, mediastinum and lungs."""
+    fields = np.stack(_fields(spec, chest), axis=-1)
+    _layers(
+        *canvas.arrays, np.asarray(canvas.grid.origin_mm), canvas.spacing_mm,
+        fields, np.asarray(chest.lattice.origin_mm), chest.lattice.spacing_mm[0], SKIN_MM, RIB_LAYER_MM,
+    )  # fmt: skip
+    if not chest.cage.is_male:
+        paint(canvas, _glands(spec, chest))
+    paint(canvas, _organs(chest))
+
+
+def _breasts(spec: TwinSpec, chest: Chest, shrink: float = 1.0) -> list[Blob]:
+    cage = chest.cage
+    z = 0.42 * cage.height_mm - 0.67 * cage.height_mm
+    size = spec.breast_scale * math.sqrt(max(0.5, spec.bmi / 27)) * shrink
+    out = []
+    for side in (-1.0, 1.0):
+        x = side * 0.285 * cage.width_mm
+        y = float(cage.body_front(z)) + 22
+        out.append(
+            Blob(
+                (x, y, z),
+                (58 * size, 44 * size, 60 * size),
+                Coat("adipose", S.BREAST),
+                frame_along((0, 0.15, 1.0), (1, side * 0.35, 0)),
+            )
+        )
+    return out
+
+
+def _glands(spec: TwinSpec, chest: Chest) -> list[Blob]:
+    """Lobes of gland behind the nipple: a fan of ellipsoids (10-30 % of the breast)."""
+    rng = stream(spec.key, "glands")
+    bodies = []
+    for breast in _breasts(spec, chest):
+        c, semi = np.asarray(breast.centre_mm), np.asarray(breast.semi_mm)
+        for _ in range(14):
+            u = rng.normal(size=3)
+            u /= np.linalg.norm(u)
+            at = c + np.array([0, -0.30, 0]) * semi + 0.32 * u * semi * np.array([1, 0.8, 1])
+            size = rng.uniform(3, 8) * np.array([1, 1.5, 1])
+            bodies.append(
+                Blob(at, size, Coat("breast_gland", S.BREAST), frame_along(rng.normal(size=3), rng.normal(size=3)))
+            )
+    return bodies
+
+
+def _fields(spec: TwinSpec, chest: Chest) -> list[Field]:
+    """Outline, fascia, wall, layer coordinate, diaphragm, liver, folds."""
+    cage, lattice = chest.cage, chest.lattice
+    z, y, x = lattice.axes_mm()
+    step = lattice.spacing_mm[0]
+    rng = stream(spec.key, "body")
+    front, back = cage.body_front(z), cage.body_back(z)
+    level = cage.level(z)
+    bumps = noise(lattice, 34.0, rng)
+    waves = noise(lattice, 24.0, rng)
+    power = 2.5
+    trunk = superellipse(lattice, cage.body_half_width(z), 0.5 * (front + back), 0.5 * (back - front), power)
+    furrow = np.exp(-((x / 13) ** 2))[None, None, :] * (y > 0)[None, :, None] * 5.0
+    trunk = (trunk + furrow + 1.3 * bumps).astype(np.float32)
+    pectorals = [
+        Blob(
+            cage.section(math.radians(142), 0.05 * cage.height_mm, side, np.asarray(16.0)),
+            (62, 19 if cage.is_male else 12, 62), Coat("muscle", S.MUSCLE), frame_along((0, 0.25, 1), (1, side * 0.45, 0)),
+        )
+        for side in (-1.0, 1.0)
+    ]  # fmt: skip
+    if not cage.is_male:
+        pass
+    bare = trunk.copy()
+    unite(bare, lattice.origin_mm, step, pectorals, blend_mm=26.0, grow_mm=0.6 * cage.fat_mm)
+    outline = bare.copy()
+    if not cage.is_male:
+        unite(outline, lattice.origin_mm, step, _breasts(spec, chest), blend_mm=16.0)
+    sides = np.abs(x)[None, None, :] / cage.body_half_width(z)[:, None, None]
+    thin_top = 1 - 0.35 * np.clip((level - 0.7) / 0.3, 0, 1)[:, None, None]
+    depth = cage.fat_mm * (0.72 + 0.38 * sides**2) * thin_top * (1 + 0.14 * waves) + SKIN_MM
+    fascia = np.maximum(bare + depth, outline + SKIN_MM + 3.0).astype(np.float32)
+    layer = (chest.wall + 3.4 * bumps + 1.6 * waves).astype(np.float32)
+    Z, Y, X = z[:, None, None], y[None, :, None], x[None, None, :]
+    # liver: under the right dome and across the midline in front
+    under = chest.diaphragm + DIAPHRAGM_MM + 0.6
+    yc = float(cage.centre(cage.base_mm + 60))
+    edge = (X - (6 - 0.55 * (Y - yc) + 0.25 * (Z - cage.base_mm - 60)) + 7 * bumps) * 0.8
+    liver = smooth_max(
+        smooth_max((-under).astype(np.float32), (chest.wall + 3.0).astype(np.float32), 6.0),
+        edge.astype(np.float32),
+        14.0,
+    )
+    return [
+        outline,
+        fascia,
+        chest.wall,
+        layer,
+        (-chest.diaphragm).astype(np.float32),
+        liver,
+        (waves * 10).astype(np.float32),
+    ]
+
+
+def _organs(chest: Chest) -> list[Blob]:
+    """Spleen, stomach with food and gas, gut gas, kidneys, adrenal fat; clear of the diaphragm."""
+    cage = chest.cage
+    base = cage.base_mm
+    s = cage.width_mm / 272
+    yc, room = float(cage.centre(base + 40)), float(cage.half_depth(base + 40))
+    wide = float(cage.half_width(base + 40))
+    wall = Coat("gut_wall", S.STOMACH, core_density=1.03)
+    return [
+        Blob((0.64 * wide, yc + 0.42 * room, base + 14), (26 * s, 46 * s, 42), Coat("liver", S.SPLEEN, core_density=1.055), frame_along((0.2, 0, 1), (1, 0.7, 0))),
+        Blob((0.40 * wide, yc - 0.16 * room, base + 12), (46 * s, 38 * s, 36), wall, frame_along((0.3, 0.1, 1), (1, 0.3, 0))),
+        Blob((0.38 * wide, yc - 0.40 * room, base + 15), (32 * s, 15 * s, 27), Coat("air", S.STOMACH), frame_along((0.3, 0, 1), (1, 0, 0))),
+        Blob((0.74 * wide, yc - 0.42 * room, base - 8), (15, 20, 24), Coat("air", S.BOWEL_GAS, "gut_wall", 2.5, S.BOWEL_GAS)),
+        Blob((0.36 * wide, yc + 0.55 * room, base - 42), (26 * s, 28 * s, 50), Coat("liver", S.ABDOMEN, core_density=1.05), frame_along((0.2, 0.1, 1), (1, 0, 0))),
+        Blob((-0.36 * wide, yc + 0.58 * room, base - 58), (26 * s, 28 * s, 50), Coat("liver", S.ABDOMEN, core_density=1.05), frame_along((-0.2, 0.1, 1), (1, 0, 0))),
+    ]  # fmt: skip
+
+
+@njit(parallel=True, cache=True, error_model="numpy")
+def _layers(structure, material_a, material_b, fraction_b, density, origin, spacing, fields, corner, step, skin, ribs):
+    """Paint the layers of every voxel; ``fields`` (k, j, i, 7) as listed in ``_fields``."""
+    nz, ny, nx = structure.shape
+    inks = (np.uint8(INK_SKIN), np.uint8(INK_FAT), np.uint8(INK_MUSCLE), np.uint8(INK_LIVER))
+    for k in prange(nz):
+        cz, w = locate((origin[2] + k * spacing - corner[2]) / step, fields.shape[0])
+        for j in range(ny):
+            cy, v = locate((origin[1] + j * spacing - corner[1]) / step, fields.shape[1])
+            for i in range(nx):
+                cx, u = locate((origin[0] + i * spacing - corner[0]) / step, fields.shape[2])
+                value = np.zeros(7, np.float32)
+                for a in range(2):
+                    for b in range(2):
+                        wab = (w if a else 1 - w) * (v if b else 1 - v)
+                        for c in range(7):
+                            value[c] += wab * (
+                                (1 - u) * fields[cz + a, cy + b, cx, c] + u * fields[cz + a, cy + b, cx + 1, c]
+                            )
+                outline, fascia, wall, layer, under, liver, folds = value
+                f = coverage(outline, spacing)
+                if f <= 0.0:
+                    continue
+                skin_inner = min(f, coverage(outline + skin, spacing))
+                muscle = min(skin_inner, coverage(fascia, spacing))
+                planes = min(abs(layer - ribs - 0.5) - 0.9, abs(layer - ribs - 13.0 - 0.3 * folds) - 1.1)
+                planes = min(planes, abs(layer - ribs - 29.0 + 0.4 * folds) - 1.3)
+                fat_plane = coverage(planes, spacing) * 0.85
+                inner = min(muscle, coverage(wall, spacing))
+                below = inner * coverage(under, spacing)
+                abdomen = inner * coverage(under + 3.5, spacing)
+                organ = min(abdomen, coverage(liver, spacing))
+                m_skin = (f - skin_inner) * 1.09
+                fat = (skin_inner - muscle) + (muscle - inner) * fat_plane + (inner - below) + (abdomen - organ)
+                meat = (muscle - inner) * (1 - fat_plane) + (below - abdomen)
+                args_fat = fat * 0.95
+                deposit(
+                    structure,
+                    material_a,
+                    material_b,
+                    fraction_b,
+                    density,
+                    k,
+                    j,
+                    i,
+                    1.0 - f,
+                    inks[1],
+                    args_fat,
+                    inks[2],
+                    meat * 1.05,
+                )
+                if m_skin > 0.0 or organ > 0.0:
+                    deposit(
+                        structure,
+                        material_a,
+                        material_b,
+                        fraction_b,
+                        density,
+                        k,
+                        j,
+                        i,
+                        1.0,
+                        inks[0],
+                        m_skin,
+                        inks[3],
+                        organ * 1.06,
+                    )
+                if f > 0.5:
+                    if f - skin_inner >= 0.5 or skin_inner <= 0.5:
+                        label = S_SKIN
+                    elif muscle <= 0.5:
+                        label = S_FAT
+                    elif inner <= 0.5:
+                        label = S_MUSCLE
+                    elif below <= 0.5:
+                        label = S_MEDIASTINUM
+                    elif abdomen <= 0.5:
+                        label = S_DIAPHRAGM
+                    elif organ > 0.5:
+                        label = S_LIVER
+                    else:
+                        label = S_ABDOMEN
+                    structure[k, j, i] = np.uint16(label)
+
+
+INK_SKIN, INK_FAT, INK_MUSCLE, INK_LIVER = INK["skin"], INK["adipose"], INK["muscle"], INK["liver"]
+S_SKIN, S_FAT, S_MUSCLE, S_MEDIASTINUM = int(S.SKIN), int(S.FAT), int(S.MUSCLE), int(S.MEDIASTINUM)
+S_DIAPHRAGM, S_LIVER, S_ABDOMEN = int(S.DIAPHRAGM), int(S.LIVER), int(S.ABDOMEN)

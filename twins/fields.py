@@ -1,0 +1,112 @@
+"""Smooth scalar fields of the anatomy on its own coarse lattice: noise, smooth extremes, volume fractions.
+
+Large smooth surfaces live on a lattice whose place and pitch depend on the person alone, never on the voxels of the twin, so
+that the anatomy is the same at every spacing. Trilinear interpolation of a surface of radius R errs by ``step^2 / (8 R)``:
+0.02 mm for R = 40 mm and 2.5 mm steps.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit, prange
+from numpy.typing import NDArray
+
+from .grid import Grid
+
+Field = NDArray[np.float32]
+
+
+def stream(key: int, name: str) -> np.random.Generator:
+    """The generator of one named decision of a twin: adding or removing others never changes it."""
+    from hashlib import blake2b
+
+    word = int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "little")
+    return np.random.Generator(np.random.Philox(key=np.array([key, word], np.uint64)))
+
+
+def noise(lattice: Grid, pitch_mm: float, rng: np.random.Generator) -> Field:
+    """Smooth unit-variance noise with features of about ``pitch_mm``: cubic B-splines with Gaussian coefficients."""
+    size = np.asarray(lattice.size_mm)
+    shape = tuple(int(n) for n in np.ceil(size / pitch_mm) + 4)
+    out = np.empty(lattice.shape, np.float32)
+    # variance of a cubic B-spline sum: (151/315)^3 on average over the cell
+    coefficients = rng.standard_normal(shape) / (151 / 315) ** 1.5
+    _spline_sum(out, coefficients, lattice.spacing_mm[0] / pitch_mm)
+    return out
+
+
+def smooth_max(a: Field, b: Field, blend_mm: float) -> Field:
+    """Maximum of two fields, rounded where they are within ``blend_mm`` of each other."""
+    h = np.maximum(blend_mm - np.abs(a - b), 0) * np.float32(1 / blend_mm)
+    return np.asarray(np.maximum(a, b) + np.float32(0.25 * blend_mm) * h * h, np.float32)
+
+
+def smooth_min(a: Field, b: Field, blend_mm: float) -> Field:
+    """Minimum of two fields, rounded where they are within ``blend_mm`` of each other."""
+    return -smooth_max(-a, -b, blend_mm)
+
+
+def volume_mm3(distance: Field, step_mm: float) -> float:
+    """Volume inside a signed distance field, partial voxels included [mm3]."""
+    return float(np.clip(0.5 - distance / step_mm, 0, 1).sum(dtype=np.float64)) * step_mm**3
+
+
+@njit(cache=True, inline="always")
+def _weights(t):
+    s = 1.0 - t
+    return (
+        s * s * s / 6.0,
+        (4.0 - 3.0 * t * t * (1.0 + s)) / 6.0,
+        (4.0 - 3.0 * s * s * (1.0 + t)) / 6.0,
+        t * t * t / 6.0,
+    )
+
+
+@njit(parallel=True, cache=True, error_model="numpy")
+def _spline_sum(out, coefficients, step):
+    """Out[k, j, i] = sum of the 64 cubic B-splines around (k, j, i) * step."""
+    nz, ny, nx = out.shape
+    for k in prange(nz):
+        fz = k * step
+        cz = int(math.floor(fz))
+        wz = _weights(fz - cz)
+        for j in range(ny):
+            fy = j * step
+            cy = int(math.floor(fy))
+            wy = _weights(fy - cy)
+            row = np.zeros(coefficients.shape[2])
+            for a in range(4):
+                for b in range(4):
+                    w = wz[a] * wy[b]
+                    for c in range(row.size):
+                        row[c] += w * coefficients[cz + a, cy + b, c]
+            for i in range(nx):
+                fx = i * step
+                cx = int(math.floor(fx))
+                wx = _weights(fx - cx)
+                out[k, j, i] = wx[0] * row[cx] + wx[1] * row[cx + 1] + wx[2] * row[cx + 2] + wx[3] * row[cx + 3]
+
+
+@njit(cache=True, inline="always")
+def locate(position, count):
+    """Cell and offset of a lattice position, clamped to the lattice."""
+    clamped = min(max(position, 0.0), count - 1.001)
+    cell = int(clamped)
+    return cell, clamped - cell
+
+
+@njit(cache=True)
+def sample(field, origin, step, x, y, z):
+    """Trilinear value of ``field`` at a world point."""
+    k, w = locate((z - origin[2]) / step, field.shape[0])
+    j, v = locate((y - origin[1]) / step, field.shape[1])
+    i, u = locate((x - origin[0]) / step, field.shape[2])
+    low = (field[k, j, i] * (1 - u) + field[k, j, i + 1] * u) * (1 - v) + (
+        field[k, j + 1, i] * (1 - u) + field[k, j + 1, i + 1] * u
+    ) * v
+    high = (field[k + 1, j, i] * (1 - u) + field[k + 1, j, i + 1] * u) * (1 - v) + (
+        field[k + 1, j + 1, i] * (1 - u) + field[k + 1, j + 1, i + 1] * u
+    ) * v
+    return low * (1 - w) + high * w

@@ -1,0 +1,239 @@
+"""Lungs: what the cage holds above the diaphragm and beside the mediastinum, solved to a volume, cut into lobes.
+
+``lungs = cage - (mediastinum + margin) - below the domes of the diaphragm``. The height of the chest is solved so that the
+total volume meets the target, then the level of each dome so that each side does, and the place of each fissure so that each
+lobe has its share: RUL 17.9, RML 9.3, RLL 26.5, LUL 23.1, LLL 23.2 % (Yamada et al. 2020, supine). Shapes of domes and fissures are
+design defaults (unverified).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .cage import POWER, Cage
+from .fields import Field, noise, smooth_max, stream, volume_mm3
+from .grid import Grid
+from .mediastinum import Mediastinum
+from .shapes import unite
+from .skeleton import spine_room
+
+if TYPE_CHECKING:
+    from .population import TwinSpec
+
+STEP_MM = 2.5
+"""Pitch of the lattice that carries the surfaces [mm]."""
+
+SHARES = {"right upper": 17.9 / 53.7, "right middle": 9.3 / 53.7, "left upper": 23.1 / 46.3}
+"""Share of each lobe in its lung; the lower lobes have the rest (Yamada et al. 2020)."""
+
+BELOW_MM, ABOVE_MM = 48.0, 25.0
+"""How far the lattice goes below level 0 and above the apex [mm]."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Chest:
+    """Fields on the lattice: signed distances [mm], negative inside; fissures negative below."""
+
+    cage: Cage
+    mediastinum: Mediastinum
+    lattice: Grid
+    wall: Field
+    lung: Field
+    diaphragm: Field
+    side: Field
+    major: Field
+    minor: Field
+
+
+def lattice_of(cage: Cage, step_mm: float) -> Grid:
+    """The lattice around a chest: air of 14 mm or more on each side."""
+    z = np.linspace(cage.base_mm - BELOW_MM, cage.apex_mm + ABOVE_MM, 60)
+    half = float(cage.body_half_width(z).max()) + 16
+    front = float(cage.body_front(z).min()) - 16 - (0 if cage.is_male else 40)
+    back = float(cage.body_back(z).max()) + 16
+    size = np.array([z[-1] - z[0], back - front, 2 * half])
+    shape = tuple(int(n) for n in np.ceil(size / step_mm) + 1)
+    return Grid(shape, (step_mm,) * 3, (-half, front, float(z[0])))  # type: ignore[arg-type]
+
+
+def superellipse(lattice: Grid, half_width: object, centre: object, half_depth: object, power: float) -> Field:
+    """First-order distance to a stack of superellipses, one per slice [mm]."""
+    _, y, x = lattice.axes_mm()
+    column = lambda v: np.asarray(v, np.float32)[:, None, None]  # noqa: E731
+    a, b = column(half_width), column(half_depth)
+    u = np.abs(x[None, None, :].astype(np.float32)) / a
+    v = np.abs(y[None, :, None].astype(np.float32) - column(centre)) / b
+    gauge = np.maximum((u**power + v**power) ** np.float32(1 / power), np.float32(0.05))
+    slope = np.sqrt((u ** (power - 1) / a) ** 2 + (v ** (power - 1) / b) ** 2) / gauge ** (power - 1)
+    return np.asarray((gauge - 1) / np.maximum(slope, 1e-4), np.float32)
+
+
+def solve(spec: TwinSpec) -> Chest:
+    """The chest of a person: height, domes and fissures solved to the target volumes.
+
+    Raises
+    ------
+    ValueError
+        If no chest of this width and depth holds the volume.
+    """
+    target = spec.target_volume_l() * 1e6
+    reference = Cage.of(spec, 300.0)
+    height = target / (0.41 * reference.width_mm * reference.depth_mm)
+    for _ in range(5):
+        height = float(np.clip(height, 170.0, 430.0))
+        coarse = _carve(spec, height, 5.0)
+        volume = volume_mm3(smooth_max(coarse.lung, coarse.diaphragm, 3.0), 5.0)
+        if abs(volume / target - 1) < 0.005:
+            break
+        height *= (target / volume) ** 0.8
+    chest = _carve(spec, height, STEP_MM)
+    step = STEP_MM
+    left = chest.side > 0
+    shift = np.zeros_like(chest.lung[0])
+    for mask, share in ((~left, spec.right_share), (left, 1 - spec.right_share)):
+        near = mask & (chest.lung < 4.0)
+        lung, dome = chest.lung[near], chest.diaphragm[near]
+        offset = _bisect(
+            lambda s: -volume_mm3(smooth_max(lung, dome + np.float32(s), 3.0), step), -share * target, -45, 45
+        )
+        column = mask[np.argmin(np.abs(chest.lattice.axes_mm()[0] - height * -0.3))]
+        shift[column] = offset
+    # the domes meet smoothly under the heart
+    from scipy.ndimage import gaussian_filter1d
+
+    smooth = gaussian_filter1d(shift, 5.0, axis=1).astype(np.float32)
+    diaphragm = chest.diaphragm + smooth[None]
+    lung = smooth_max(chest.lung, diaphragm, 3.0)
+    for _ in range(2):  # what the smoothing took, the pleura gives back: under 0.3 mm
+        for mask, share in ((~left, spec.right_share), (left, 1 - spec.right_share)):
+            part = lung[mask & (lung < 8.0)]
+            lung = np.where(
+                mask,
+                lung + np.float32(_bisect(lambda s: -volume_mm3(part + np.float32(s), step), -share * target, -4, 4)),
+                lung,
+            )
+    got = volume_mm3(lung, step)
+    if abs(got / target - 1) > 0.01:
+        raise ValueError(
+            f"lung_volume_l: no chest of {reference.width_mm:.0f} x {reference.depth_mm:.0f} mm holds {target / 1e6:.2f} L; "
+            f"nearest {got / 1e6:.2f} L"
+        )
+    inside = np.clip(0.5 - lung / step, 0, 1)
+    right_lung, left_lung = inside * ~left, inside * left
+    total = inside.sum(dtype=np.float64)
+    r, l_ = spec.right_share * total, (1 - spec.right_share) * total
+    major = chest.major.copy()
+    for mask, part, whole, share in (
+        (~left, right_lung, r, 1 - SHARES["right upper"] - SHARES["right middle"]),
+        (left, left_lung, l_, 1 - SHARES["left upper"]),
+    ):
+        major = np.where(mask, chest.major + np.float32(_offset(chest.major, part, share * whole)), major)
+    upper = right_lung * np.clip(0.5 + major / step, 0, 1)
+    s = _offset(chest.minor, upper, SHARES["right middle"] * r)
+    return Chest(
+        chest.cage, chest.mediastinum, chest.lattice, chest.wall, lung.astype(np.float32), diaphragm.astype(np.float32),
+        chest.side, major.astype(np.float32), (chest.minor + np.float32(s)).astype(np.float32),
+    )  # fmt: skip
+
+
+def _offset(sheet: Field, part: Field, volume: float) -> float:
+    """What to add to a sheet so that ``volume`` voxels of ``part`` lie below it."""
+    inside = part > 0
+    height, weight = sheet[inside], part[inside]
+    return _bisect(
+        lambda s: float((np.clip(0.5 - (height + np.float32(s)) / STEP_MM, 0, 1) * weight).sum(dtype=np.float64)),
+        volume,
+        -160,
+        160,
+    )
+
+
+def _bisect(falling: Callable[[float], float], target: float, low: float, high: float) -> float:
+    """Where a monotone function meets the target; it falls with its argument, or rises if that is how it is given."""
+    rising = falling(high) > falling(low)
+    for _ in range(14):
+        middle = 0.5 * (low + high)
+        if (falling(middle) < target) == rising:
+            low = middle
+        else:
+            high = middle
+    return 0.5 * (low + high)
+
+
+def _carve(spec: TwinSpec, height_mm: float, step_mm: float) -> Chest:
+    cage = Cage.of(spec, height_mm)
+    centre = Mediastinum.of(cage, spec.heart_scale)
+    lattice = lattice_of(cage, step_mm)
+    z, y, x = (a.astype(np.float32) for a in lattice.axes_mm())
+    rng = stream(spec.key, "surfaces")
+    bumps = noise(lattice, 38.0, rng)
+    waves = noise(lattice, 60.0, rng)
+    wall = superellipse(lattice, cage.half_width(z), cage.centre(z), cage.half_depth(z), POWER) + 0.9 * bumps
+    Z, Y, X = z[:, None, None], y[None, :, None], x[None, None, :]
+    # mediastinum: organs, fat, spine, and the sheet where both lungs meet
+    middle = np.full(lattice.shape, 60.0, np.float32)
+    origin = np.asarray(lattice.origin_mm)
+    unite(middle, origin, step_mm, centre.chambers(), blend_mm=16.0, grow_mm=4.5)
+    unite(
+        middle,
+        origin,
+        step_mm,
+        [*centre.vessels(), *centre.oesophagus(), *centre.airway_bodies()],
+        blend_mm=9.0,
+        grow_mm=2.5,
+    )
+    unite(middle, origin, step_mm, [*centre.central_vessel_bodies(), *centre.fat()], blend_mm=9.0, grow_mm=1.5)
+    unite(middle, origin, step_mm, spine_room(cage), blend_mm=9.0, grow_mm=2.0)
+    junction = X - (3.0 * waves + np.float32(2.0))
+    sheet = np.abs(junction) - (2.0 + 1.2 * bumps)
+    middle = -smooth_max(-middle + 0 * sheet, -sheet.astype(np.float32), 12.0)
+    # apices: a rounded cap over each lung
+    apex_y = np.asarray(cage.centre(cage.apex_mm - 20) + 6, np.float32)
+    ax = np.abs(X) - 0.5 * float(cage.half_width(cage.apex_mm - 25)) - 12
+    cap = (Z - (cage.apex_mm - 0.013 * ax**2 - 0.011 * (Y - apex_y) ** 2)) * np.float32(0.62)
+    lung = smooth_max(smooth_max(wall, (-middle + 0.6 * bumps).astype(np.float32), 5.0), cap.astype(np.float32), 14.0)
+    # domes
+    top = cage.base_mm + 74
+    yc = np.asarray(cage.centre(top), np.float32) - 8
+    room = float(cage.half_width(top))
+    depth = float(cage.half_depth(top))
+    heights = []
+    for sign, lower in ((-1.0, 0.0), (1.0, 11.0)):
+        dx = (sign * X - 0.50 * room) / (0.50 * room)
+        dy = (Y - yc) / depth
+        drop = np.where(dx > 0, 46.0, 18.0) * dx**2 + np.where(dy > 0, 62.0, 26.0) * dy**2 * (1 + 0.15 * dy)
+        heights.append((top - lower - drop).astype(np.float32))
+    surface = smooth_max(heights[0], heights[1], 14.0) + 1.6 * waves
+    slope = np.gradient(surface, step_mm, axis=(1, 2))
+    diaphragm = (surface - Z) / np.sqrt(1 + slope[0] ** 2 + slope[1] ** 2)
+    # fissures: negative below; the major falls from the upper back to the front of the dome and faces sideways at its top
+    rise = 0.60 * height_mm / (2 * depth)
+    side_x = np.abs(X)
+    tilt = 1 / math.hypot(1.0, rise)
+    major = (
+        Z - rise * (Y - yc) + 0.0016 * height_mm / 300 * (Y - yc) ** 2 + 0.10 * (side_x - 70) - 3.0 * waves
+    ) * np.float32(tilt)
+    minor = (
+        Z
+        + 0.0016 * (side_x - 75) ** 2
+        + 0.0016 * (Y - yc + 10) ** 2
+        - 3.0 * np.roll(waves, 9, axis=2)
+        - 0.06 * (Y - yc)
+    )
+    f = np.float32
+    return Chest(
+        cage,
+        centre,
+        lattice,
+        wall.astype(f),
+        lung.astype(f),
+        diaphragm.astype(f),
+        junction.astype(f),
+        major.astype(f),
+        minor.astype(f),
+    )
