@@ -41,6 +41,8 @@ class Exposure:
         ``(view, row, column)`` float32: mean absorbed energy M1 [keV per mAs per rotation].
     mean_energy
         ``(view, row, column)`` uint16: M2 / M1 in steps of ``ctsim.signal.MEAN_ENERGY_STEP_KEV`` [keV].
+    air_kev_per_mas
+        ``(columns,)`` float64: the signal in room air, the scanner's air calibration [keV per mAs per rotation].
     scanner, acquisition, sampling
         What took it, how, and how finely it was simulated.
     scan_range_mm
@@ -52,6 +54,7 @@ class Exposure:
     geometry: Geometry
     signal_kev_per_mas: NDArray[np.float32]
     mean_energy: NDArray[np.uint16]
+    air_kev_per_mas: NDArray[np.float64]
     scanner: Scanner
     acquisition: Acquisition
     sampling: Sampling
@@ -113,6 +116,7 @@ def expose(
         geometry,
         signal,
         mean_energy,
+        table.air_kev(),
         scanner,
         protocol.acquisition(),
         sampling,

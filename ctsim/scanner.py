@@ -132,7 +132,7 @@ class Scanner(BaseModel):
     def column_angle_rad(self) -> NDArray[np.float64]:
         """Fan angle of every column's middle, growing, ``(columns,)`` [rad]."""
         column = np.arange(self.detector.n_columns) - self.detector.isocentre_column
-        return column * self.column_pitch_rad
+        return np.asarray(column * self.column_pitch_rad, dtype=np.float64)
 
     def bowtie(self, name: str) -> Bowtie:
         """The bowtie of that name; ValueError if there is none."""

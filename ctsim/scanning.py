@@ -86,7 +86,7 @@ def detect(exposure: Exposure, protocol: Protocol, *, key: int | None) -> Sinogr
         )
     beam = beam_of(scanner, protocol.kvp, protocol.bowtie, sampling)
     correction = water_correction(beam)
-    log_loss(signal, beam.air_kev() * mas, beam.mean_energy_kev)
+    log_loss(signal, exposure.air_kev_per_mas * float(mas), beam.mean_energy_kev)
     correction.apply(signal)
     return Sinogram(
         exposure.geometry,
@@ -97,5 +97,5 @@ def detect(exposure: Exposure, protocol: Protocol, *, key: int | None) -> Sinogr
         sampling,
         key,
         ctdi_vol_mgy(scanner, protocol),
-        {"scan_range_mm": list(exposure.scan_range_mm), "backend": exposure.backend},
+        {"z_range_mm": list(exposure.scan_range_mm), "backend": exposure.backend},
     )

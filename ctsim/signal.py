@@ -15,6 +15,7 @@ iodine, 0.05 % (0.1 % at 80 kVp), see ``tests/ctsim/test_signal.py``.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,6 +97,14 @@ class SignalTable:
     mean_energy_kev: NDArray[np.float32]
     step_g_cm2: NDArray[np.float32]
 
+    def air_kev(self) -> NDArray[np.float64]:
+        """M1 per mAs in room air by these same tables, ``(columns,)`` [keV]."""
+        n_channels = 3 if self.log_loss.shape[2] > 1 else 2
+        shape = (1, 1, self.beam.bowtie_g_cm2.shape[1])
+        signal, energy = np.empty(shape, np.float32), np.empty(shape, np.uint16)
+        self.transmit(np.zeros((n_channels, *shape), np.float32), signal, energy)
+        return signal[0, 0].astype(np.float64)
+
     def transmit(
         self,
         path_g_cm2: NDArray[np.float32],
@@ -107,7 +116,8 @@ class SignalTable:
         bowtie = self.beam.bowtie_g_cm2.astype(np.float32)
         three = len(path_g_cm2) == 3
         tables = (self.log_loss, self.mean_energy_kev)
-        (kernel.transmit_iodine if three else kernel.transmit)(
+        run: Any = kernel.transmit_iodine if three else kernel.transmit
+        run(
             path_g_cm2,
             bowtie,
             *(tables if three else (table[:, :, 0] for table in tables)),

@@ -55,7 +55,7 @@ class Sinogram:
     ctdi_vol_mgy
         Volume CTDI of the 32 cm body phantom [mGy]; None if unknown.
     meta
-        Further plain data: ``scan_range_mm`` (what the scan was to cover), ``backend``.
+        Further plain data: ``z_range_mm`` (what the scan was to cover), ``backend``.
 
     Raises
     ------
@@ -129,11 +129,11 @@ class Sinogram:
                 if file.attrs.get("format") != FORMAT or file.attrs.get("version") != VERSION:
                     raise ValueError(f"not a {FORMAT} of version {VERSION}")
                 group = file["geometry"]
+                x, y = (float(value) for value in group.attrs["isocentre_mm"])
+                parts: dict[str, Any] = {name: group[name][()] for name in _ARRAYS}
+                parts |= {name: float(group.attrs[name]) for name in _NUMBERS}
                 geometry = Geometry(
-                    **{name: group[name][()] for name in _ARRAYS},
-                    **{name: float(group.attrs[name]) for name in _NUMBERS},
-                    isocentre_mm=tuple(float(value) for value in group.attrs["isocentre_mm"]),
-                    views_per_rotation=int(group.attrs["views_per_rotation"]),
+                    isocentre_mm=(x, y), views_per_rotation=int(group.attrs["views_per_rotation"]), **parts
                 )
                 return cls(
                     geometry,

@@ -70,7 +70,7 @@ def plan_geometry(twin: Twin, scanner: Scanner, acquisition: Acquisition, sampli
         source_distance_mm=scanner.source_distance_mm,
         detector_distance_mm=scanner.detector_distance_mm,
         isocentre_mm=(x, y),
-        view_angle_rad=beta,
+        view_angle_rad=np.asarray(beta, dtype=np.float64),
         source_z_mm=source_z,
         column_angle_rad=angle,
         row_offset_mm=offset,
@@ -128,4 +128,5 @@ def _rows(scanner: Scanner, acquisition: Acquisition, sampling: Sampling) -> tup
     n_rows = acquisition.collimation_rows // sampling.row_binning
     magnification = scanner.detector_distance_mm / scanner.source_distance_mm
     pitch_mm = scanner.detector.row_pitch_iso_mm * magnification * sampling.row_binning
-    return (np.arange(n_rows) - (n_rows - 1) / 2) * pitch_mm, pitch_mm
+    offset_mm = (np.arange(n_rows) - (n_rows - 1) / 2) * pitch_mm
+    return np.asarray(offset_mm, dtype=np.float64), pitch_mm

@@ -12,6 +12,7 @@ phantom stand in air too, so that air is -1000 HU and water 0 HU. Less dense air
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numba import njit, prange
@@ -116,7 +117,8 @@ def pack(twin: Twin) -> BasisVolume:
     beyond = np.zeros((ny, 3), np.int64)
     step = np.array([BASIS_STEP_G_CM3, BASIS_STEP_G_CM3, IODINE_STEP_G_CM3])
     scale, room_air = DENSITY_STEP_G_CM3 / step, room_air_g_cm3() / step
-    _pack(*arrays, np.nan_to_num(table), FRACTION_STEP, scale, room_air, with_iodine, words, iodine, beyond)
+    run: Any = _pack
+    run(*arrays, np.nan_to_num(table), FRACTION_STEP, scale, room_air, with_iodine, words, iodine, beyond)
     for name, count in zip(("basis 0", "basis 1", "iodine"), beyond.sum(axis=0), strict=True):
         if count:
             limit = 65535 * (IODINE_STEP_G_CM3 if name == "iodine" else BASIS_STEP_G_CM3)
@@ -194,14 +196,14 @@ def _along_world(grid: Grid, arrays: tuple[NDArray[np.generic], ...]) -> tuple[G
     )
     shape = tuple(grid.shape[axis] for axis in order)
     spacing = tuple(grid.spacing_mm[axis] for axis in order)
-    corners = grid.index_to_world([(0, 0, 0), np.asarray(grid.shape) - 1])
+    corners = grid.index_to_world(np.array([(0, 0, 0), grid.shape]) - [[0], [1]])
     x, y, z = corners.min(axis=0)
     moved = tuple(np.flip(array.transpose(order), flips) for array in arrays)
     return Grid(shape, spacing, (float(x), float(y), float(z))), moved  # type: ignore[arg-type]
 
 
 @njit(cache=True, parallel=True)
-def _pack(
+def _pack(  # type: ignore[no-untyped-def]
     material_a,
     material_b,
     fraction_b,
@@ -214,7 +216,7 @@ def _pack(
     words,
     iodine,
     beyond,
-):  # type: ignore[no-untyped-def]
+) -> None:
     """Overwrite ``words`` and ``iodine`` ``(y, x, z)`` from arrays ``(z, y, x)``; count values beyond 16 bits.
 
     table   (M, 3) float64  grams of each channel per gram of material

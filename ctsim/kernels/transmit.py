@@ -82,9 +82,9 @@ def transmit(path, bowtie, log_loss, mean_energy, step, air_kev, energy_step_kev
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
-def transmit_iodine(
+def transmit_iodine(  # type: ignore[no-untyped-def]
     path, bowtie, log_loss, mean_energy, step, air_kev, energy_step_kev, signal_kev, energy_units
-) -> None:  # type: ignore[no-untyped-def]
+) -> None:
     """The same for three channels: path ``(3, V, R, C)``, tables ``(n_0, n_1, n_2)``, step ``(3,)``."""
     n_rows, n_columns = path.shape[2], path.shape[3]
     last_0, last_1, last_2 = log_loss.shape[0] - 2, log_loss.shape[1] - 2, log_loss.shape[2] - 2
