@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtr
 
-from .nodule import LUNG_HU, SOFT_HU, Nodule, NoduleType
+from .nodule import LUNG_HU, SIZES, SOFT_HU, Nodule, NoduleType
 
 VARIABLES = ("sphericity", "margin", "lobulation", "spiculation", "texture", "ln_diameter")
 
@@ -126,13 +126,14 @@ def _nodule(
         spec["ground_glass_fraction"] = round((haze - LUNG_HU) / (SOFT_HU - LUNG_HU), 4)
     if kind == "part_solid":
         spec["solid_core_ratio"] = round(core, 3)
-    if {"volume_mm3", "equivalent_diameter_mm"} & fields.keys():
+    if set(SIZES) & fields.keys():
         del spec["equivalent_diameter_mm"]
     if {"ground_glass_hu", "ground_glass_fraction"} & fields.keys():
         spec.pop("ground_glass_fraction", None)
     spec.update(fields)
     if "margin_mm" not in fields:
-        size = spec.get("equivalent_diameter_mm") or (6 / np.pi * spec["volume_mm3"]) ** (1 / 3)
+        size = spec.get("equivalent_diameter_mm") or spec.get("mean_diameter_mm")
+        size = size or (6 / np.pi * spec["volume_mm3"]) ** (1 / 3)
         spec["margin_mm"] = min(MARGIN_MM[ratings["margin"]], round(0.4 * float(size), 3))
     return Nodule.model_validate(spec)
 

@@ -13,6 +13,9 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+SIZES = ("equivalent_diameter_mm", "volume_mm3", "mean_diameter_mm")
+"""The fields that give a size; exactly one of them is set."""
+
 NoduleType = Literal["solid", "part_solid", "ground_glass"]
 Lobe = Literal["RIGHT_UPPER_LOBE", "RIGHT_MIDDLE_LOBE", "RIGHT_LOWER_LOBE", "LEFT_UPPER_LOBE", "LEFT_LOWER_LOBE"]
 
@@ -57,6 +60,12 @@ class Nodule(BaseModel):
     )
     volume_mm3: float | None = Field(
         default=None, ge=14, le=33520, description="Volume [mm3]; exactly one size is given"
+    )
+    mean_diameter_mm: float | None = Field(
+        default=None,
+        ge=3.5,
+        le=40,
+        description="Mean of axial long and short axis, spicules not counted [mm]; exactly one size is given",
     )
 
     sphericity: float = Field(default=4.0, ge=1, le=5, description="LIDC sphericity rating, 5 = round [1-5]")
@@ -132,11 +141,9 @@ class Nodule(BaseModel):
 
     @model_validator(mode="after")
     def _agree(self) -> Nodule:
-        sizes = [n for n in ("equivalent_diameter_mm", "volume_mm3") if getattr(self, n) is not None]
+        sizes = [n for n in SIZES if getattr(self, n) is not None]
         if len(sizes) != 1:
-            raise ValueError(
-                f"exactly one of equivalent_diameter_mm and volume_mm3 must be given, got {sizes or 'none'}"
-            )
+            raise ValueError(f"exactly one of {', '.join(SIZES)} must be given, got {sizes or 'none'}")
         if (self.elongation is None) != (self.flatness is None):
             raise ValueError("elongation and flatness must be given together")
         if self.elongation is not None and self.flatness is not None and self.flatness > self.elongation:
@@ -151,15 +158,15 @@ class Nodule(BaseModel):
             raise ValueError("ground_glass_hu and ground_glass_fraction say the same thing: give one of them")
         if self.solid_core_ratio is not None and self.type != "part_solid":
             raise ValueError(f"solid_core_ratio contradicts type {self.type!r}: only part_solid nodules have a core")
-        if self.margin_mm > 0.5 * self.target_diameter_mm:
+        if self.margin_mm > 0.5 * self._nominal_diameter_mm():
             raise ValueError(
                 f"margin_mm {self.margin_mm} must be at most half the equivalent diameter, "
-                f"{0.5 * self.target_diameter_mm:.2f} mm"
+                f"{0.5 * self._nominal_diameter_mm():.2f} mm"
             )
-        if self.texture_correlation_mm < self.target_diameter_mm / 25:
+        if self.texture_correlation_mm < self._nominal_diameter_mm() / 25:
             raise ValueError(
                 f"texture_correlation_mm {self.texture_correlation_mm} must be at least "
-                f"{self.target_diameter_mm / 25:.2f} mm, a 25th of the equivalent diameter"
+                f"{self._nominal_diameter_mm() / 25:.2f} mm, a 25th of the equivalent diameter"
             )
         if self.n_spicules and self.spiculation < 3:
             raise ValueError(
@@ -169,13 +176,20 @@ class Nodule(BaseModel):
             raise ValueError(f"centre_mm must be finite, got {self.centre_mm}")
         return self
 
+    def _nominal_diameter_mm(self) -> float:
+        """About the equivalent diameter, without working out a form."""
+        return self.mean_diameter_mm if self.mean_diameter_mm is not None else self.target_diameter_mm
+
     @property
     def target_volume_mm3(self) -> float:
         """Exact volume asked for [mm3]."""
         if self.volume_mm3 is not None:
             return self.volume_mm3
-        assert self.equivalent_diameter_mm is not None
-        return math.pi / 6 * self.equivalent_diameter_mm**3
+        if self.equivalent_diameter_mm is not None:
+            return math.pi / 6 * self.equivalent_diameter_mm**3
+        from .sizing import volume_of_mean_diameter
+
+        return volume_of_mean_diameter(self.model_copy(update={"centre_mm": None}))
 
     @property
     def target_diameter_mm(self) -> float:

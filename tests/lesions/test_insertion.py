@@ -308,3 +308,16 @@ def test_the_same_bytes_come_for_any_number_of_threads(tmp_path):
         assert done.returncode == 0, done.stderr
         digests.add(done.stdout)
     assert len(digests) == 1
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{}, {"lobulation": 4.0, "sphericity": 2.0}, {"spiculation": 4.0}, {"type": "part_solid", "margin_mm": 1.0}],
+)
+@pytest.mark.parametrize("mean_mm", [5.0, 12.0])
+def test_a_mean_diameter_asked_for_is_the_one_measured(lung_only, fields, mean_mm):
+    spec = Nodule(id="a", key=4, mean_diameter_mm=mean_mm, centre_mm=PLACE, **fields)
+    (t,) = insert(lung_only, [spec])[1].nodules
+    # Slices of the lattice meet the body at other heights each time: half a voxel, d/80, at a steep flank.
+    assert t.mean_diameter_mm == pytest.approx(mean_mm, rel=0.01)
+    assert t.volume_mm3 == pytest.approx(spec.target_volume_mm3, rel=1e-6)
