@@ -134,7 +134,7 @@ def _nodule(
     if "margin_mm" not in fields:
         size = spec.get("equivalent_diameter_mm") or spec.get("mean_diameter_mm")
         size = size or (6 / np.pi * spec["volume_mm3"]) ** (1 / 3)
-        spec["margin_mm"] = min(MARGIN_MM[ratings["margin"]], round(0.4 * float(size), 3))
+        spec["margin_mm"] = min(MARGIN_MM[ratings["margin"]], round(0.25 * float(size), 3))
     return Nodule.model_validate(spec)
 
 

@@ -127,7 +127,9 @@ class Nodule(BaseModel):
     min_distance_to_vessel_mm: float = Field(
         default=1.0, ge=0, le=100, description="Gap from surface to vessels thicker than avoided_vessel_mm [mm]"
     )
-    min_distance_to_airway_mm: float = Field(default=1.0, ge=0, le=100, description="Gap from surface to airways [mm]")
+    min_distance_to_airway_mm: float = Field(
+        default=1.0, ge=0, le=100, description="Gap from surface to airways thicker than avoided_vessel_mm [mm]"
+    )
 
     @field_validator("attachment", mode="before")
     @classmethod
@@ -220,7 +222,7 @@ class Nodule(BaseModel):
 
     @property
     def avoided_vessel_mm(self) -> float:
-        """Vessels thicker than this are kept clear of [mm]: 2, or a quarter of the diameter, rounded (design default).
+        """Vessels and airways thicker than this are kept clear of [mm]: 2, or a quarter of the size (design default).
 
         Large nodules grow around small vessels; in a full vascular tree no 20 mm sphere is free of 2 mm vessels.
         """

@@ -179,4 +179,25 @@ def test_only_branches_that_are_thick_enough_are_kept_clear():
         near.append(min(np.hypot(y - a, z - b) for a in lattice for b in lattice))
     assert max(near) < 7.2  # the thin ones, 10 mm apart, hold nobody off: nothing is farther than 7.07 mm from one
     with pytest.raises(PlacementError, match="vessels thicker than 2.0 mm"):
-        place(with_tree, [nodule(d=7.0, min_distance_to_vessel_mm=60.0)], rng=rng(1))
+        place(with_tree, [nodule(d=7.0, min_distance_to_vessel_mm=95.0)], rng=rng(1))
+
+
+def test_an_oblong_body_finds_the_room_that_its_ball_would_not():
+    # A slab of lung 24 mm thick: a body 31 mm long and 15 mm wide fits lying down, not standing up.
+    twin = block((20, 60, 80), 2.0, vessel=False)
+    shapes = {"elongation": 0.5, "flatness": 0.5, "sh_sd": 0.0, "min_distance_to_pleura_mm": 1.0}
+    outcomes = []
+    for key in range(12):
+        spec = nodule(d=20.0, key=key, **shapes)
+        body = shape_of(spec).body.surface_mm()
+        try:
+            (placed,) = place(twin, [spec], rng=rng(key))
+        except PlacementError:
+            outcomes.append(False)
+            assert np.ptp(body[:, 2]) > 24 - 2 * (1 + 1 + 1)  # gap, face of a thinned voxel, rounding to one
+            continue
+        outcomes.append(True)
+        z = body[:, 2] + placed.centre_mm[2]
+        assert shape_of(spec).reach_mm() > 12
+        assert np.abs(z).max() <= 11.0 + 1.0  # gap of 1 mm, and half a thinned voxel
+    assert 0 < sum(outcomes) < 12

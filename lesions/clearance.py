@@ -1,0 +1,126 @@
+"""How far every place in a twin is from what nodules keep clear of: pleura, airways, vessels.
+
+Euclidean distance maps on the twin's voxels, thinned to about 2 mm and cut to the box around the lungs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt
+
+from twins import LUNG, Grid, Structure, Tree, Twin
+
+from .surroundings import AERATED, AIRWAYS, VESSELS
+
+STEP_MM = 2.0
+"""Placement works on about this grid [mm]."""
+
+
+@dataclass
+class Clearance:
+    """Anatomy of a twin on the thinned grid, with its distance maps, worked out when first asked for."""
+
+    twin: Twin
+    grid: Grid = field(init=False)
+    structure: NDArray[np.uint16] = field(init=False)
+    maps: dict[str, NDArray[np.float32]] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        spacing = np.asarray(self.twin.grid.spacing_mm)
+        stride = np.maximum(1, np.rint(STEP_MM / spacing)).astype(int)
+        start = np.minimum(stride // 2, np.asarray(self.twin.grid.shape) - 1)
+        window = tuple(slice(int(a), None, int(s)) for a, s in zip(start, stride, strict=True))
+        thinned = self.twin.structure[window]
+        # Only the box around the lungs is kept; beyond it there is nothing to keep a distance from but the pleura.
+        lung = np.isin(thinned, [int(s) for s in AERATED])
+        box = []
+        for axis in range(3):
+            filled = np.flatnonzero(lung.any(axis=tuple(k for k in range(3) if k != axis)))
+            box.append(slice(max(0, filled[0] - 2), filled[-1] + 3) if len(filled) else slice(0, 1))
+        self.structure = np.ascontiguousarray(thinned[tuple(box)])
+        dz, dy, dx = (float(d) for d in spacing * stride)
+        x, y, z = (float(c) for c in self.twin.grid.index_to_world(start + stride * np.array([b.start for b in box])))
+        n_z, n_y, n_x = self.structure.shape
+        self.grid = Grid((n_z, n_y, n_x), (dz, dy, dx), (x, y, z), self.twin.grid.direction)
+
+    @property
+    def half_diagonal_mm(self) -> float:
+        """Farthest that a point lies from the centre of its thinned voxel [mm]."""
+        return 0.5 * float(np.linalg.norm(self.grid.spacing_mm))
+
+    def is_any(self, structures: Iterable[Structure]) -> NDArray[np.bool_]:
+        """Mask of the thinned voxels whose structure is one of these."""
+        return np.isin(self.structure, [int(s) for s in structures])
+
+    def pleura_mm(self) -> NDArray[np.float32]:
+        """Distance to where the lungs end; the ends of the twin count as such."""
+        if "pleura" not in self.maps:
+            lung = np.pad(self.is_any(LUNG), 1)
+            self.maps["pleura"] = self._edt(lung)[1:-1, 1:-1, 1:-1]
+        return self.maps["pleura"]
+
+    def airway_mm(self, thickness_mm: float) -> NDArray[np.float32]:
+        """Distance to airways at least that wide: of the twin's tree, or where it has none of all its airway voxels."""
+        name = f"airway {thickness_mm:.3f}" if len(self.twin.airways) else "airway"
+        if name not in self.maps:
+            tree = self.twin.airways
+            mask = self._lumen([tree], thickness_mm) if len(tree) else self.is_any(AIRWAYS)
+            self.maps[name] = self._away_from(mask)
+        return self.maps[name]
+
+    def vessel_mm(self, thickness_mm: float) -> NDArray[np.float32]:
+        """Distance to vessels at least that thick: of the twin's trees, or where it has none of its vessel voxels."""
+        name = f"vessel {thickness_mm:.3f}"
+        if name not in self.maps:
+            trees = [tree for tree in (self.twin.arteries, self.twin.veins) if len(tree)]
+            if trees:
+                self.maps[name] = self._away_from(self._lumen(trees, thickness_mm))
+            else:
+                self.maps[name] = self._away_from_thick_voxels(thickness_mm)
+        return self.maps[name]
+
+    def _lumen(self, trees: Sequence[Tree], thickness_mm: float) -> NDArray[np.bool_]:
+        """Voxels within the branches at least that thick, and those that their centre lines cross."""
+        step = min(self.grid.spacing_mm)
+        mask = np.zeros(self.grid.shape, bool)
+        for tree in trees:
+            n_points = np.ceil(np.linalg.norm(tree.end_mm - tree.start_mm, axis=1) / (0.5 * step)).astype(int) + 1
+            row = np.repeat(np.arange(len(tree)), n_points)
+            first = np.repeat(np.cumsum(n_points) - n_points, n_points)
+            t = ((np.arange(len(row)) - first) / np.maximum(1, n_points - 1)[row])[:, None]
+            points = (1 - t) * tree.start_mm[row] + t * tree.end_mm[row]
+            radius = (1 - t[:, 0]) * tree.start_radius_mm[row] + t[:, 0] * tree.end_radius_mm[row]
+            kept = 2 * radius >= thickness_mm
+            index = np.rint(self.grid.world_to_index(points[kept])).astype(int)
+            reach = np.floor(radius[kept] / step + 0.5).astype(int)
+            for r in np.unique(reach):
+                ball = np.stack(np.meshgrid(*[np.arange(-r, r + 1)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+                ball = ball[(ball**2).sum(axis=1) <= r * r]
+                at = (index[reach == r][:, None] + ball).reshape(-1, 3)
+                at = at[np.all((at >= 0) & (at < self.grid.shape), axis=1)]
+                mask[tuple(at.T)] = True
+        return mask
+
+    def _away_from_thick_voxels(self, thickness_mm: float) -> NDArray[np.float32]:
+        """Distance to the vessel voxels that lie half the thickness inside, less that half; to all for thin ones."""
+        vessel = self.is_any(VESSELS)
+        step = min(self.grid.spacing_mm)
+        if thickness_mm <= 1.5 * step or not vessel.any():
+            return self._away_from(vessel)
+        if "inside vessels" not in self.maps:
+            self.maps["inside vessels"] = self._edt(vessel)
+        thick = self.maps["inside vessels"] >= 0.5 * thickness_mm
+        return np.maximum(self._away_from(thick) - np.float32(0.5 * thickness_mm), 0)
+
+    def _away_from(self, mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+        if not mask.any():
+            return np.full(mask.shape, np.inf, np.float32)
+        return self._edt(~mask)
+
+    def _edt(self, mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+        distance: NDArray[np.float32] = distance_transform_edt(mask, sampling=self.grid.spacing_mm).astype(np.float32)
+        return distance
