@@ -14,7 +14,7 @@ from twins.specfile import suggestion
 
 from .partial import partial
 
-SIZES = ("equivalent_diameter_mm", "volume_mm3")
+SIZES = ("equivalent_diameter_mm", "volume_mm3", "mean_diameter_mm")
 """The fields of a nodule that give its size: where none is given, the nodule is drawn."""
 
 
