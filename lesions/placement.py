@@ -30,6 +30,9 @@ N_TRIES = 400
 ATTACHED = (0.5, 0.9)
 """A vessel-attached nodule's centre lies this many radii from the vessel (design default)."""
 
+ATTACHED_CALIBRE_MM = 2.0
+"""Vessels at least this thick count as attached to (design default)."""
+
 
 class PlacementError(ValueError):
     """No place satisfies what a nodule asks for; the message names the constraint and the numbers."""
@@ -171,7 +174,7 @@ def _gaps(where: Clearance, nodule: Nodule) -> list[tuple[str, float, Any]]:
 
 def _attached(where: Clearance, nodule: Nodule, allowed: NDArray[np.bool_]) -> NDArray[np.bool_]:
     radius = 0.5 * nodule.target_diameter_mm
-    distance = where.vessel_mm(0.0)
+    distance = where.vessel_mm(ATTACHED_CALIBRE_MM)
     near, far = ATTACHED[0] * radius, max(ATTACHED[1] * radius, ATTACHED[0] * radius + 0.5 * min(where.grid.spacing_mm))
     attached = allowed & (distance >= near) & (distance <= far)
     if not attached.any():
