@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from twins import Twin
 
 from .backends import choose
+from .backends.cpu import expose_views
 from .geometry import Geometry
-from .projection import project
 from .protocol import Acquisition, Protocol
 from .sampling import Sampling
 from .scanner import Scanner
@@ -108,8 +108,8 @@ def expose(
     for first in range(0, n_views, per_block):
         n = min(per_block, n_views - first)
         path = buffer[: volume.n_channels * n * n_rows * n_columns].reshape(volume.n_channels, n, n_rows, n_columns)
-        project(volume, insets, geometry, first, path)
-        table.transmit(path, signal[first : first + n], mean_energy[first : first + n])
+        block = slice(first, first + n)
+        expose_views(volume, insets, geometry, table, first, path, signal[block], mean_energy[block])
         if progress is not None:
             progress((first + n) / n_views)
     return Exposure(
