@@ -1,13 +1,14 @@
 """The body around the lungs: skin, fat, muscles in layers, breasts, and the top of the abdomen.
 
-Layers follow distances: skin of 1.8 mm under the outline, fat by body mass index (design default, unverified), muscle down to the
+Layers follow distances: skin of 1.8 mm under the outline, fat by body mass index (design default, unverified), muscle
+down to the
 cage, split by planes of fat; inside the cage fat, below the domes muscle of 3.5 mm and the organs.
 """
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numba import njit, prange
@@ -17,10 +18,13 @@ from .canvas import INK, Canvas, coverage, deposit
 from .fields import Field, locate, noise, smooth_max, stream
 from .lungs import Chest, superellipse
 from .shapes import Blob, Coat, frame_along, paint, unite
-from .structures import Structure as S
+from .structures import Structure
 
 if TYPE_CHECKING:
     from .population import TwinSpec
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
 
 DIAPHRAGM_MM = 3.5
 """Thickness of the diaphragm [mm] (3.1-6.5 at total lung capacity)."""
@@ -30,9 +34,15 @@ def paint_body(canvas: Canvas, spec: TwinSpec, chest: Chest) -> None:
     """Paint everything of the trunk but bones, mediastinum and lungs."""
     fields = np.stack(_fields(spec, chest), axis=-1)
     _layers(
-        *canvas.arrays, np.asarray(canvas.grid.origin_mm), canvas.spacing_mm,
-        fields, np.asarray(chest.lattice.origin_mm), chest.lattice.spacing_mm[0], SKIN_MM, RIB_LAYER_MM,
-    )  # fmt: skip
+        *canvas.arrays,
+        np.asarray(canvas.grid.origin_mm),
+        canvas.spacing_mm,
+        fields,
+        np.asarray(chest.lattice.origin_mm),
+        chest.lattice.spacing_mm[0],
+        SKIN_MM,
+        RIB_LAYER_MM,
+    )
     if not chest.cage.is_male:
         paint(canvas, _glands(spec, chest))
     paint(canvas, _organs(chest))
@@ -50,7 +60,7 @@ def _breasts(spec: TwinSpec, chest: Chest, shrink: float = 1.0) -> list[Blob]:
             Blob(
                 (x, y, z),
                 (58 * size, 44 * size, 60 * size),
-                Coat("adipose", S.BREAST),
+                Coat("adipose", Structure.BREAST),
                 frame_along((0, 0.15, 1.0), (1, side * 0.35, 0)),
             )
         )
@@ -69,7 +79,12 @@ def _glands(spec: TwinSpec, chest: Chest) -> list[Blob]:
             at = c + np.array([0, -0.30, 0]) * semi + 0.32 * u * semi * np.array([1, 0.8, 1])
             size = rng.uniform(3, 8) * np.array([1, 1.5, 1])
             bodies.append(
-                Blob(at, size, Coat("breast_gland", S.BREAST), frame_along(rng.normal(size=3), rng.normal(size=3)))
+                Blob(
+                    at,
+                    size,
+                    Coat("breast_gland", Structure.BREAST),
+                    frame_along(rng.normal(size=3), rng.normal(size=3)),
+                )
             )
     return bodies
 
@@ -90,13 +105,13 @@ def _fields(spec: TwinSpec, chest: Chest) -> list[Field]:
     trunk = (trunk + furrow + 1.3 * bumps).astype(np.float32)
     pectorals = [
         Blob(
-            cage.section(math.radians(142), 0.05 * cage.height_mm, side, np.asarray(16.0)),
-            (62, 19 if cage.is_male else 12, 62), Coat("muscle", S.MUSCLE), frame_along((0, 0.25, 1), (1, side * 0.45, 0)),
+            cage.section(math.radians(142), 0.01 * cage.height_mm, side, np.asarray(15.0)),
+            (62, 19 if cage.is_male else 12, 56),
+            Coat("muscle", Structure.MUSCLE),
+            frame_along((0, 0.25, 1), (1, side * 0.45, 0)),
         )
         for side in (-1.0, 1.0)
-    ]  # fmt: skip
-    if not cage.is_male:
-        pass
+    ]
     bare = trunk.copy()
     unite(bare, lattice.origin_mm, step, pectorals, blend_mm=26.0, grow_mm=0.6 * cage.fat_mm)
     outline = bare.copy()
@@ -135,29 +150,74 @@ def _organs(chest: Chest) -> list[Blob]:
     s = cage.width_mm / 272
     yc, room = float(cage.centre(base + 40)), float(cage.half_depth(base + 40))
     wide = float(cage.half_width(base + 40))
-    wall = Coat("gut_wall", S.STOMACH, core_density=1.03)
+    wall = Coat("gut_wall", Structure.STOMACH, core_density=1.03)
     return [
-        Blob((0.64 * wide, yc + 0.42 * room, base + 14), (26 * s, 46 * s, 42), Coat("liver", S.SPLEEN, core_density=1.055), frame_along((0.2, 0, 1), (1, 0.7, 0))),
-        Blob((0.40 * wide, yc - 0.16 * room, base + 12), (46 * s, 38 * s, 36), wall, frame_along((0.3, 0.1, 1), (1, 0.3, 0))),
-        Blob((0.38 * wide, yc - 0.40 * room, base + 15), (32 * s, 15 * s, 27), Coat("air", S.STOMACH), frame_along((0.3, 0, 1), (1, 0, 0))),
-        Blob((0.74 * wide, yc - 0.42 * room, base - 8), (15, 20, 24), Coat("air", S.BOWEL_GAS, "gut_wall", 2.5, S.BOWEL_GAS)),
-        Blob((0.36 * wide, yc + 0.55 * room, base - 42), (26 * s, 28 * s, 50), Coat("liver", S.ABDOMEN, core_density=1.05), frame_along((0.2, 0.1, 1), (1, 0, 0))),
-        Blob((-0.36 * wide, yc + 0.58 * room, base - 58), (26 * s, 28 * s, 50), Coat("liver", S.ABDOMEN, core_density=1.05), frame_along((-0.2, 0.1, 1), (1, 0, 0))),
-    ]  # fmt: skip
+        Blob(
+            (0.64 * wide, yc + 0.42 * room, base + 14),
+            (26 * s, 46 * s, 42),
+            Coat("liver", Structure.SPLEEN, core_density=1.055),
+            frame_along((0.2, 0, 1), (1, 0.7, 0)),
+        ),
+        Blob(
+            (0.40 * wide, yc - 0.16 * room, base + 12),
+            (46 * s, 38 * s, 36),
+            wall,
+            frame_along((0.3, 0.1, 1), (1, 0.3, 0)),
+        ),
+        Blob(
+            (0.38 * wide, yc - 0.40 * room, base + 15),
+            (32 * s, 15 * s, 27),
+            Coat("air", Structure.STOMACH),
+            frame_along((0.3, 0, 1), (1, 0, 0)),
+        ),
+        Blob(
+            (0.74 * wide, yc - 0.42 * room, base - 8),
+            (15, 20, 24),
+            Coat("air", Structure.BOWEL_GAS, "gut_wall", 2.5, Structure.BOWEL_GAS),
+        ),
+        Blob(
+            (0.36 * wide, yc + 0.55 * room, base - 42),
+            (26 * s, 28 * s, 50),
+            Coat("liver", Structure.ABDOMEN, core_density=1.05),
+            frame_along((0.2, 0.1, 1), (1, 0, 0)),
+        ),
+        Blob(
+            (-0.36 * wide, yc + 0.58 * room, base - 58),
+            (26 * s, 28 * s, 50),
+            Coat("liver", Structure.ABDOMEN, core_density=1.05),
+            frame_along((-0.2, 0.1, 1), (1, 0, 0)),
+        ),
+    ]
 
 
 @njit(parallel=True, cache=True, error_model="numpy")
-def _layers(structure, material_a, material_b, fraction_b, density, origin, spacing, fields, corner, step, skin, ribs):
+def _layers(
+    structure: Array,
+    material_a: Array,
+    material_b: Array,
+    fraction_b: Array,
+    density: Array,
+    origin: Array,
+    spacing: Any,
+    fields: Array,
+    corner: Array,
+    step: Any,
+    skin: Any,
+    ribs: Any,
+) -> None:
     """Paint the layers of every voxel; ``fields`` (k, j, i, 7) as listed in ``_fields``."""
     nz, ny, nx = structure.shape
     inks = (np.uint8(INK_SKIN), np.uint8(INK_FAT), np.uint8(INK_MUSCLE), np.uint8(INK_LIVER))
     for k in prange(nz):
         cz, w = locate((origin[2] + k * spacing - corner[2]) / step, fields.shape[0])
+        value = np.zeros(7, np.float32)
         for j in range(ny):
             cy, v = locate((origin[1] + j * spacing - corner[1]) / step, fields.shape[1])
             for i in range(nx):
                 cx, u = locate((origin[0] + i * spacing - corner[0]) / step, fields.shape[2])
-                value = np.zeros(7, np.float32)
+                if fields[cz, cy, cx, 0] > 2.5 * step:
+                    continue
+                value[:] = 0.0
                 for a in range(2):
                     for b in range(2):
                         wab = (w if a else 1 - w) * (v if b else 1 - v)
@@ -173,7 +233,7 @@ def _layers(structure, material_a, material_b, fraction_b, density, origin, spac
                 muscle = min(skin_inner, coverage(fascia, spacing))
                 planes = min(abs(layer - ribs - 0.5) - 0.9, abs(layer - ribs - 13.0 - 0.3 * folds) - 1.1)
                 planes = min(planes, abs(layer - ribs - 29.0 + 0.4 * folds) - 1.3)
-                fat_plane = coverage(planes, spacing) * 0.85
+                fat_plane = coverage(planes, spacing) * min(0.85, max(0.1, 0.4 + 0.09 * folds))
                 inner = min(muscle, coverage(wall, spacing))
                 below = inner * coverage(under, spacing)
                 abdomen = inner * coverage(under + 3.5, spacing)
@@ -232,5 +292,10 @@ def _layers(structure, material_a, material_b, fraction_b, density, origin, spac
 
 
 INK_SKIN, INK_FAT, INK_MUSCLE, INK_LIVER = INK["skin"], INK["adipose"], INK["muscle"], INK["liver"]
-S_SKIN, S_FAT, S_MUSCLE, S_MEDIASTINUM = int(S.SKIN), int(S.FAT), int(S.MUSCLE), int(S.MEDIASTINUM)
-S_DIAPHRAGM, S_LIVER, S_ABDOMEN = int(S.DIAPHRAGM), int(S.LIVER), int(S.ABDOMEN)
+S_SKIN, S_FAT, S_MUSCLE, S_MEDIASTINUM = (
+    int(Structure.SKIN),
+    int(Structure.FAT),
+    int(Structure.MUSCLE),
+    int(Structure.MEDIASTINUM),
+)
+S_DIAPHRAGM, S_LIVER, S_ABDOMEN = int(Structure.DIAPHRAGM), int(Structure.LIVER), int(Structure.ABDOMEN)

@@ -1,8 +1,11 @@
 """Airways, pulmonary arteries and veins: named central lines, then volume-filling trees lobe by lobe.
 
-Arteries follow the airways side by side, also where airways are too small to be drawn; veins grow through seeds between them.
-Radius at a fork: ``r_child = r_mother (supply_child / supply_mother)^(1/x)`` with x = 3.2 for airways (Weibel's diameters within
-10 %) and 2.8 for vessels (Murray exponent 2.92 +- 1.07, Dong 2020). Branches are bent (Hermite curves that leave along the
+Arteries follow the airways side by side, also where airways are too small to be drawn; veins grow through seeds
+between them.
+Radius at a fork: ``r_child = r_mother (supply_child / supply_mother)^(1/x)`` with x = 3.2 for airways (Weibel's
+diameters within
+10 %) and 2.7 for vessels (Murray exponent 2.92 +- 1.07, Dong 2020). Branches are bent (Hermite curves that leave
+along the
 mother) and tapered. Airway wall by lumen diameter after Webb, log-log (unverified).
 """
 
@@ -10,7 +13,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numba import njit
@@ -23,12 +26,13 @@ from .grid import Grid
 from .growth import Branches, fill
 from .lungs import Chest
 from .shapes import curve, direction
-from .structures import LOBES
-from .structures import Structure as S
+from .structures import LOBES, Structure
 from .trees import Tree
 
 if TYPE_CHECKING:
     from .population import TwinSpec
+
+Array = NDArray[Any]
 
 SEED_PITCH_MM = 4.6
 """Distance of the seeds: one per acinus-sized cell [mm]. Design default."""
@@ -62,7 +66,7 @@ class Trees:
 
 def wall_mm(radius_mm: NDArray[np.float32]) -> NDArray[np.float32]:
     """Airway wall by lumen radius [mm]: 0.12 at 0.45, 0.25 at 1.0, 1.1 at 3, 1.8 in the trachea (unverified)."""
-    table_r, table_w = [0.3, 0.45, 1.0, 2.0, 3.0, 6.0, 9.0], [0.10, 0.13, 0.26, 0.62, 0.95, 1.4, 1.8]
+    table_r, table_w = [0.3, 0.45, 1.0, 2.0, 3.0, 6.0, 9.0], [0.10, 0.13, 0.25, 0.52, 0.82, 1.3, 1.8]
     return np.interp(radius_mm, table_r, table_w).astype(np.float32)
 
 
@@ -95,7 +99,7 @@ def grow_trees(spec: TwinSpec, chest: Chest) -> Trees:
         )
         total = float(bundle.supply[bundle.parent < 0].sum())
         r_airway = _radii(bundle, radii[-1], total, 3.2)
-        r_artery = _radii(bundle, vessel_radii[-1], total, 2.8) * np.where(bundle.supply < 40, thinning, 1.0)
+        r_artery = _radii(bundle, vessel_radii[-1], total, 2.7) * np.where(bundle.supply < 40, thinning, 1.0)
         keep = r_airway >= SMALLEST_AIRWAY_MM
         airways.grow(bundle.end_mm, bundle.parent, r_airway, keep, line, lobe, rng)
         offset = vessel_points[-1] - points[-1]
@@ -109,7 +113,7 @@ def grow_trees(spec: TwinSpec, chest: Chest) -> Trees:
         distance, _ = cKDTree(np.vstack([bundle.end_mm[big], beside[big]])).query(seeds)
         seeds = seeds[distance > np.quantile(distance, 0.42)]
         other = fill(seeds, start[-1], direction(start[-1] - start[-2]), inside, corner, step, rng)
-        r_vein = _radii(other, start_radii[-1], float(other.supply[other.parent < 0].sum()), 2.8)
+        r_vein = _radii(other, start_radii[-1], float(other.supply[other.parent < 0].sum()), 2.7)
         r_vein *= np.where(other.supply < 40, thinning, 1.0)
         veins.grow(other.end_mm, other.parent, r_vein, np.ones(len(r_vein), bool), vein_line, lobe, rng)
     return Trees(airways.tree(), arteries.tree(), veins.tree())
@@ -118,8 +122,8 @@ def grow_trees(spec: TwinSpec, chest: Chest) -> Trees:
 def paint_trees(canvas: Canvas, chest: Chest, trees: Trees) -> None:
     """Paint veins, arteries and airways, in this order: the lumen of a bundle stays open."""
     del chest
-    paint_vessels(canvas, trees.veins, S.PULMONARY_VEIN, S.HEART)
-    paint_vessels(canvas, trees.arteries, S.PULMONARY_ARTERY, S.PULMONARY_TRUNK)
+    paint_vessels(canvas, trees.veins, Structure.PULMONARY_VEIN, Structure.HEART)
+    paint_vessels(canvas, trees.arteries, Structure.PULMONARY_ARTERY, Structure.PULMONARY_TRUNK)
     t = trees.airways
     paint_airways(canvas, t, wall_mm(t.start_radius_mm), wall_mm(t.end_radius_mm))
 
@@ -157,7 +161,7 @@ def _radii(branches: Branches, root_mm: float, total: float, power: float) -> ND
 
 
 @njit(cache=True)
-def _narrowing(r, parent, root):
+def _narrowing(r: Array, parent: Array, root: Any) -> Array:
     for b in range(r.size):
         mother = root if parent[b] < 0 else r[parent[b]]
         r[b] = min(r[b], 0.95 * mother)
@@ -165,7 +169,7 @@ def _narrowing(r, parent, root):
 
 
 @njit(cache=True)
-def _beside(end, parent, tip, offset, r_airway, r_artery):
+def _beside(end: Array, parent: Array, tip: Array, offset: Array, r_airway: Array, r_artery: Array) -> Array:
     """Ends of the artery branches: beside the airway's, on a side that turns as little as it can."""
     out = np.empty_like(end)
     side = np.empty_like(end)
@@ -233,8 +237,8 @@ class _Table:
         chord = end - start
         length = np.maximum(np.linalg.norm(chord, axis=1), 1e-6)
         unit = chord / length[:, None]
-        arrive = unit + 0.18 * rng.standard_normal(unit.shape)
-        leave = np.where(mother[:, None] < 0, heading, arrive[mother]) * 0.75 + 0.25 * unit
+        arrive = unit + 0.09 * rng.standard_normal(unit.shape)
+        leave = np.where(mother[:, None] < 0, heading, arrive[mother]) * 0.6 + 0.4 * unit
         for tangent in (arrive, leave):
             tangent /= np.linalg.norm(tangent, axis=1, keepdims=True)
         pieces = np.clip(np.ceil(length / 2.8), 1, 6).astype(int)
@@ -246,7 +250,7 @@ class _Table:
 
         def at(t: NDArray) -> NDArray:
             t = t[:, None]
-            scale = length[branch, None] * 0.9
+            scale = length[branch, None] * 0.75
             return np.asarray(
                 (2 * t**3 - 3 * t**2 + 1) * start[branch] + (t**3 - 2 * t**2 + t) * scale * leave[branch]
                 + (3 * t**2 - 2 * t**3) * end[branch] + (t**3 - t**2) * scale * arrive[branch]
@@ -272,6 +276,6 @@ class _Table:
 
 
 @njit(cache=True)
-def _generations(mother, out, first):
+def _generations(mother: Array, out: Array, first: Any) -> None:
     for b in range(mother.size):
         out[b] = first if mother[b] < 0 else out[mother[b]] + 1

@@ -1,7 +1,9 @@
 """The thoracic cage: its inner surface as a stack of superellipses, and the body outline around it.
 
-Levels are counted along the lung, 0 at the deepest sulcus and 1 at the apex; the carina is the origin of z and lies at level
-0.67. Width and depth by level are the mean of five CT lungs (surface of the pleura); width and depth themselves follow body
+Levels are counted along the lung, 0 at the deepest sulcus and 1 at the apex; the carina is the origin of z and lies
+at level
+0.67. Width and depth by level are the mean of five CT lungs (surface of the pleura); width and depth themselves
+follow body
 mass index, height, age and sex as in Bellemare et al. 2001 (coefficients: design defaults, unverified).
 """
 
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
 
 CARINA_LEVEL = 0.67
 """Level of the carina. Design default, unverified."""
+
+TAPER = 0.10
+"""How much wider the cage is at its back than at its centre. Design default."""
 
 POWER = 2.35
 """Exponent of the superellipse of the cage."""
@@ -100,7 +105,7 @@ class Cage:
 
     def spine(self, z_mm: ArrayLike) -> NDArray[np.float64]:
         """World y of the front of the vertebral bodies [mm]."""
-        return self.back(z_mm) - 52.0 * self.stature**0.5
+        return self.back(z_mm) - 44.0 * self.stature**0.5
 
     def section(
         self, phi_rad: ArrayLike, z_mm: ArrayLike, side: float, offset_mm: ArrayLike = 0.0
@@ -113,7 +118,8 @@ class Cage:
         normal = self.normal(phi, z, side)
         a, b = self.half_width(z), self.half_depth(z)
         r = ((np.abs(np.sin(phi)) / a) ** POWER + (np.abs(np.cos(phi)) / b) ** POWER) ** (-1 / POWER)
-        point = np.stack([side * r * np.sin(phi), self.centre(z) + r * np.cos(phi), z], axis=-1)
+        wider = 1 + TAPER * r * np.cos(phi) / b
+        point = np.stack([side * r * np.sin(phi) * wider, self.centre(z) + r * np.cos(phi), z], axis=-1)
         return point + np.asarray(offset_mm, float)[..., None] * normal
 
     def normal(self, phi_rad: ArrayLike, z_mm: ArrayLike, side: float) -> NDArray[np.float64]:

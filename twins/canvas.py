@@ -1,7 +1,9 @@
 """The arrays of a twin while it is painted: every thing displaces its volume fraction of what lay below.
 
-For a thing of density ``rho_t`` that fills the fraction f of a voxel of density ``rho``: ``rho' = f rho_t + (1 - f) rho``, and
-the masses of the materials add up. A voxel holds two materials; where more meet, the two heaviest are kept and share the mass
+For a thing of density ``rho_t`` that fills the fraction f of a voxel of density ``rho``: ``rho' = f rho_t + (1 - f)
+rho``, and
+the masses of the materials add up. A voxel holds two materials; where more meet, the two heaviest are kept and share
+the mass
 of the rest in proportion, so that density is always exact to its step.
 """
 
@@ -9,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -17,6 +20,8 @@ from numpy.typing import NDArray
 from .grid import Grid
 from .materials import Material, material
 from .twin import DENSITY_STEP_G_CM3, FRACTION_STEP
+
+Array = NDArray[Any]
 
 PALETTE = (
     "air",
@@ -84,14 +89,28 @@ class Canvas:
 
 
 @njit(cache=True, inline="always")
-def coverage(distance_mm, spacing_mm):
+def coverage(distance_mm: Any, spacing_mm: Any) -> Any:
     """Volume fraction of a voxel behind a plane surface at signed ``distance_mm`` (negative: centre is inside)."""
     f = 0.5 - distance_mm / spacing_mm
     return min(1.0, max(0.0, f))
 
 
 @njit(cache=True)
-def deposit(structure, material_a, material_b, fraction_b, density, z, y, x, kept, ink_1, mass_1, ink_2, mass_2):
+def deposit(
+    structure: Array,  # noqa: ARG001 - the arrays of a canvas, in their order
+    material_a: Array,
+    material_b: Array,
+    fraction_b: Array,
+    density: Array,
+    z: Any,
+    y: Any,
+    x: Any,
+    kept: Any,
+    ink_1: Any,
+    mass_1: Any,
+    ink_2: Any,
+    mass_2: Any,
+) -> None:
     """Keep the share ``kept`` of voxel (z, y, x) and add ``mass_1`` of material ``ink_1`` and ``mass_2`` of ``ink_2``.
 
     Masses are per voxel volume [g/cm3]. ``structure`` is left alone.

@@ -1,26 +1,31 @@
 """Thousands of tapered capsules as volume fractions, slice by slice.
 
-A capsule wider than 1.2 voxels is cut by its distance, ``f = clip(1/2 + (r - d)/h)``, joints take the larger of both; a thinner
-one is spread to that width with its cross-section kept, ``pi r^2``, and thin ones add. Slices are independent, segments come in
+A capsule wider than 1.2 voxels is cut by its distance, ``f = clip(1/2 + (r - d)/h)``, joints take the larger of both;
+a thinner
+one is spread to that width with its cross-section kept, ``pi r^2``, and thin ones add. Slices are independent,
+segments come in
 row order: the same bytes for any number of threads.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
 from .canvas import INK, Canvas, deposit
-from .structures import Structure as S
+from .structures import Structure
 from .trees import Tree
+
+Array = NDArray[Any]
 
 WALL_DENSITY_G_CM3 = 1.05
 
 
-def paint_vessels(canvas: Canvas, tree: Tree, within: S, outside: S) -> None:
+def paint_vessels(canvas: Canvas, tree: Tree, within: Structure, outside: Structure) -> None:
     """Paint a tree of blood vessels; ``within`` is its structure inside the lungs, ``outside`` elsewhere."""
     if len(tree):
         zero = np.zeros(len(tree), np.float32)
@@ -32,7 +37,7 @@ def paint_airways(
 ) -> None:
     """Paint a tree of airways: walls around an open lumen."""
     if len(tree):
-        labels = (S.AIRWAY_WALL, S.BRONCHUS, S.MEDIASTINUM, S.TRACHEA)
+        labels = (Structure.AIRWAY_WALL, Structure.BRONCHUS, Structure.MEDIASTINUM, Structure.TRACHEA)
         _run(
             canvas,
             tree,
@@ -67,7 +72,7 @@ def _run(
 
 
 @njit(cache=True)
-def _bucket(first, last, nz):
+def _bucket(first: Array, last: Array, nz: Any) -> tuple[Array, Array]:
     starts = np.zeros(nz + 1, np.int64)
     for s in range(first.size):
         for k in range(first[s], last[s] + 1):
@@ -84,7 +89,7 @@ def _bucket(first, last, nz):
 
 
 @njit(cache=True, inline="always")
-def _share(d, r, h, t):
+def _share(d: Any, r: Any, h: Any, t: Any) -> Any:
     """Fraction of the voxel at distance d from the axis of a capsule; whether it is thin (adds) or not."""
     wide = 0.6 * h
     if r >= wide:
@@ -96,9 +101,24 @@ def _share(d, r, h, t):
 
 @njit(parallel=True, cache=True, error_model="numpy")
 def _capsules(
-    structure, material_a, material_b, fraction_b, density, origin, h, rows, reach, starts, members, hollow,
-    shell_ink, shell_rho, core_ink, core_rho, labels,
-):  # fmt: skip
+    structure: Array,
+    material_a: Array,
+    material_b: Array,
+    fraction_b: Array,
+    density: Array,
+    origin: Array,
+    h: Any,
+    rows: Array,
+    reach: Array,
+    starts: Array,
+    members: Array,
+    hollow: Any,
+    shell_ink: Any,
+    shell_rho: Any,
+    core_ink: Any,
+    core_rho: Any,
+    labels: Array,
+) -> None:
     nz, ny, nx = structure.shape
     for k in prange(nz):
         if starts[k] == starts[k + 1]:
@@ -113,10 +133,10 @@ def _capsules(
             q = rows[s]
             ax, ay, az = q[3] - q[0], q[4] - q[1], q[5] - q[2]
             length2 = max(ax * ax + ay * ay + az * az, 1e-9)
-            y0 = max(0, int(math.ceil((min(q[1], q[4]) - reach[s] - origin[1]) / h)))
-            y1 = min(ny - 1, int(math.floor((max(q[1], q[4]) + reach[s] - origin[1]) / h)))
-            x0 = max(0, int(math.ceil((min(q[0], q[3]) - reach[s] - origin[0]) / h)))
-            x1 = min(nx - 1, int(math.floor((max(q[0], q[3]) + reach[s] - origin[0]) / h)))
+            y0 = max(0, math.ceil((min(q[1], q[4]) - reach[s] - origin[1]) / h))
+            y1 = min(ny - 1, math.floor((max(q[1], q[4]) + reach[s] - origin[1]) / h))
+            x0 = max(0, math.ceil((min(q[0], q[3]) - reach[s] - origin[0]) / h))
+            x1 = min(nx - 1, math.floor((max(q[0], q[3]) + reach[s] - origin[0]) / h))
             for j in range(y0, y1 + 1):
                 for i in range(x0, x1 + 1):
                     wx, wy, wz = origin[0] + i * h - q[0], origin[1] + j * h - q[1], z - q[2]

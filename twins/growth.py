@@ -1,6 +1,7 @@
 """Volume-filling growth of branching trees, after Tawhai et al. 2000/2004 (own formulation).
 
-Seeds fill a lobe. Each branch splits its seeds by the plane through its direction and their centre of mass, leaning to the
+Seeds fill a lobe. Each branch splits its seeds by the plane through its direction and their centre of mass, leaning
+to the
 longest way of the cloud; each daughter goes 0.4 of the way to the centre of mass of her part, bent from her mother by
 60 degrees at most, halved where it would leave the lobe. A branch ends when its seeds are fewer than two or it is
 shorter than 1.2 mm. Recursion partitions the seeds in place: O(N log N).
@@ -10,14 +11,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+Array = NDArray[Any]
+
 FRACTION = 0.4
 ANGLE_LIMIT_DEG = 60.0
 SHORTEST_MM = 1.2
+KEEP_COURSE = 0.38
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,17 +54,17 @@ def fill(
 
 
 @njit(cache=True)
-def _allowed(inside, corner, step, p):
-    k = int(math.floor((p[2] - corner[2]) / step + 0.5))
-    j = int(math.floor((p[1] - corner[1]) / step + 0.5))
-    i = int(math.floor((p[0] - corner[0]) / step + 0.5))
+def _allowed(inside: Array, corner: Array, step: Any, p: Array) -> Any:
+    k = math.floor((p[2] - corner[2]) / step + 0.5)
+    j = math.floor((p[1] - corner[1]) / step + 0.5)
+    i = math.floor((p[0] - corner[0]) / step + 0.5)
     if k < 0 or j < 0 or i < 0 or k >= inside.shape[0] or j >= inside.shape[1] or i >= inside.shape[2]:
         return False
     return inside[k, j, i]
 
 
 @njit(cache=True)
-def _mean(seeds, order, low, high, out):
+def _mean(seeds: Array, order: Array, low: Any, high: Any, out: Array) -> None:
     out[:] = 0.0
     for s in range(low, high):
         for c in range(3):
@@ -68,7 +73,9 @@ def _mean(seeds, order, low, high, out):
 
 
 @njit(cache=True)
-def _fill(seeds, tip, heading, inside, corner, step, spread, limit):
+def _fill(
+    seeds: Array, tip: Array, heading: Array, inside: Array, corner: Array, step: Any, spread: Array, limit: Any
+) -> tuple[Array, Array, Array, Array]:
     n = seeds.shape[0]
     order = np.arange(n)
     end = np.empty((limit, 3))
@@ -133,7 +140,7 @@ def _fill(seeds, tip, heading, inside, corner, step, spread, limit):
             else:
                 order[i], order[j] = order[j], order[i]
                 j -= 1
-        if i == low or i == high:
+        if i in (low, high):
             continue
         for half in range(2):
             a, e = (low, i) if half == 0 else (i, high)
@@ -143,6 +150,9 @@ def _fill(seeds, tip, heading, inside, corner, step, spread, limit):
             if reach < 1e-6 or count >= limit:
                 continue
             u = u / reach
+            if 2 * (e - a) >= high - low:  # the larger daughter keeps more of the mother's course
+                u = u + KEEP_COURSE * way
+                u = u / math.sqrt((u**2).sum())
             cos_angle = (u * way).sum()
             if cos_angle < cosine:
                 side = u - cos_angle * way

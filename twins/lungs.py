@@ -1,8 +1,11 @@
 """Lungs: what the cage holds above the diaphragm and beside the mediastinum, solved to a volume, cut into lobes.
 
-``lungs = cage - (mediastinum + margin) - below the domes of the diaphragm``. The height of the chest is solved so that the
-total volume meets the target, then the level of each dome so that each side does, and the place of each fissure so that each
-lobe has its share: RUL 17.9, RML 9.3, RLL 26.5, LUL 23.1, LLL 23.2 % (Yamada et al. 2020, supine). Shapes of domes and fissures are
+``lungs = cage - (mediastinum + margin) - below the domes of the diaphragm``. The height of the chest is solved so
+that the
+total volume meets the target, then the level of each dome so that each side does, and the place of each fissure so
+that each
+lobe has its share: RUL 17.9, RML 9.3, RLL 26.5, LUL 23.1, LLL 23.2 % (Yamada et al. 2020, supine). Shapes of domes
+and fissures are
 design defaults (unverified).
 """
 
@@ -14,13 +17,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from .cage import POWER, Cage
+from .cage import POWER, TAPER, Cage
 from .fields import Field, noise, smooth_max, stream, volume_mm3
 from .grid import Grid
 from .mediastinum import Mediastinum
 from .shapes import unite
-from .skeleton import spine_room
+from .skeleton import ribs, spine_room
 
 if TYPE_CHECKING:
     from .population import TwinSpec
@@ -61,13 +65,16 @@ def lattice_of(cage: Cage, step_mm: float) -> Grid:
     return Grid(shape, (step_mm,) * 3, (-half, front, float(z[0])))  # type: ignore[arg-type]
 
 
-def superellipse(lattice: Grid, half_width: object, centre: object, half_depth: object, power: float) -> Field:
+def superellipse(
+    lattice: Grid, half_width: ArrayLike, centre: ArrayLike, half_depth: ArrayLike, power: float, taper: float = 0.0
+) -> Field:
     """First-order distance to a stack of superellipses, one per slice [mm]."""
     _, y, x = lattice.axes_mm()
     column = lambda v: np.asarray(v, np.float32)[:, None, None]  # noqa: E731
     a, b = column(half_width), column(half_depth)
-    u = np.abs(x[None, None, :].astype(np.float32)) / a
-    v = np.abs(y[None, :, None].astype(np.float32) - column(centre)) / b
+    v = (y[None, :, None].astype(np.float32) - column(centre)) / b
+    u = np.abs(x[None, None, :].astype(np.float32)) / (a * (1 + np.float32(taper) * np.clip(v, -1.2, 1.2)))
+    v = np.abs(v)
     gauge = np.maximum((u**power + v**power) ** np.float32(1 / power), np.float32(0.05))
     slope = np.sqrt((u ** (power - 1) / a) ** 2 + (v ** (power - 1) / b) ** 2) / gauge ** (power - 1)
     return np.asarray((gauge - 1) / np.maximum(slope, 1e-4), np.float32)
@@ -98,9 +105,7 @@ def solve(spec: TwinSpec) -> Chest:
     for mask, share in ((~left, spec.right_share), (left, 1 - spec.right_share)):
         near = mask & (chest.lung < 4.0)
         lung, dome = chest.lung[near], chest.diaphragm[near]
-        offset = _bisect(
-            lambda s: -volume_mm3(smooth_max(lung, dome + np.float32(s), 3.0), step), -share * target, -45, 45
-        )
+        offset = _dome_offset(lung, dome, step, share * target)
         column = mask[np.argmin(np.abs(chest.lattice.axes_mm()[0] - height * -0.3))]
         shift[column] = offset
     # the domes meet smoothly under the heart
@@ -112,15 +117,12 @@ def solve(spec: TwinSpec) -> Chest:
     for _ in range(2):  # what the smoothing took, the pleura gives back: under 0.3 mm
         for mask, share in ((~left, spec.right_share), (left, 1 - spec.right_share)):
             part = lung[mask & (lung < 8.0)]
-            lung = np.where(
-                mask,
-                lung + np.float32(_bisect(lambda s: -volume_mm3(part + np.float32(s), step), -share * target, -4, 4)),
-                lung,
-            )
+            lung = np.where(mask, lung + np.float32(_pleura_offset(part, step, share * target)), lung)
     got = volume_mm3(lung, step)
     if abs(got / target - 1) > 0.01:
         raise ValueError(
-            f"lung_volume_l: no chest of {reference.width_mm:.0f} x {reference.depth_mm:.0f} mm holds {target / 1e6:.2f} L; "
+            f"lung_volume_l: no chest {reference.width_mm:.0f} mm wide, {reference.depth_mm:.0f} mm deep "
+            f"holds {target / 1e6:.2f} L; "
             f"nearest {got / 1e6:.2f} L"
         )
     inside = np.clip(0.5 - lung / step, 0, 1)
@@ -139,6 +141,16 @@ def solve(spec: TwinSpec) -> Chest:
         chest.cage, chest.mediastinum, chest.lattice, chest.wall, lung.astype(np.float32), diaphragm.astype(np.float32),
         chest.side, major.astype(np.float32), (chest.minor + np.float32(s)).astype(np.float32),
     )  # fmt: skip
+
+
+def _dome_offset(lung: Field, dome: Field, step_mm: float, volume: float) -> float:
+    """What to add to the field of a dome so that the lung above it has the volume [mm3]."""
+    return _bisect(lambda s: -volume_mm3(smooth_max(lung, dome + np.float32(s), 3.0), step_mm), -volume, -45, 45)
+
+
+def _pleura_offset(lung: Field, step_mm: float, volume: float) -> float:
+    """What to add to the field of a lung so that it has the volume [mm3]."""
+    return _bisect(lambda s: -volume_mm3(np.asarray(lung + np.float32(s)), step_mm), -volume, -4, 4)
 
 
 def _offset(sheet: Field, part: Field, volume: float) -> float:
@@ -173,12 +185,12 @@ def _carve(spec: TwinSpec, height_mm: float, step_mm: float) -> Chest:
     rng = stream(spec.key, "surfaces")
     bumps = noise(lattice, 38.0, rng)
     waves = noise(lattice, 60.0, rng)
-    wall = superellipse(lattice, cage.half_width(z), cage.centre(z), cage.half_depth(z), POWER) + 0.9 * bumps
+    wall = superellipse(lattice, cage.half_width(z), cage.centre(z), cage.half_depth(z), POWER, TAPER) + 0.9 * bumps
     Z, Y, X = z[:, None, None], y[None, :, None], x[None, None, :]
     # mediastinum: organs, fat, spine, and the sheet where both lungs meet
     middle = np.full(lattice.shape, 60.0, np.float32)
     origin = np.asarray(lattice.origin_mm)
-    unite(middle, origin, step_mm, centre.chambers(), blend_mm=16.0, grow_mm=4.5)
+    unite(middle, origin, step_mm, centre.chambers(), blend_mm=24.0, grow_mm=4.5)
     unite(
         middle,
         origin,
@@ -189,6 +201,8 @@ def _carve(spec: TwinSpec, height_mm: float, step_mm: float) -> Chest:
     )
     unite(middle, origin, step_mm, [*centre.central_vessel_bodies(), *centre.fat()], blend_mm=9.0, grow_mm=1.5)
     unite(middle, origin, step_mm, spine_room(cage), blend_mm=9.0, grow_mm=2.0)
+    if step_mm <= STEP_MM:
+        unite(middle, origin, step_mm, ribs(cage)[0], blend_mm=4.0, grow_mm=1.8)
     junction = X - (3.0 * waves + np.float32(2.0))
     sheet = np.abs(junction) - (2.0 + 1.2 * bumps)
     middle = -smooth_max(-middle + 0 * sheet, -sheet.astype(np.float32), 12.0)
@@ -206,12 +220,12 @@ def _carve(spec: TwinSpec, height_mm: float, step_mm: float) -> Chest:
     for sign, lower in ((-1.0, 0.0), (1.0, 11.0)):
         dx = (sign * X - 0.50 * room) / (0.50 * room)
         dy = (Y - yc) / depth
-        drop = np.where(dx > 0, 46.0, 18.0) * dx**2 + np.where(dy > 0, 62.0, 26.0) * dy**2 * (1 + 0.15 * dy)
+        drop = np.where(dx > 0, 46.0, 12.0) * dx**2 + np.where(dy > 0, 62.0, 26.0) * dy**2 * (1 + 0.15 * dy)
         heights.append((top - lower - drop).astype(np.float32))
     surface = smooth_max(heights[0], heights[1], 14.0) + 1.6 * waves
     slope = np.gradient(surface, step_mm, axis=(1, 2))
     diaphragm = (surface - Z) / np.sqrt(1 + slope[0] ** 2 + slope[1] ** 2)
-    # fissures: negative below; the major falls from the upper back to the front of the dome and faces sideways at its top
+    # fissures: negative below; the major falls from the upper back to the front of the dome
     rise = 0.60 * height_mm / (2 * depth)
     side_x = np.abs(X)
     tilt = 1 / math.hypot(1.0, rise)

@@ -1,8 +1,11 @@
 """The mediastinum: heart, great vessels, oesophagus and the central airways, as analytic bodies around the carina.
 
-Points are given as ``(x, forward, z)``: millimetres to the left, in front of the vertebral bodies, and above the carina, for
-a chest of reference size (cage 272 mm wide, 134 mm between spine and breast bone at the heart); they are scaled to the chest.
-Sizes: heart chambers after the volumes of ICRP 110; aorta 34.1/31.9 mm ascending, 25.8/23.1 mm descending (Framingham, n 3431);
+Points are given as ``(x, forward, z)``: millimetres to the left, in front of the vertebral bodies, and above the
+carina, for
+a chest of reference size (cage 272 mm wide, 142 mm between spine and breast bone at the heart); they are scaled to
+the chest.
+Sizes: heart chambers after the volumes of ICRP 110; aorta 34.1/31.9 mm ascending, 25.8/23.1 mm descending
+(Framingham, n 3431);
 pulmonary trunk 25.1 mm (Framingham, n 3171); trachea and main bronchi as in the airway tree. Positions are design
 defaults (unverified) after general anatomy.
 """
@@ -16,10 +19,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from .cage import Cage
 from .shapes import Blob, Coat, Tube, curve, frame_along
-from .structures import Structure as S
+from .structures import Structure
 
-MUSCLE_COAT = Coat("heart_muscle", S.HEART_MUSCLE)
-BLOOD_COAT = Coat("blood", S.HEART)
+Lines = dict[str, tuple[list[tuple[float, float, float]], list[float]]]
+
+MUSCLE_COAT = Coat("heart_muscle", Structure.HEART_MUSCLE)
+BLOOD_COAT = Coat("blood", Structure.HEART)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +42,12 @@ class Mediastinum:
         """Scale the reference to a cage; the heart ends at the central tendon of the diaphragm."""
         room = float(cage.spine(-80.0) - cage.front(-80.0))
         sex = 1.0 if cage.is_male else 0.93
-        # bottom of the reference heart (-122 mm) to the central tendon, 65 mm above the deepest sulcus
-        descent = float(np.clip((-cage.base_mm - 65) / 122, 0.78, 1.30))
+        # bottom of the reference heart (-122 mm) to the central tendon, 60 mm above the deepest sulcus
+        descent = float(np.clip((-cage.base_mm - 60) / 122, 0.78, 1.30))
         return cls(
             cage,
             np.clip(cage.width_mm / 272, 0.88, 1.12),
-            float(np.clip(room / 134, 0.75, 1.25)),
+            float(np.clip(room / 142, 0.75, 1.25)),
             heart_scale * sex,
             descent,
         )
@@ -66,14 +71,14 @@ class Mediastinum:
 
     def chambers(self) -> list[Blob]:
         """Outer surfaces of the four chambers: right atrium, right ventricle, left atrium, left ventricle."""
-        h = self.heart * 1.06
+        h = self.heart * 1.12
         dz = min(max(self.descent, 0.9), 1.15)
         axis = np.array([0.62, -0.60, -0.50])
         ventricle = frame_along(axis, (1.0, 0.9, 0.1))
         tilt = frame_along((0.35, -0.25, -0.9), (1.0, 0.1, 0.0))
         shape = (
             ((-33, 50, -74), (23, 25, 34 * dz), ((1, 0, 0), (0, 1, 0), (0, 0, 1))),
-            ((6, 82, -86), (40, 27, 38 * dz), tilt),
+            ((4, 79, -86), (44, 29, 38 * dz), tilt),
             ((6, 31, -54), (35, 20, 22), ((1, 0, 0), (0, 1, 0), (0, 0, 1))),
             ((44, 58, -92), (33, 33, 50), ventricle),
         )
@@ -83,7 +88,12 @@ class Mediastinum:
         """Chambers with walls and blood, in painting order."""
         walls = (2.5, 3.0, 2.0, 9.0)  # right atrium, right ventricle, left atrium, left ventricle [mm]
         return [
-            Blob(b.centre_mm, b.semi_mm, Coat("blood", S.HEART, "heart_muscle", wall, S.HEART_MUSCLE), b.axes)
+            Blob(
+                b.centre_mm,
+                b.semi_mm,
+                Coat("blood", Structure.HEART, "heart_muscle", wall, Structure.HEART_MUSCLE),
+                b.axes,
+            )
             for b, wall in zip(self.chambers(), walls, strict=True)
         ]
 
@@ -92,34 +102,73 @@ class Mediastinum:
         m = self.cage.is_male
         s = 1.0 if m else 0.93
         ascending, descending, trunk = (17.05, 12.9, 12.6) if m else (15.95, 11.55, 12.2)
-        artery = Coat("blood", S.AORTA, "muscle", 1.8, S.AORTA)
-        branch = Coat("blood", S.BRACHIOCEPHALIC_VESSEL, "muscle", 1.0, S.BRACHIOCEPHALIC_VESSEL)
-        lung = Coat("blood", S.PULMONARY_TRUNK)
-        vein = Coat("blood", S.SUPERIOR_VENA_CAVA)
+        artery = Coat("blood", Structure.AORTA, "muscle", 1.8, Structure.AORTA)
+        branch = Coat("blood", Structure.BRACHIOCEPHALIC_VESSEL, "muscle", 1.0, Structure.BRACHIOCEPHALIC_VESSEL)
+        lung = Coat("blood", Structure.PULMONARY_TRUNK)
+        vein = Coat("blood", Structure.SUPERIOR_VENA_CAVA)
         return [
             self.tube([(-32, 42, -62), (-33, 36, -30), (-31, 38, 6), (-29, 40, 30)], 9.5 * s, vein),
             self.tube([(-29, 40, 30), (-36, 34, 62), (-46, 28, 104), (-52, 24, 140)], 7.5 * s, branch),
             self.tube([(-29, 40, 28), (0, 52, 44), (28, 40, 64), (44, 28, 100), (52, 24, 140)], 6.5 * s, branch),
-            self.tube([(-30, 34, 8), (-27, 16, 9), (-14, 3, -6), (-10, 0, -40), (-8, 0, -110), (-8, 0, -230)], 4.0, Coat("blood", S.AZYGOS_VEIN)),
-            self.tube([(-24, 26, -104), (-24, 34, -88), (-28, 44, -74)], 11.5, Coat("blood", S.INFERIOR_VENA_CAVA)),
-            self.tube([(12, 64, -56), (19, 58, -38), (20, 46, -24), (16, 34, -19)], trunk, lung),
-            self.tube([(17, 38, -20), (-6, 29, -20), (-24, 27, -21), (-34, 23, -24)], [11.5 * s, 10.5 * s, 9.5 * s, 8.0 * s], lung),
-            self.tube([(17, 38, -19), (30, 24, -12), (42, 12, -13), (47, 5, -20)], [11.0 * s, 10.0 * s, 9.0 * s, 7.5 * s], lung),
             self.tube(
-                [(8, 50, -56), (-6, 52, -36), (-13, 47, -8), (-9, 41, 18), (4, 29, 31), (17, 14, 29), (24, 1, 12), (25, -3, -12),
-                 (24, -3, -60), (20, -1, -110), (12, 2, -170), (6, 3, -240)],
-                [ascending - 1, ascending, ascending, ascending - 1, 14.5 * s, 13.8 * s, descending + 1, descending, descending,
-                 descending - 0.5, descending - 1, descending - 2],
-                artery, n=90,
+                [(-30, 34, 8), (-27, 16, 9), (-14, 3, -6), (-10, 0, -40), (-8, 0, -110), (-8, 0, -230)],
+                4.0,
+                Coat("blood", Structure.AZYGOS_VEIN),
+            ),
+            self.tube(
+                [(-24, 26, -104), (-24, 34, -88), (-28, 44, -74)], 11.5, Coat("blood", Structure.INFERIOR_VENA_CAVA)
+            ),
+            self.tube([(12, 64, -56), (19, 58, -38), (20, 46, -24), (16, 34, -19)], trunk, lung),
+            self.tube(
+                [(17, 38, -20), (-6, 29, -20), (-24, 27, -21), (-34, 23, -24)],
+                [11.5 * s, 10.5 * s, 9.5 * s, 8.0 * s],
+                lung,
+            ),
+            self.tube(
+                [(17, 38, -19), (30, 24, -12), (42, 12, -13), (47, 5, -20)],
+                [11.0 * s, 10.0 * s, 9.0 * s, 7.5 * s],
+                lung,
+            ),
+            self.tube(
+                [
+                    (8, 50, -56),
+                    (-6, 52, -36),
+                    (-13, 47, -8),
+                    (-9, 41, 18),
+                    (4, 29, 31),
+                    (17, 14, 29),
+                    (24, 1, 12),
+                    (25, -3, -12),
+                    (24, -3, -60),
+                    (20, -1, -110),
+                    (12, 2, -170),
+                    (6, 3, -240),
+                ],
+                [
+                    ascending - 1,
+                    ascending,
+                    ascending,
+                    ascending - 1,
+                    14.5 * s,
+                    13.8 * s,
+                    descending + 1,
+                    descending,
+                    descending,
+                    descending - 0.5,
+                    descending - 1,
+                    descending - 2,
+                ],
+                artery,
+                n=90,
             ),
             self.tube([(-4, 36, 36), (-14, 30, 62), (-22, 22, 92), (-28, 20, 140)], [7, 6.5, 5.5, 4.5], branch),
             self.tube([(8, 25, 38), (14, 20, 62), (19, 16, 96), (22, 18, 140)], 4.2, branch),
             self.tube([(18, 10, 36), (24, 6, 62), (34, 2, 88), (58, 8, 106)], 5.0, branch),
-        ]  # fmt: skip
+        ]
 
     def oesophagus(self) -> list[Tube]:
         """Oesophagus: a flat tube with a wall of 3 mm and a fleck of air where it gapes."""
-        wall = Coat("gut_wall", S.OESOPHAGUS)
+        wall = Coat("gut_wall", Structure.OESOPHAGUS)
         path = [
             (2, 3, 140),
             (4, 4, 60),
@@ -130,7 +179,7 @@ class Mediastinum:
             (14, 22, -128),
             (26, 36, -150),
         ]
-        gap = Coat("air", S.OESOPHAGUS)
+        gap = Coat("air", Structure.OESOPHAGUS)
         return [
             self.tube(path, [8, 8.5, 9, 9, 9, 9, 9, 10], wall, n=60, flat=0.62),
             self.tube([(4, 5, 44), (4, 6, 28), (4, 7, 12)], [0.6, 2.2, 0.6], gap, n=14, flat=0.7),
@@ -140,7 +189,7 @@ class Mediastinum:
         """Centre-lines and lumen radii of the named central airways: trachea to lobar bronchi."""
         s = 1.0 if self.cage.is_male else 0.84
         top = self.cage.apex_mm + 40
-        lines = {
+        lines: Lines = {
             "trachea": ([(0, 12, top), (-1, 13, 60), (0, 15, 25), (0, 16, 0)], [9.2, 9.2, 9.3, 9.0]),
             "right main": ([(0, 16, 0), (-8, 16, -6), (-17, 16, -13)], [8.0, 7.4, 7.2]),
             "left main": ([(0, 16, 0), (14, 15, -9), (38, 11, -28)], [7.2, 6.3, 6.0]),
@@ -155,7 +204,7 @@ class Mediastinum:
 
     def airway_bodies(self) -> list[Tube]:
         """Trachea and main bronchi with their walls, as room that the lungs leave free."""
-        coat = Coat("gut_wall", S.TRACHEA)
+        coat = Coat("gut_wall", Structure.TRACHEA)
         return [
             Tube(curve(p, 16), np.interp(np.linspace(0, 1, 16), np.linspace(0, 1, len(r)), r) + 1.8, coat)
             for name, (p, r) in self.airway_knots().items()
@@ -165,7 +214,7 @@ class Mediastinum:
     def artery_knots(self) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
         """Centre-lines and radii of the arteries from the pulmonary trunk to each lobe."""
         s = 1.0 if self.cage.is_male else 0.92
-        lines = {
+        lines: Lines = {
             "trunk": ([(12, 64, -56), (19, 58, -38), (20, 46, -24), (17, 38, -20)], [12.6, 12.6, 12.6, 12.0]),
             "right": ([(17, 38, -20), (-6, 29, -20), (-24, 27, -21), (-34, 23, -24)], [11.5, 10.5, 9.5, 8.0]),
             "left": ([(17, 38, -20), (30, 24, -12), (42, 12, -13), (47, 5, -20)], [11.0, 10.0, 9.0, 7.5]),
@@ -181,7 +230,7 @@ class Mediastinum:
     def vein_knots(self) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
         """Centre-lines and radii of the veins from the left atrium to each lobe."""
         s = 1.0 if self.cage.is_male else 0.92
-        lines = {
+        lines: Lines = {
             "right superior": ([(-16, 36, -46), (-30, 36, -40), (-38, 36, -36)], [7.4, 6.8, 6.4]),
             "right inferior": ([(-14, 27, -62), (-30, 20, -66), (-42, 14, -70)], [7.0, 6.4, 5.6]),
             "left superior": ([(30, 36, -46), (42, 37, -38), (52, 38, -32)], [7.2, 6.6, 5.8]),
@@ -193,7 +242,7 @@ class Mediastinum:
 
     def central_vessel_bodies(self) -> list[Tube]:
         """Hilar arteries and veins, as room that the lungs leave free."""
-        coat = Coat("blood", S.PULMONARY_TRUNK)
+        coat = Coat("blood", Structure.PULMONARY_TRUNK)
         lines = [v for k, v in self.artery_knots().items() if k in ("right", "left", "interlobar")]
         lines += [
             v for k, v in self.vein_knots().items() if len(k.split()) == 2 and k.split()[1] in ("superior", "inferior")
@@ -204,7 +253,7 @@ class Mediastinum:
 
     def fat(self) -> list[Blob]:
         """Fat that fills the front of the mediastinum and the angles between heart and diaphragm."""
-        coat = Coat("adipose", S.MEDIASTINUM)
+        coat = Coat("adipose", Structure.MEDIASTINUM)
         room = float(self.cage.spine(-40.0) - self.cage.front(-40.0)) / self.forward
         return [
             Blob(self.at((2, room - 14, -30)), (15 * self.across, 20, 70), coat),
@@ -212,4 +261,5 @@ class Mediastinum:
             Blob(self.at((-46, room - 34, -116)), (22, 22, 18), coat),
             Blob(self.at((66, room - 36, -118)), (26, 22, 17), coat),
             Blob(self.at((-6, 30, -8)), (22, 20, 14), coat),
+            Blob(self.at((12, 58, -116)), (58 * self.across, 42, 24), coat),
         ]

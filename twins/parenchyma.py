@@ -1,8 +1,10 @@
 """Aerated lung: tissue of constant mass over the inflated volume, denser towards the back, with texture and emphysema.
 
 ``rho(p) = rho_0 exp(g (y - y_mean)) (1 + texture)``: rho_0 is solved so that the lung holds the tissue mass of the spec
-(``rho = m / V``: mass is conserved over inflation). The gradient g grows as the lung deflates: 1.5 HU/cm at full inspiration, 5 at
-65 % (design default). Texture is power-law noise, ``P(f) ~ f^-3`` over 0.03-0.6 /mm (design default), averaged over the voxel in the
+(``rho = m / V``: mass is conserved over inflation). The gradient g grows as the lung deflates: 1.5 HU/cm at full
+inspiration, 5 at
+65 % (design default). Texture is power-law noise, ``P(f) ~ f^-3`` over 0.03-0.6 /mm (design default), averaged over
+the voxel in the
 Fourier domain, on top of cells of the size of secondary lobules. Emphysema is a set of spherical holes (centrilobular:
 log-normal radii, median 2.2 mm; upper zones first) of 0.03 g/cm3 that fill the given share of the lung.
 """
@@ -10,7 +12,7 @@ log-normal radii, median 2.2 mm; upper zones first) of 0.03 g/cm3 that fill the 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numba import njit, prange
@@ -24,13 +26,15 @@ from .structures import LOBES
 if TYPE_CHECKING:
     from .population import TwinSpec
 
+Array = NDArray[Any]
+
 TILE_STEP_MM = 0.8
 """Pitch of the texture tile [mm]."""
 
 HOLE_DENSITY_G_CM3 = 0.03
 """Density inside emphysema (0.02-0.05) [g/cm3]."""
 
-FISSURE_MM = 0.6
+FISSURE_MM = 0.4
 """Tissue of a fissure, both pleurae [mm]."""
 
 _TILE = 144
@@ -54,9 +58,16 @@ def paint_lungs(canvas: Canvas, spec: TwinSpec, chest: Chest) -> None:
     order = np.argsort(holes[:, 2], kind="stable")
     holes = np.ascontiguousarray(holes[order])
     _fill(
-        *canvas.arrays, np.asarray(canvas.grid.origin_mm), canvas.spacing_mm, fields, np.asarray(lattice.origin_mm), step, tile, holes,
+        *canvas.arrays,
+        np.asarray(canvas.grid.origin_mm),
+        canvas.spacing_mm,
+        fields,
+        np.asarray(lattice.origin_mm),
+        step,
+        tile,
+        holes,
         float(holes[:, 3].max(initial=0.0)),
-    )  # fmt: skip
+    )
 
 
 def _relative_density(spec: TwinSpec, chest: Chest) -> Field:
@@ -122,20 +133,20 @@ def _holes(spec: TwinSpec, chest: Chest) -> tuple[NDArray[np.float32], float]:
 
 @njit(parallel=True, cache=True, error_model="numpy")
 def _fill(
-    structure,
-    material_a,
-    material_b,
-    fraction_b,
-    density,
-    origin,
-    spacing,
-    fields,
-    corner,
-    step,
-    tile,
-    holes,
-    hole_reach,
-):
+    structure: Array,
+    material_a: Array,
+    material_b: Array,
+    fraction_b: Array,
+    density: Array,
+    origin: Array,
+    spacing: Any,
+    fields: Array,
+    corner: Array,
+    step: Any,
+    tile: Array,
+    holes: Array,
+    hole_reach: Any,
+) -> None:
     """Lung tissue per voxel; ``fields`` (k, j, i, 6): lung, side, major, minor, density, completeness of fissures."""
     nz, ny, nx = structure.shape
     size = tile.shape[0]
@@ -150,10 +161,10 @@ def _fill(
             r = holes[h, 3] + spacing
             if abs(holes[h, 2] - z) > r:
                 continue
-            y0 = max(0, int(math.ceil((holes[h, 1] - r - origin[1]) / spacing)))
-            y1 = min(ny - 1, int(math.floor((holes[h, 1] + r - origin[1]) / spacing)))
-            x0 = max(0, int(math.ceil((holes[h, 0] - r - origin[0]) / spacing)))
-            x1 = min(nx - 1, int(math.floor((holes[h, 0] + r - origin[0]) / spacing)))
+            y0 = max(0, math.ceil((holes[h, 1] - r - origin[1]) / spacing))
+            y1 = min(ny - 1, math.floor((holes[h, 1] + r - origin[1]) / spacing))
+            x0 = max(0, math.ceil((holes[h, 0] - r - origin[0]) / spacing))
+            x1 = min(nx - 1, math.floor((holes[h, 0] + r - origin[0]) / spacing))
             for j in range(y0, y1 + 1):
                 for i in range(x0, x1 + 1):
                     dx = origin[0] + i * spacing - holes[h, 0]
@@ -162,6 +173,7 @@ def _fill(
                     f = coverage(math.sqrt(dx * dx + dy * dy + dz * dz) - holes[h, 3], spacing)
                     if f > empty[j, i]:
                         empty[j, i] = f
+        value = np.zeros(6, np.float32)
         for j in range(ny):
             y = origin[1] + j * spacing
             cy, v = locate((y - corner[1]) / step, fields.shape[1])
@@ -170,7 +182,7 @@ def _fill(
                 cx, u = locate((x - corner[0]) / step, fields.shape[2])
                 if fields[cz, cy, cx, 0] > 6.0 * step:
                     continue
-                value = np.zeros(6, np.float32)
+                value[:] = 0.0
                 for a in range(2):
                     for b in range(2):
                         wab = (w if a else 1 - w) * (v if b else 1 - v)
@@ -217,14 +229,14 @@ def _fill(
 
 
 @njit(cache=True, inline="always")
-def _sheet(distance, spacing):
+def _sheet(distance: Any, spacing: Any) -> Any:
     """Volume fraction of a sheet of ``FISSURE_MM`` at a signed distance."""
     return coverage(distance - 0.5 * FISSURE_MM, spacing) - coverage(distance + 0.5 * FISSURE_MM, spacing)
 
 
 @njit(cache=True)
-def _tiled(tile, x, y, z, size):
-    i, j, k = int(math.floor(x)), int(math.floor(y)), int(math.floor(z))
+def _tiled(tile: Array, x: Any, y: Any, z: Any, size: Any) -> Any:
+    i, j, k = math.floor(x), math.floor(y), math.floor(z)
     u, v, w = x - i, y - j, z - k
     i0, j0, k0 = i % size, j % size, k % size
     i1, j1, k1 = (i + 1) % size, (j + 1) % size, (k + 1) % size

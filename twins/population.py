@@ -1,9 +1,11 @@
 """Who is in the population: the spec of a population twin, and how one is drawn.
 
 Lung volume follows the GLI 2021 static lung volumes (Hall et al., Eur Respir J 2021;57:2000289): for men
-``TLC = exp(-10.5861 + 0.1433 ln age + 2.3155 ln height)``, for women ``exp(-10.1128 + 0.1062 ln age + 2.2259 ln height)``
+``TLC = exp(-10.5861 + 0.1433 ln age + 2.3155 ln height)``, for women ``exp(-10.1128 + 0.1062 ln age + 2.2259 ln
+height)``
 (age in years, height in cm, litres). The CT volume, supine, is 0.90 of it (Yamada et al. 2020: standing is 10.9 % above
-supine) times the effort of the breath. Margins of age, sex, body mass index, smoking and pack-years are those of the NLST
+supine) times the effort of the breath. Margins of age, sex, body mass index, smoking and pack-years are those of the
+NLST
 (PMC8159850); the shape of the distributions between the published quartiles is a design default.
 """
 
@@ -84,12 +86,12 @@ class TwinSpec(BaseModel):
     def target_tissue_mass_g(self) -> float:
         """Mass of the parenchyma, explicit vessels and airway walls excluded [g].
 
-        640 g (men) and 520 g (women) at 176 and 163 cm, growing with height to the power 1.5, +8 % in current smokers;
+        610 g (men) and 430 g (women) at 176 and 163 cm, growing with height to the power 1.5, +8 % in current smokers;
         calibrated so that the mean of the whole lung is near -860 HU at full inspiration (design defaults, unverified).
         """
         if self.tissue_mass_g is not None:
             return self.tissue_mass_g
-        base, height = (640.0, 176.0) if self.sex == "male" else (500.0, 163.0)
+        base, height = (610.0, 176.0) if self.sex == "male" else (430.0, 163.0)
         return base * (self.height_cm / height) ** 1.5 * (1.08 if self.smoking == "current" else 1.0)
 
     def patient(self) -> Patient:

@@ -1,6 +1,7 @@
 """Analytic bodies: superellipsoids and tubes along polylines, each as a signed distance [mm], negative inside.
 
-Distances are first-order, ``(q - 1) / |grad q|`` with q the shape's gauge function: exact for spheres and round tubes, and
+Distances are first-order, ``(q - 1) / |grad q|`` with q the shape's gauge function: exact for spheres and round
+tubes, and
 exact to first order at every surface, which is where volume fractions need them.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numba import njit, prange
@@ -17,6 +19,8 @@ from numpy.typing import ArrayLike, NDArray
 from .canvas import INK, Canvas, coverage, deposit
 from .materials import material
 from .structures import Structure
+
+Array = NDArray[Any]
 
 UPRIGHT = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 
@@ -49,7 +53,7 @@ class Coat:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Blob:
-    """Superellipsoid ``((p/a)^2 + (q/b)^2)^(e/2) + (r/c)^e = 1`` with centre, semi-axes [mm] and orthonormal ``axes`` (rows)."""
+    """Superellipsoid ``((p/a)^2 + (q/b)^2)^(e/2) + (r/c)^e = 1``, semi-axes [mm], orthonormal ``axes`` (rows)."""
 
     centre_mm: ArrayLike
     semi_mm: ArrayLike
@@ -80,7 +84,7 @@ class Tube:
     normal: NDArray[np.float64] | None = None
 
     def rows(self) -> NDArray[np.float64]:
-        """``(n - 1, 14)``: start, end, radii along and across the normal at both ends, normal, and the largest radius + 1."""
+        """``(n - 1, 14)``: start, end, radii along and across the normal at both ends, normal, largest radius."""
         p = np.asarray(self.points_mm, float)
         r = np.broadcast_to(np.asarray(self.radius_mm, float).reshape(len(p), -1), (len(p), 2))
         n = np.tile([0.0, 1.0, 0.0], (len(p), 1)) if self.normal is None else np.asarray(self.normal, float)
@@ -120,7 +124,11 @@ def paint(canvas: Canvas, bodies: Sequence[Blob | Tube]) -> None:
     """Paint bodies in order, later ones over earlier ones."""
     if not bodies:
         return
-    kinds, blobs, segments, spans, coats = [], [], [], [], []
+    kinds: list[int] = []
+    blobs: list[list[float]] = []
+    segments: list[Array] = []
+    spans: list[tuple[int, int]] = []
+    coats: list[list[float]] = []
     for body in bodies:
         coats.append(body.coat.row())
         if isinstance(body, Blob):
@@ -162,7 +170,7 @@ def unite(
 
 
 @njit(cache=True)
-def _blob_distance(row, x, y, z):
+def _blob_distance(row: Array, x: Any, y: Any, z: Any) -> Any:
     dx, dy, dz = x - row[0], y - row[1], z - row[2]
     p = (row[6] * dx + row[7] * dy + row[8] * dz) / row[3]
     q = (row[9] * dx + row[10] * dy + row[11] * dz) / row[4]
@@ -189,7 +197,7 @@ def _blob_distance(row, x, y, z):
 
 
 @njit(cache=True)
-def _segment_distance(row, x, y, z):
+def _segment_distance(row: Array, x: Any, y: Any, z: Any) -> Any:
     ax, ay, az = row[3] - row[0], row[4] - row[1], row[5] - row[2]
     wx, wy, wz = x - row[0], y - row[1], z - row[2]
     length2 = ax * ax + ay * ay + az * az
@@ -211,7 +219,19 @@ def _segment_distance(row, x, y, z):
 
 
 @njit(cache=True)
-def _coat(structure, material_a, material_b, fraction_b, density, z, y, x, distance, spacing, coat):
+def _coat(
+    structure: Array,
+    material_a: Array,
+    material_b: Array,
+    fraction_b: Array,
+    density: Array,
+    z: Any,
+    y: Any,
+    x: Any,
+    distance: Any,
+    spacing: Any,
+    coat: Array,
+) -> None:
     outer = coverage(distance, spacing)
     if outer <= 0.0:
         return
@@ -227,8 +247,19 @@ def _coat(structure, material_a, material_b, fraction_b, density, z, y, x, dista
 
 @njit(parallel=True, cache=True, error_model="numpy")
 def _paint(
-    structure, material_a, material_b, fraction_b, density, origin, spacing, kinds, blobs, segments, spans, coats
-):
+    structure: Array,
+    material_a: Array,
+    material_b: Array,
+    fraction_b: Array,
+    density: Array,
+    origin: Array,
+    spacing: Any,
+    kinds: Array,
+    blobs: Array,
+    segments: Array,
+    spans: Array,
+    coats: Array,
+) -> None:
     """Slices are independent; within one, bodies come in order."""
     nz, ny, nx = structure.shape
     for k in prange(nz):
@@ -248,10 +279,10 @@ def _paint(
                     hz += abs(row[8 + 3 * a]) * row[3 + a]
                 if abs(z - row[2]) > hz + reach_z:
                     continue
-                y0 = max(0, int(math.floor((row[1] - hy - reach_y - origin[1]) / spacing)))
-                y1 = min(ny - 1, int(math.ceil((row[1] + hy + reach_y - origin[1]) / spacing)))
-                x0 = max(0, int(math.floor((row[0] - hx - reach_x - origin[0]) / spacing)))
-                x1 = min(nx - 1, int(math.ceil((row[0] + hx + reach_x - origin[0]) / spacing)))
+                y0 = max(0, math.floor((row[1] - hy - reach_y - origin[1]) / spacing))
+                y1 = min(ny - 1, math.ceil((row[1] + hy + reach_y - origin[1]) / spacing))
+                x0 = max(0, math.floor((row[0] - hx - reach_x - origin[0]) / spacing))
+                x1 = min(nx - 1, math.ceil((row[0] + hx + reach_x - origin[0]) / spacing))
                 for j in range(y0, y1 + 1):
                     for i in range(x0, x1 + 1):
                         d = _blob_distance(row, origin[0] + i * spacing, origin[1] + j * spacing, z)
@@ -265,10 +296,10 @@ def _paint(
                     reach = row[13] + spacing
                     if z < min(row[2], row[5]) - reach or z > max(row[2], row[5]) + reach:
                         continue
-                    y0 = max(0, int(math.floor((min(row[1], row[4]) - reach - origin[1]) / spacing)))
-                    y1 = min(ny - 1, int(math.ceil((max(row[1], row[4]) + reach - origin[1]) / spacing)))
-                    x0 = max(0, int(math.floor((min(row[0], row[3]) - reach - origin[0]) / spacing)))
-                    x1 = min(nx - 1, int(math.ceil((max(row[0], row[3]) + reach - origin[0]) / spacing)))
+                    y0 = max(0, math.floor((min(row[1], row[4]) - reach - origin[1]) / spacing))
+                    y1 = min(ny - 1, math.ceil((max(row[1], row[4]) + reach - origin[1]) / spacing))
+                    x0 = max(0, math.floor((min(row[0], row[3]) - reach - origin[0]) / spacing))
+                    x1 = min(nx - 1, math.ceil((max(row[0], row[3]) + reach - origin[0]) / spacing))
                     if pass_ == 0:
                         by0, by1, bx0, bx1 = min(by0, y0), max(by1, y1), min(bx0, x0), max(bx1, x1)
                         continue
@@ -300,13 +331,13 @@ def _paint(
 
 
 @njit(cache=True, inline="always")
-def _smooth_min(a, b, blend):
+def _smooth_min(a: Any, b: Any, blend: Any) -> Any:
     h = max(blend - abs(a - b), 0.0) / blend
     return min(a, b) - 0.25 * h * h * blend
 
 
 @njit(parallel=True, cache=True, error_model="numpy")
-def _unite_blob(field, origin, step, row, blend, grow):
+def _unite_blob(field: Array, origin: Array, step: Any, row: Array, blend: Any, grow: Any) -> None:
     nz, ny, nx = field.shape
     reach = max(row[3], max(row[4], row[5])) * 1.2 + grow + 2.0 * blend + 10.0
     y0 = max(0, int((row[1] - reach - origin[1]) / step))
@@ -325,7 +356,7 @@ def _unite_blob(field, origin, step, row, blend, grow):
 
 
 @njit(parallel=True, cache=True, error_model="numpy")
-def _unite_tube(field, origin, step, rows, blend, grow):
+def _unite_tube(field: Array, origin: Array, step: Any, rows: Array, blend: Any, grow: Any) -> None:
     nz, ny, nx = field.shape
     for k in prange(nz):
         z = origin[2] + k * step
@@ -336,10 +367,10 @@ def _unite_tube(field, origin, step, rows, blend, grow):
             reach = row[13] + grow + 2.0 * blend + 10.0
             if z < min(row[2], row[5]) - reach or z > max(row[2], row[5]) + reach:
                 continue
-            y0 = max(0, int(math.floor((min(row[1], row[4]) - reach - origin[1]) / step)))
-            y1 = min(ny - 1, int(math.ceil((max(row[1], row[4]) + reach - origin[1]) / step)))
-            x0 = max(0, int(math.floor((min(row[0], row[3]) - reach - origin[0]) / step)))
-            x1 = min(nx - 1, int(math.ceil((max(row[0], row[3]) + reach - origin[0]) / step)))
+            y0 = max(0, math.floor((min(row[1], row[4]) - reach - origin[1]) / step))
+            y1 = min(ny - 1, math.ceil((max(row[1], row[4]) + reach - origin[1]) / step))
+            x0 = max(0, math.floor((min(row[0], row[3]) - reach - origin[0]) / step))
+            x1 = min(nx - 1, math.ceil((max(row[0], row[3]) + reach - origin[0]) / step))
             y_low, y_high, x_low, x_high = min(y_low, y0), max(y_high, y1), min(x_low, x0), max(x_high, x1)
             for j in range(y0, y1 + 1):
                 for i in range(x0, x1 + 1):

@@ -1,7 +1,8 @@
 """Bones of the chest: vertebrae with discs, ribs on the cage surface, cartilages, sternum, clavicles, scapulae.
 
 A rib leaves the side of its vertebra, meets the inner surface of the cage 28 degrees off the spine and runs on it, 6 mm
-outside, to its costochondral junction, falling by ``_DROP_MM`` on its way. Sections, cortex of 0.8 mm (0.7-1.0) and the falls are design
+outside, to its costochondral junction, falling by ``_DROP_MM`` on its way. Sections, cortex of 0.8 mm (0.7-1.0) and
+the falls are design
 defaults (unverified); materials are those of ICRU 46 (cortex) and ICRP 110 (spongiosa).
 """
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from .cage import Cage
 from .shapes import Blob, Coat, Tube, curve, direction, frame_along
-from .structures import Structure as S
+from .structures import Structure
 
 CORTEX_MM = 0.8
 """Thickness of the cortex of ribs and vertebrae [mm]."""
@@ -22,13 +23,15 @@ CORTEX_MM = 0.8
 _DROP_MM = (36, 58, 74, 86, 94, 100, 106, 110, 108, 98, 58, 28)
 _END_DEG = (128, 146, 150, 150, 147, 142, 135, 124, 112, 98, 72, 48)
 
-_VERTEBRA = Coat("spongiosa_spine", S.VERTEBRA, "cortical_bone", CORTEX_MM, S.VERTEBRA, core_density=1.12)
-_PROCESS = Coat("spongiosa_spine", S.VERTEBRA, "cortical_bone", 1.1, S.VERTEBRA, core_density=1.15)
-_RIB = Coat("spongiosa_ribs", S.RIB, "cortical_bone", CORTEX_MM, S.RIB)
-_CARTILAGE = Coat("cartilage", S.COSTAL_CARTILAGE)
-_FLAT = Coat("spongiosa_spine", S.STERNUM, "cortical_bone", CORTEX_MM, S.STERNUM)
-_CLAVICLE = Coat("spongiosa_ribs", S.CLAVICLE, "cortical_bone", 1.8, S.CLAVICLE)
-_SCAPULA = Coat("spongiosa_ribs", S.SCAPULA, "cortical_bone", 1.2, S.SCAPULA)
+_VERTEBRA = Coat(
+    "spongiosa_spine", Structure.VERTEBRA, "cortical_bone", CORTEX_MM, Structure.VERTEBRA, core_density=1.12
+)
+_PROCESS = Coat("spongiosa_spine", Structure.VERTEBRA, "cortical_bone", 1.1, Structure.VERTEBRA, core_density=1.15)
+_RIB = Coat("spongiosa_ribs", Structure.RIB, "cortical_bone", CORTEX_MM, Structure.RIB)
+_CARTILAGE = Coat("cartilage", Structure.COSTAL_CARTILAGE)
+_FLAT = Coat("spongiosa_spine", Structure.STERNUM, "cortical_bone", CORTEX_MM, Structure.STERNUM)
+_CLAVICLE = Coat("spongiosa_ribs", Structure.CLAVICLE, "cortical_bone", 1.8, Structure.CLAVICLE)
+_SCAPULA = Coat("spongiosa_ribs", Structure.SCAPULA, "cortical_bone", 1.2, Structure.SCAPULA)
 
 
 def vertebral_levels(cage: Cage) -> NDArray[np.float64]:
@@ -67,7 +70,7 @@ def spine(cage: Cage) -> list[Blob | Tube]:
             Blob(
                 down,
                 (half_width * 0.98, half_depth * 0.98, 0.30 * gap),
-                Coat("cartilage", S.INTERVERTEBRAL_DISC, core_density=1.08),
+                Coat("cartilage", Structure.INTERVERTEBRAL_DISC, core_density=1.08),
                 axes,
                 6.0,
             )
@@ -111,7 +114,7 @@ def spine(cage: Cage) -> list[Blob | Tube]:
             Blob(
                 place(0, canal, 0),
                 (8.0 * scale, 7.5 * scale, gap * 1.1),
-                Coat("muscle", S.SPINAL_CANAL, core_density=1.03),
+                Coat("muscle", Structure.SPINAL_CANAL, core_density=1.03),
                 axes,
                 6.0,
             )
@@ -128,10 +131,10 @@ def spine_room(cage: Cage) -> list[Tube]:
     front = cage.spine(z)
     bodies = np.column_stack([np.zeros_like(z), front + half_depth, z])
     arch = np.column_stack([np.zeros_like(z), front + 2 * half_depth + 16, z])
-    coat = Coat("muscle", S.VERTEBRA)
+    coat = Coat("muscle", Structure.VERTEBRA)
     return [
         Tube(bodies, np.column_stack([half_depth, half_width]), coat),
-        Tube(arch, np.column_stack([np.full_like(z, 14.0), half_width + 6]), coat),
+        Tube(arch, np.column_stack([np.full_like(z, 17.0), half_width + 5]), coat),
     ]
 
 
@@ -185,10 +188,10 @@ def front(cage: Cage, rib_ends: Sequence[NDArray[np.float64]]) -> list[Blob | Tu
             low = min(end[2], tip[2])
             middle = cage.section(phi, low + 0.35 * abs(end[2] - tip[2]), side, np.asarray(6.5))
             bodies.append(Tube(curve([end, middle, tip], 18), np.full(18, 5.2 * size), _CARTILAGE))
-    z = notch - np.array([0.0, 12, 26, 40, 50, 54, 60, 80, 110, 134, 146, 152]) * size
+    levels = notch - np.array([0.0, 12, 26, 40, 50, 54, 60, 80, 110, 134, 146, 152]) * size
     half_width = np.array([20.0, 26, 24, 19, 15, 14, 15, 17, 19, 16, 9, 3]) * size
     half_depth = np.array([5.0, 6.5, 6.5, 6.0, 5.8, 5.2, 5.4, 5.4, 5.2, 4.8, 4, 2.5])
-    line = np.column_stack([np.zeros_like(z), [depth(v) for v in z], z])
+    line = np.column_stack([np.zeros_like(levels), [depth(v) for v in levels], levels])
     bodies.append(Tube(line, np.column_stack([half_depth, half_width]), _FLAT))
     for side in (-1.0, 1.0):
         top = depth(notch)
@@ -217,7 +220,7 @@ def _scapula(cage: Cage, side: float, size: float) -> list[Blob | Tube]:
     blade = Blob(
         centre,
         (62 * size, 36 * size, 2.3),
-        Coat("spongiosa_ribs", S.SCAPULA, "cortical_bone", 1.0, S.SCAPULA),
+        Coat("spongiosa_ribs", Structure.SCAPULA, "cortical_bone", 1.0, Structure.SCAPULA),
         axes,
         2.0,
     )
@@ -241,7 +244,7 @@ def _scapula(cage: Cage, side: float, size: float) -> list[Blob | Tube]:
         Blob(
             head,
             np.full(3, 21.0 * size),
-            Coat("spongiosa_ribs", S.HUMERUS, "cortical_bone", 1.2, S.HUMERUS, core_density=1.12),
+            Coat("spongiosa_ribs", Structure.HUMERUS, "cortical_bone", 1.2, Structure.HUMERUS, core_density=1.12),
         ),
     ]
 

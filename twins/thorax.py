@@ -1,6 +1,7 @@
 """The population twin: a parametric thorax built from its spec, the same anatomy at every voxel size.
 
-Fields on a lattice of 2.5 mm carry the large surfaces (cage, lungs, domes, fissures, skin); bones, heart, vessels and trees are
+Fields on a lattice of 2.5 mm carry the large surfaces (cage, lungs, domes, fissures, skin); bones, heart, vessels and
+trees are
 analytic bodies painted at the voxels. Painting order: body, mediastinum, lungs, bones, veins, arteries, airways.
 """
 
