@@ -173,7 +173,10 @@ def chosen_backend(backend: str) -> str:
     """``cpu`` or ``gpu`` for ``auto``, ``cpu`` or ``gpu``; ValueError where it cannot be had."""
     from ctsim.backends import choose
 
-    return str(choose(backend))
+    try:
+        return str(choose(backend))
+    except RuntimeError as error:
+        raise ValueError(str(error)) from None
 
 
 def _write_study(study: StudySpec, records: Sequence[CaseRecord], root: Path) -> None:

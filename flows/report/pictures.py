@@ -100,6 +100,8 @@ def strip(panels: Sequence[Panel], *, height_px: int = 300) -> str:
 
 
 def _draw(axes: Any, panel: Panel) -> None:
+    from matplotlib.patheffects import Normal, Stroke
+
     level, width = WINDOWS[panel.window]
     axes.set_axis_off()
     axes.imshow(
@@ -123,9 +125,11 @@ def _draw(axes: Any, panel: Panel) -> None:
         )
     axes.set_xlim(left, right)
     axes.set_ylim(bottom, top)
+    edge = [Stroke(linewidth=2.2, foreground="#000000aa"), Normal()]
+    ink = {"color": "#f1f3f4", "path_effects": edge}
     if panel.title:
-        axes.text(0.02, 0.98, panel.title, transform=axes.transAxes, color="#e8eaed", fontsize=8, va="top", ha="left")
+        axes.text(0.02, 0.98, panel.title, transform=axes.transAxes, fontsize=8, va="top", ha="left", **ink)
     step = 10.0 if abs(right - left) < 120 else 50.0
     x0, y0 = left + 0.04 * (right - left), bottom + 0.05 * (top - bottom)
-    axes.plot([x0, x0 + step * np.sign(right - left)], [y0, y0], color="#e8eaed", linewidth=1.4, solid_capstyle="butt")
-    axes.text(x0, y0 + 0.012 * (top - bottom), f"{step:g} mm", color="#e8eaed", fontsize=7, va="bottom", ha="left")
+    axes.plot([x0, x0 + step * np.sign(right - left)], [y0, y0], linewidth=1.4, solid_capstyle="butt", **ink)
+    axes.text(x0, y0 + 0.012 * (top - bottom), f"{step:g} mm", fontsize=7, va="bottom", ha="left", **ink)

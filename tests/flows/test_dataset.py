@@ -1,0 +1,227 @@
+"""A built dataset: geometry that other tools read, truth that agrees with masks, same bytes whatever happened."""
+
+import gzip
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from flows import Dataset, build_dataset
+from flows.store import BusyError, Store
+from flows.verification import verify
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def bytes_of(root: Path) -> dict[str, bytes]:
+    """All files but those that may differ: clock facts and the lock."""
+    return {
+        path.relative_to(root).as_posix(): path.read_bytes()
+        for path in root.rglob("*")
+        if path.is_file() and path.relative_to(root).parts[0] not in {"run", ".store"}
+    }
+
+
+@pytest.fixture
+def copy(dataset, tmp_path) -> Path:
+    return Path(shutil.copytree(dataset.root, tmp_path / "copy"))
+
+
+def problems(root: Path) -> str:
+    return "\n".join(problem for finding in verify(root) for problem in finding.problems)
+
+
+def test_every_check_passes_and_has_checked_something(dataset):
+    findings = verify(dataset.root)
+    assert [finding.problems for finding in findings] == [()] * len(findings)
+    assert all(finding.n_checked > 0 for finding in findings)
+
+
+@pytest.mark.parametrize("reader", ["SimpleITK", "nibabel"])
+def test_a_nodules_world_position_lands_on_its_mask_in_the_files(dataset, reader):
+    for row in dataset.manifest:
+        for line in dataset.nodules_of(row["image_id"]):
+            x, y, z = (float(line[f"{axis}_lps_mm"]) for axis in "xyz")
+            if reader == "SimpleITK":
+                import SimpleITK as sitk
+
+                mask = sitk.ReadImage(str(dataset.root / row["mask_file"]))
+                value = mask[mask.TransformPhysicalPointToIndex((x, y, z))]
+            else:
+                nibabel = pytest.importorskip("nibabel")
+                mask = nibabel.load(dataset.root / row["mask_file"])
+                index = np.linalg.inv(mask.affine) @ (-x, -y, z, 1)  # NIfTI is RAS+
+                value = np.asarray(mask.dataobj)[tuple(np.rint(index[:3]).astype(int))]
+            assert value == int(line["mask_value"])
+
+
+def test_image_mask_and_anatomy_are_int16_uint8_uint16_on_one_geometry(dataset):
+    nibabel = pytest.importorskip("nibabel")
+    for row in dataset.manifest:
+        files = {name: nibabel.load(dataset.root / row[f"{name}_file"]) for name in ("image", "mask", "anatomy")}
+        kinds = {name: file.get_data_dtype() for name, file in files.items()}
+        assert kinds == {"image": np.int16, "mask": np.uint8, "anatomy": np.uint16}
+        for file in files.values():
+            np.testing.assert_array_equal(file.affine, files["image"].affine)
+            assert file.header["qform_code"] == 1
+            assert file.header["sform_code"] == 1
+
+
+def test_masks_hold_the_exact_volume_as_far_as_voxels_can(dataset):
+    for row in dataset.manifest:
+        voxel_mm3 = float(row["spacing_x_mm"]) * float(row["spacing_y_mm"]) * float(row["spacing_z_mm"])
+        for line in dataset.nodules_of(row["image_id"]):
+            # a 14 mm body in voxels of 3.75 x 3.75 x 5 mm: about 20 voxels, counted at one half
+            assert int(line["n_voxels"]) * voxel_mm3 == pytest.approx(float(line["volume_mm3"]), rel=0.25)
+
+
+def test_the_solid_nodule_is_dense_in_the_image_and_lung_is_not(dataset):
+    import SimpleITK as sitk
+
+    row = next(row for row in dataset.manifest if row["scan_id"] == "high")
+    hu = sitk.GetArrayFromImage(sitk.ReadImage(str(dataset.root / row["image_file"])))
+    mask = sitk.GetArrayFromImage(sitk.ReadImage(str(dataset.root / row["mask_file"])))
+    anatomy = sitk.GetArrayFromImage(sitk.ReadImage(str(dataset.root / row["anatomy_file"])))
+    lung = np.isin(anatomy, [10, 11, 12, 13, 14]) & (mask == 0)
+    assert -950 < hu[lung].mean() < -700  # aerated lung, with partial volume at 4 mm
+    assert hu[mask == 1].max() > -200  # soft tissue, blurred by 5 mm voxels
+    assert hu[mask == 2].mean() < hu[mask == 1].mean()
+
+
+def test_less_dose_is_noisier(dataset):
+    import SimpleITK as sitk
+
+    sd = {}
+    for row in dataset.manifest:
+        hu = sitk.GetArrayFromImage(sitk.ReadImage(str(dataset.root / row["image_file"]))).astype(float)
+        anatomy = sitk.GetArrayFromImage(sitk.ReadImage(str(dataset.root / row["anatomy_file"])))
+        middle = hu[hu.shape[0] // 2 - 3 : hu.shape[0] // 2 + 3]
+        sd[row["scan_id"]] = np.abs(np.diff(middle, axis=0))[anatomy[: middle.shape[0] - 1] >= 0].mean()
+    assert sd["low"] > sd["high"]
+
+
+def test_probability_draw_and_label_agree_and_do_not_depend_on_the_scan(dataset):
+    labels = {}
+    for line in dataset.nodules:
+        assert line["label"] == ("malignant" if float(line["draw"]) < float(line["probability"]) else "benign")
+        labels.setdefault((line["twin_id"], line["nodule_id"]), set()).add(line["draw"])
+    assert all(len(draws) == 1 for draws in labels.values())
+
+
+def test_compressed_images_hold_no_time(dataset):
+    for path in (dataset.root / "images").iterdir():
+        assert path.read_bytes()[4:8] == b"\0\0\0\0"  # MTIME of RFC 1952
+        assert len(gzip.decompress(path.read_bytes())) > 348
+
+
+def test_the_report_shows_every_nodule_of_every_image(dataset):
+    page = dataset.report.read_text(encoding="utf-8")
+    assert page.count("in three planes") == len(dataset.nodules)
+    assert page.count("data:image/png;base64,") == len(dataset.nodules) + len(dataset.manifest)
+    assert "http://" not in page
+    assert "https://" not in page
+
+
+def test_the_resolved_study_rebuilds_the_same_bytes(dataset, tmp_path):
+    again = build_dataset(dataset.root / "study.yaml", tmp_path / "again")
+    assert bytes_of(again.root) == bytes_of(dataset.root)
+
+
+def test_a_finished_build_run_again_makes_nothing_anew(copy, tiny, monkeypatch):
+    import ctsim
+    import twins
+
+    def refuse(*args, **kwargs):
+        raise AssertionError("was made again")
+
+    before = bytes_of(copy)
+    monkeypatch.setattr(ctsim, "expose", refuse, raising=False)
+    monkeypatch.setattr(twins, "build", refuse, raising=False)
+    build_dataset(tiny, copy)
+    assert bytes_of(copy) == before
+
+
+def test_damaged_and_deleted_files_are_found_and_made_again(copy, tiny):
+    before = bytes_of(copy)
+    image, mask = copy / "images/woman_low.nii.gz", copy / "masks/woman_high.nii.gz"
+    image.write_bytes(image.read_bytes()[:-100])
+    mask.unlink()
+    (copy / "nodules.csv").write_text("gone")
+    found = problems(copy)
+    assert "images/woman_low.nii.gz: changed since the build" in found
+    assert "masks/woman_high.nii.gz: missing" in found
+    build_dataset(tiny, copy)
+    assert bytes_of(copy) == before
+
+
+def test_swapped_labels_and_shifted_positions_are_found(copy):
+    table = copy / "nodules.csv"
+    lines = table.read_text().splitlines()
+    header = lines[0].split(",")
+    cells = lines[1].split(",")
+    label, x = header.index("label"), header.index("x_lps_mm")
+    cells[label] = "benign" if cells[label] == "malignant" else "malignant"
+    cells[x] = str(float(cells[x]) + 7.0)
+    table.write_text("\n".join([lines[0], ",".join(cells), *lines[2:]]) + "\n")
+    found = problems(copy)
+    assert "the outcome file says" in found
+    assert "position differs from the truth" in found
+    assert "voxel index and world position disagree" in found
+
+
+def test_a_build_killed_in_the_middle_goes_on_to_the_same_bytes(dataset, tiny, tmp_path):
+    out = tmp_path / "killed"
+    command = [sys.executable, "-m", "flows", "build", str(tiny), "--out", str(out), "--quiet"]
+    process = subprocess.Popen(command, cwd=ROOT, start_new_session=True)
+    deadline = time.monotonic() + 300
+    while not (out / "images/woman_low.nii.gz").exists() and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (out / "digests.sha256").exists()
+    with pytest.raises(ValueError, match="has not finished: run it again"):
+        Dataset.open(out)
+    build_dataset(tiny, out)
+    assert bytes_of(out) == bytes_of(dataset.root)
+
+
+def test_two_builds_into_one_folder_refuse_each_other(copy, tiny):
+    code = f"""
+import time
+from flows.store import Store
+with Store({str(copy)!r}).lock():
+    print("held", flush=True)
+    time.sleep(60)
+"""
+    holder = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    try:
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(BusyError, match=f"process {holder.pid}"):
+            build_dataset(tiny, copy)
+        assert (copy / "digests.sha256").exists()
+    finally:
+        holder.kill()
+        holder.communicate()
+
+
+def test_a_folder_with_other_things_is_left_alone(tmp_path, tiny):
+    (tmp_path / "thesis.txt").write_text("do not touch")
+    with pytest.raises(ValueError, match="is not empty and holds no dataset"):
+        build_dataset(tiny, tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_folder_without_a_dataset_is_no_dataset(tmp_path):
+    with pytest.raises(ValueError, match="no dataset"):
+        Dataset.open(tmp_path)
+    with pytest.raises(ValueError, match="no such folder"):
+        Dataset.open(tmp_path / "nowhere")
+    Store(tmp_path)
+    with pytest.raises(ValueError, match="has not finished"):
+        Dataset.open(tmp_path)
