@@ -1,0 +1,105 @@
+"""Measures of image quality on images whose answers are known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.special import erf
+
+from ctsim.quality import edge_mtf, in_cylinder, noise_spectrum, region_statistics, wire_mtf
+from tests.ctsim.scans import centred
+
+SIGMA = 0.7
+
+
+def gaussian(f, sigma=SIGMA):
+    return np.exp(-2 * (np.pi * sigma * f) ** 2)
+
+
+def spot(n=61, pixel=0.4, centre=(11.93, 12.11), sigma=SIGMA, pixel_y=None):
+    y, x = np.arange(n) * (pixel_y or pixel), np.arange(n) * pixel
+    r2 = (y[:, None] - centre[0]) ** 2 + (x - centre[1]) ** 2
+    return -50 + 900 * np.exp(-r2 / (2 * sigma**2))
+
+
+def test_the_mtf_of_a_gaussian_spot_is_a_gaussian():
+    found = wire_mtf(spot(), (0.4, 0.4))
+    # a Gaussian sampled at 0.57 sigma and cut at 9 mm: aliasing and tail are below 1e-6
+    np.testing.assert_allclose(found.mtf, gaussian(found.frequency_per_mm), atol=1e-5)
+    assert found.frequency_at(0.5) == pytest.approx(np.sqrt(np.log(2) / 2) / np.pi / SIGMA, rel=1e-3)  # 200 frequencies
+
+
+def test_pixels_need_not_be_square():
+    found = wire_mtf(spot(n=61, pixel_y=0.35, centre=(10.4, 11.9)), (0.35, 0.4))
+    np.testing.assert_allclose(found.mtf, gaussian(found.frequency_per_mm), atol=1e-5)
+
+
+def test_a_wires_own_width_is_divided_out():
+    n, pixel, diameter = 61, 0.4, 0.8
+    grid = np.arange(n) * pixel
+    points = (np.arange(40) + 0.5) / 40 * diameter - diameter / 2
+    dy, dx = np.meshgrid(points, points)
+    inside = dy**2 + dx**2 <= diameter**2 / 4
+    image = np.zeros((n, n))
+    for a, b in zip(dy[inside], dx[inside], strict=True):
+        image += np.exp(-((grid[:, None] - 12.02 - a) ** 2) / 2 / SIGMA**2) * np.exp(
+            -((grid - 12.1 - b) ** 2) / 2 / SIGMA**2
+        )
+    found = wire_mtf(image, (pixel, pixel), wire_diameter_mm=diameter)
+    # the disc is made of 1200 points
+    np.testing.assert_allclose(found.mtf, gaussian(found.frequency_per_mm), atol=2e-3)
+
+
+def test_the_mtf_of_a_blurred_edge_is_that_of_the_blur():
+    pixel, radius = 0.7, 40.0
+    x = np.arange(160) * pixel
+    r = np.hypot(x[:, None] - 56.1, x - 55.8)
+    image = 20 + 500 * (1 - erf((r - radius) / SIGMA / np.sqrt(2)))
+    found = edge_mtf(image, (pixel, pixel), (56.1, 55.8), radius)
+    low = found.frequency_per_mm < 0.6
+    # bins of 0.07 mm hold a few pixels each: their mean place is off by a fraction of a bin
+    np.testing.assert_allclose(found.mtf[low], gaussian(found.frequency_per_mm[low]), atol=0.015)
+
+
+def test_an_image_without_a_wire_is_refused():
+    with pytest.raises(ValueError, match="no wire"):
+        wire_mtf(np.zeros((40, 40)), (0.5, 0.5))
+    with pytest.raises(ValueError, match="does not fit"):
+        wire_mtf(spot(), (0.4, 0.4), radius_mm=30.0)
+    with pytest.raises(ValueError, match=r"does not fall to level = 0\.5"):
+        wire_mtf(spot(sigma=0.3), (0.4, 0.4), frequency_per_mm=np.linspace(0, 0.1, 5)).frequency_at(0.5)
+
+
+def test_white_noise_has_a_flat_spectrum_that_integrates_to_its_variance():
+    rng = np.random.default_rng(3)
+    found = noise_spectrum(rng.normal(100.0, 20.0, (200, 32, 32)), (0.8, 0.5), n_rings=8)
+    # 200 x 1024 samples: SD to 0.16 %, less the 3 of 1024 degrees of freedom of the plane; rings hold >= 8 x 200 values
+    assert found.sd_hu == pytest.approx(20.0, rel=0.01)
+    np.testing.assert_allclose(found.nps_hu2_mm2[1:], 20.0**2 * 0.8 * 0.5, rtol=0.1)
+
+
+def test_blurred_noise_has_the_spectrum_of_the_blur():
+    rng = np.random.default_rng(4)
+    white = rng.normal(0.0, 20.0, (300, 64, 64))
+    f = np.hypot(np.fft.fftfreq(64, 0.7)[:, None], np.fft.fftfreq(64, 0.7))
+    image = np.fft.ifft2(np.fft.fft2(white) * gaussian(f, 0.5)).real
+    found = noise_spectrum(image, (0.7, 0.7), n_rings=16)
+    expected = 400 * 0.49 * gaussian(found.frequency_per_mm, 0.5) ** 2
+    # rings of 0.045 1/mm; 300 regions with at least 8 values a ring
+    np.testing.assert_allclose(found.nps_hu2_mm2[1:], expected[1:], rtol=0.12)
+    assert found.peak_per_mm < 0.15
+
+
+def test_region_statistics_are_those_of_its_voxels():
+    grid = centred((3, 21, 21), (2.0, 1.0, 1.0))
+    hu = np.zeros(grid.shape, np.int16)
+    hu[1] = 7
+    disc = in_cylinder(grid, (2.0, -3.0), 4.0, (-0.5, 0.5))
+    found = region_statistics(hu, disc)
+    assert (found.mean_hu, found.sd_hu, found.n_voxels) == (7.0, 0.0, 49)  # 49 lattice points within 4
+    z, y, x = np.nonzero(disc)
+    assert (x.mean() - 10, y.mean() - 10, set(z)) == (2.0, -3.0, {1})
+    with pytest.raises(ValueError, match="no voxel"):
+        in_cylinder(grid, (200.0, 0.0), 4.0)
+    with pytest.raises(ValueError, match="shape"):
+        region_statistics(hu[1:], disc)
