@@ -17,6 +17,7 @@ from ..grid import Triple
 
 Mask = NDArray[np.bool_]
 AIR_HU, LUNG_CLOSING_MM = -450.0, 8.0
+LARGEST_VESSEL_RADIUS_MM = 9.0
 SMALLEST_LUNG_ML, LARGEST_AIRWAY_ML = 150.0, 130.0
 
 
@@ -75,18 +76,15 @@ def _find_airway(hu: NDArray[np.float32], body: Mask, spacing_mm: Triple) -> tup
     area, voxel_ml = spacing_mm[1] * spacing_mm[2], float(np.prod(spacing_mm)) / 1000
     seed = None
     for k in range(hu.shape[0] - 1, hu.shape[0] // 2, -1):
-        label, n = ndimage.label((hu[k] < -850) & ndimage.binary_erosion(body[k], iterations=4))
+        label, n = ndimage.label((hu[k] < -900) & ndimage.binary_erosion(body[k], iterations=4))
         if n == 0:
             continue
         sizes = np.bincount(label.ravel(), minlength=n + 1)[1:] * area
         x_body = np.flatnonzero(body[k].any(axis=0))
         for i in np.flatnonzero((sizes > 60) & (sizes < 700)) + 1:
-            y, x = (round(c) for c in ndimage.center_of_mass(label == i))
-            wide = np.ptp(np.flatnonzero((label == i).any(axis=0))) + 1
-            tall = np.ptp(np.flatnonzero((label == i).any(axis=1))) + 1
-            off_middle = abs(x - x_body.mean()) * spacing_mm[2]
-            if off_middle < 40 and 0.4 < wide / tall < 2.5 and label[y, x] == i:
-                seed = (k, y, x)
+            if _looks_like_trachea(hu[k], label == i, float(x_body.mean()), spacing_mm):
+                y, x = np.argwhere(label == i)[np.argmin(hu[k][label == i])]
+                seed = (k, int(y), int(x))
                 break
         if seed:
             break
@@ -104,6 +102,17 @@ def _find_airway(hu: NDArray[np.float32], body: Mask, spacing_mm: Triple) -> tup
     if not lumen.any():
         return nothing, None
     return (_grow(lumen, 2.5, spacing_mm) & (hu < -300)) | lumen, _carina(lumen, seed[0], area)
+
+
+def _looks_like_trachea(hu: NDArray[np.float32], lumen: Mask, middle: float, spacing_mm: Triple) -> bool:
+    """Near the middle, roundish, and surrounded by soft tissue."""
+    rows, columns = np.flatnonzero(lumen.any(axis=1)), np.flatnonzero(lumen.any(axis=0))
+    box = (np.ptp(rows) + 1) * (np.ptp(columns) + 1)
+    ratio = (np.ptp(columns) + 1) / (np.ptp(rows) + 1)
+    off_middle = abs(columns.mean() - middle) * spacing_mm[2]
+    n = max(1, round(2.5 / spacing_mm[1]))
+    ring = ndimage.binary_dilation(lumen, iterations=2 * n) & ~ndimage.binary_dilation(lumen, iterations=n)
+    return bool(off_middle < 40 and 0.4 < ratio < 2.5 and lumen.sum() > 0.55 * box and np.median(hu[ring]) > -300)
 
 
 def _carina(lumen: Mask, top: int, area: float) -> int | None:
@@ -142,7 +151,10 @@ def _find_lungs(hu: NDArray[np.float32], inside: Mask, spacing_mm: Triple) -> tu
         right, left = pieces if at[0] < at[1] else pieces[::-1]
     right = _fill_slices(_close(right, LUNG_CLOSING_MM, spacing_mm)) & inside
     left = _fill_slices(_close(left, LUNG_CLOSING_MM, spacing_mm)) & inside & ~right
-    return right, left
+    solid = (right | left) & (hu > -300)
+    thick = ndimage.distance_transform_edt(solid, sampling=spacing_mm) > LARGEST_VESSEL_RADIUS_MM
+    other = solid & _grow(thick, LARGEST_VESSEL_RADIUS_MM + 2.0, spacing_mm)  # diaphragm domes, masses
+    return right & ~other, left & ~other
 
 
 def _split(joined: Mask, spacing_mm: Triple) -> list[Mask]:
@@ -168,13 +180,13 @@ def _fill_slices(mask: Mask) -> Mask:
 
 
 def _hull(lungs: Mask) -> Mask:
-    """Convex hull of the lungs, slice by slice; beyond the lungs' ends that of the nearest full slice."""
+    """Convex hull of the lungs, slice by slice, from the lowest full slice up; above the apices that of the nearest."""
     area = lungs.sum(axis=(1, 2))
     full = np.flatnonzero(area > 0.25 * area.max())
     y, x = np.mgrid[: lungs.shape[1], : lungs.shape[2]]
     out = np.zeros_like(lungs)
     done: dict[int, Mask] = {}
-    for k in range(lungs.shape[0]):
+    for k in range(int(full[0]), lungs.shape[0]):
         source = int(full[np.argmin(abs(full - k))])
         if source not in done:
             try:

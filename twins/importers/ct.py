@@ -34,6 +34,7 @@ VERSION = "patient-ct-1"
 
 _COARSE_MM = 1.8
 _MARGIN_MM = 10.0
+_PATCH_MM = 12.0
 _VESSEL_HU = -500.0
 
 
@@ -84,7 +85,7 @@ def from_ct(
         start, stop = _bounds(body, grid, step)
         hu, body = hu[:, start[0] : stop[0], start[1] : stop[1]], body[:, start[0] : stop[0], start[1] : stop[1]]
         grid = grid.crop((0, *start), hu.shape)
-        noise = estimate_noise_hu(hu, body)
+        noise = estimate_noise_hu(hu, body, patch=min(max(round(_PATCH_MM / grid.spacing_mm[1]), 6), 16))
         clean = denoise(hu, noise, body)
         coarse_body = coarse_body[:, start[0] // step : stop[0] // step, start[1] // step : stop[1] // step]
         anatomy = find_anatomy(_coarser(clean, step), coarse_body, _coarse_spacing(grid, step))
@@ -212,20 +213,25 @@ def _voxels(
         lookup.fraction_b / FRACTION_STEP,
         lookup.density / DENSITY_STEP_G_CM3,
     )
-    words = tuple(np.rint(t).astype(d) for t, d in zip(table, (np.uint8, np.uint8, np.uint16, np.uint16), strict=True))
+    words = tuple(
+        np.rint(np.asarray(t, np.float64)).astype(d)
+        for t, d in zip(table, (np.uint8, np.uint8, np.uint16, np.uint16), strict=True)
+    )
     blood = 1e9 if anatomy.blood_hu is None else anatomy.blood_hu
-    thresholds = np.array([75.0 if anatomy.blood_hu is not None else 1e9, (blood + 50) / 2], np.float32)
+    thresholds = np.array([75.0 if anatomy.blood_hu is not None else 1e9, (blood + 50) / 2, blood + 150], np.float32)
     out = tuple(np.zeros(fine.shape, d) for d in (np.uint16, np.uint8, np.uint8, np.uint16, np.uint16))
     carina = -1 if anatomy.carina is None else anatomy.carina
     for k in range(0, fine.shape[0], 16):
         part = slice(k, min(k + 16, fine.shape[0]))
         hu = np.empty((part.stop - part.start, *fine.shape[1:]), np.float32)
         _between_slices(clean, z_at[part], hu)
-        fields = np.stack(
-            [_linear(_linear(_linear(f, z_at[part], 0), coarse_at[0], 1), coarse_at[1], 2) for f in inside]
-        )
+        fields = np.stack([_linear(f, z_at[part], 0) for f in inside])
         above = (z_at[part] > carina).astype(np.uint8)
-        _classify(hu, fields, above, thresholds, words[0], words[1], words[2], words[3], *(o[part] for o in out))
+        target = [o[part] for o in out]
+        _classify(
+            hu, fields, coarse_at[0], coarse_at[1], above, thresholds, words[0], words[1], words[2], words[3],
+            target[0], target[1], target[2], target[3], target[4],
+        )  # fmt: skip
     return out
 
 
@@ -265,45 +271,70 @@ _OUTSIDE, _RIGHT, _LEFT, _VESSEL = (
 _TRACHEA, _BRONCHUS, _WALL, _GAS = (
     int(s) for s in (Structure.TRACHEA, Structure.BRONCHUS, Structure.AIRWAY_WALL, Structure.BOWEL_GAS)
 )
-_FAT, _MUSCLE, _MEDIASTINUM, _BONE, _BLOOD = (
-    int(s) for s in (Structure.FAT, Structure.MUSCLE, Structure.MEDIASTINUM, Structure.BONE, Structure.CONTRAST_BLOOD)
+_FAT, _MUSCLE, _MEDIASTINUM, _BONE, _BLOOD, _SOFT = (
+    int(s)
+    for s in (
+        Structure.FAT,
+        Structure.MUSCLE,
+        Structure.MEDIASTINUM,
+        Structure.BONE,
+        Structure.CONTRAST_BLOOD,
+        Structure.SOFT_TISSUE,
+    )
 )
 _IN_LUNG, _IN_SOFT, _IN_CONTRAST, _IN_BONE = (list(CURVES).index(name) for name in ("lung", "soft", "contrast", "bone"))
 
 
 @njit(parallel=True, cache=True, error_model="numpy")
-def _classify(hu, fields, above, thresholds, a_of, b_of, f_of, d_of, structure, a, b, fraction, density):  # type: ignore[no-untyped-def]  # noqa: ANN001
+def _classify(hu, fields, y_at, x_at, above, thresholds, a_of, b_of, f_of, d_of, structure, a, b, fraction, density):  # type: ignore[no-untyped-def]  # noqa: ANN001
     """Name every voxel and look up its mixture (one iteration = one slice).
 
-    hu (z, y, x); fields (6, z, y, x) signed distances of body, right lung, left lung, airway, between, bone [mm];
-    above (z,) whether above the carina; thresholds: HU from which soft tissue between the lungs is blood with iodine,
-    and from which it is called so; a_of, b_of, f_of, d_of (curves, steps) lookup; outputs (z, y, x).
+    hu (z, y, x); fields (6, z, v, u) signed distances of body, right lung, left lung, airway, between, bone [mm],
+    coarse in the plane; y_at, x_at where each fine row and column lies on them;
+    above (z,) whether above the carina; thresholds: HU from which soft tissue holds iodine, from which it is called
+    blood between the lungs, and from which it is bone elsewhere; a_of, b_of, f_of, d_of (curves, steps) lookup; outputs
+    (z, y, x).
     """
+    ny, nx = fields.shape[2], fields.shape[3]
     for k in prange(hu.shape[0]):
+        near = np.empty(6, np.float32)
         for j in range(hu.shape[1]):
+            j0 = min(int(y_at[j]), ny - 1)
+            j1 = min(j0 + 1, ny - 1)
+            v1 = np.float32(y_at[j] - j0)
             for i in range(hu.shape[2]):
+                i0 = min(int(x_at[i]), nx - 1)
+                i1 = min(i0 + 1, nx - 1)
+                u1 = np.float32(x_at[i] - i0)
+                for f in range(6):
+                    upper = fields[f, k, j0, i0] + u1 * (fields[f, k, j0, i1] - fields[f, k, j0, i0])
+                    lower = fields[f, k, j1, i0] + u1 * (fields[f, k, j1, i1] - fields[f, k, j1, i0])
+                    near[f] = upper + v1 * (lower - upper)
                 v = hu[k, j, i]
                 curve = _IN_SOFT
-                if fields[0, k, j, i] <= 0 and (fields[0, k, j, i] < -2.5 or v < -300):
+                if near[0] <= 0 and (near[0] < -2.5 or v < -300):
                     v = np.float32(LOWEST_HU)
                     name = _OUTSIDE
-                elif fields[3, k, j, i] > 0:
+                elif near[3] > 0:
                     curve = _IN_LUNG
                     name = _WALL if v > -500 else (_TRACHEA if above[k] else _BRONCHUS)
-                elif fields[1, k, j, i] > 0 or fields[2, k, j, i] > 0:
+                elif near[1] > 0 or near[2] > 0:
                     curve = _IN_LUNG
-                    name = _VESSEL if v > _VESSEL_HU else (_RIGHT if fields[1, k, j, i] > fields[2, k, j, i] else _LEFT)
-                elif fields[5, k, j, i] > 0 and v > 100:
+                    side = _RIGHT if near[1] > near[2] else _LEFT
+                    name = _VESSEL if v > _VESSEL_HU else side
+                elif near[5] > 0 and v > 100:
                     curve = _IN_BONE
                     name = _BONE
-                elif fields[4, k, j, i] > 0 and v > thresholds[0]:
+                elif v > thresholds[0] and (near[4] > 0 or v < thresholds[2]):
                     curve = _IN_CONTRAST
-                    name = _BLOOD if v > thresholds[1] else _MEDIASTINUM
+                    name = _SOFT
+                    if near[4] > 0:
+                        name = _BLOOD if v > thresholds[1] else _MEDIASTINUM
                 elif v > 200:
                     curve = _IN_BONE
                     name = _BONE
                 elif v > -20:
-                    name = _MEDIASTINUM if fields[4, k, j, i] > 0 else _MUSCLE
+                    name = _MEDIASTINUM if near[4] > 0 else _MUSCLE
                 else:
                     name = _FAT if v > -400 else _GAS
                 step = int((min(max(v, LOWEST_HU), HIGHEST_HU) - LOWEST_HU) * STEPS_PER_HU + 0.5)
