@@ -64,17 +64,9 @@ def _package(name: str) -> Check:
 
 
 def _compiler() -> Check:
-    """Numba keeps compiled code beside the sources, or in a cache folder where those are read-only."""
     import numba
 
-    threads = numba.config.NUMBA_NUM_THREADS
-    return Check(
-        "compiled loops",
-        "fine",
-        f"{threads} threads ({numba.threading_layer_priority()})"
-        if hasattr(numba, "threading_layer_priority")
-        else f"{threads} threads",
-    )
+    return Check("compiled loops", "fine", f"{numba.get_num_threads()} threads")
 
 
 def _prefect() -> Check:

@@ -51,7 +51,7 @@ def number(text: str, digits: int = 1) -> str:
 
 def _content(dataset: Dataset) -> dict[str, Any]:
     manifest, study = dataset.manifest, dataset.study
-    twins = []
+    twins: list[dict[str, Any]] = []
     shown = 0
     for twin_id, rows in dataset.by_twin():
         images = []
@@ -84,7 +84,7 @@ def _image(dataset: Dataset, row: Mapping[str, str]) -> dict[str, Any]:
     anatomy = read_volume(dataset.root / row["anatomy_file"])[0] if row["anatomy_file"] else None
     lines = dataset.nodules_of(row["image_id"])
     nodules = [{"line": line, "picture": nodule_views(hu, grid, truth, i)} for i, line in enumerate(lines)]
-    host = None
+    host: dict[str, Any] | None = None
     if row["original_file"]:
         original, original_grid = read_volume(dataset.root / row["original_file"])
         if original_grid.same_as(grid, tolerance_mm=0.05):

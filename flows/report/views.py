@@ -93,7 +93,7 @@ def host_views(
 ) -> list[tuple[str, str]]:
     """Pairs of the same slices, original left and simulated right: ``(caption, picture)``."""
     axial, coronal = busiest(original, anatomy)
-    lung = _lung_of(original, anatomy).any(axis=(1, 2)).nonzero()[0]
+    lung = np.flatnonzero(_lung_of(original, anatomy).any(axis=(1, 2)))
     low, high = (int(lung[0]), int(lung[-1])) if lung.size else (0, grid.shape[0] - 1)
     pairs = []
     for axis, index, name in (
@@ -120,7 +120,7 @@ def compare(
     """Mean HU per tissue over the same voxels: inside its label by two voxels in the slice, nodules left out."""
     from scipy.ndimage import binary_dilation, binary_erosion
 
-    clear = ~binary_dilation(mask > 0, iterations=4) & (simulated > -1024)
+    clear = ~binary_dilation(mask != 0, iterations=4) & (simulated != -1024)
     in_plane = np.zeros((3, 3, 3), bool)
     in_plane[1] = [[0, 1, 0], [1, 1, 1], [0, 1, 0]]
     found = []

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .case import CaseRecord, ImageRecord, build_case
+from .case import CaseRecord, build_case
+from .imaging import ImageRecord
 from .site import Site
 
 __all__ = ["CaseRecord", "ImageRecord", "Site", "build_case"]
