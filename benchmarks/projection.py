@@ -3,8 +3,9 @@
 Items: v256 (256^3 voxels of 0.7 mm, 64 rows), v512 (512 x 512 x 128), coarse (128^3), helix. Geometry: SID 595 mm, SDD
 1085.6 mm, 900 columns over 50 degrees, rows of 0.6 mm at the axis; elliptic cylinder with a sphere. One JSON line per
 operation: readings/s of the projector and its RMS error against exact integrals averaged over the cells, relative to
-their mean where they exceed 20 mm; voxel updates/s of the axial reconstruction (filtering included) and its mean and RMSE on exact
-data; seconds of a helical reconstruction. Best of the repeats (``REPEATS``, 3); ``VIEWS`` overrides the views.
+their mean where they exceed 20 mm; voxel updates/s of the axial reconstruction (filtering included) and its mean and
+RMSE on exact data; seconds of a helical reconstruction. Best of the repeats (``REPEATS``, 3); ``VIEWS``
+overrides the views.
 """
 
 from __future__ import annotations

@@ -34,9 +34,6 @@ import numpy as np
 from numba import njit, prange
 from numba.extending import register_jitable
 
-LANES = 16
-"""Slices that are worked together, so that the loops over them become vector instructions."""
-
 FULL_WEIGHT = np.float32(0.6)
 """Q: |q| up to which a ray counts fully (the value of the paper)."""
 
@@ -50,34 +47,6 @@ def _blend(sums, n, place, line):
     far = sums[n, q + 1]
     for r in range(line.size):
         line[r] = near[r] + share * (far[r] - near[r])
-
-
-@register_jitable
-def _windows(start, step, half, first, n_rows, low, low_share, high, high_share, per_row):
-    """Row edges (whole and share) on either side of LANES boxes, and 1 / their width on the detector."""
-    end = np.float32(n_rows)
-    last = np.int32(n_rows - 1)
-    for i in range(LANES):
-        middle = min(max(start + step * np.float32(first + np.int32(i)), np.float32(0.0)), end)
-        a = max(middle - half, np.float32(0.0))
-        b = min(middle + half, end)
-        i_low = min(np.int32(a), last)
-        i_high = min(np.int32(b), last)
-        low[i] = i_low
-        high[i] = i_high
-        low_share[i] = a - np.float32(i_low)
-        high_share[i] = b - np.float32(i_high)
-        per_row[i] = np.float32(1.0) / (b - a)
-
-
-@register_jitable
-def _means(line, low, low_share, high, high_share, mean):
-    """Differences of the running sum between the row edges of LANES boxes."""
-    for i in range(LANES):
-        j = np.uint32(low[i])
-        a = line[j] + low_share[i] * (line[j + np.uint32(1)] - line[j])
-        j = np.uint32(high[i])
-        mean[i] = line[j] + high_share[i] * (line[j + np.uint32(1)] - line[j]) - a
 
 
 @njit(parallel=True, cache=True, error_model="numpy", fastmath={"contract"})
@@ -98,16 +67,14 @@ def backproject_circle(sums, view, x_mm, y_mm, slices, fan, row, distance, radiu
     """
     n_views, _, n_edges = sums.shape
     n_y, n_x, n_z = out.shape
+    end = np.float32(n_edges - 1)
+    last_row = np.int32(n_edges - 2)
     for y in prange(n_y):
         line = np.empty(n_edges, np.float32)
-        low, high = np.empty(LANES, np.int32), np.empty(LANES, np.int32)
-        low_share, high_share = np.empty(LANES, np.float32), np.empty(LANES, np.float32)
-        per_row, mean = np.empty(LANES, np.float32), np.empty(LANES, np.float32)
-        total = np.empty(n_z + LANES, np.float32)
         for x in range(n_x):
             if x_mm[x] ** 2 + y_mm[y] ** 2 > radius * radius:
                 continue
-            total[:] = 0
+            voxels = out[y, x]
             for w in range(n_views):
                 radial = distance[0] - (x_mm[x] * view[w, 0] + y_mm[y] * view[w, 1])
                 lateral = -x_mm[x] * view[w, 1] + y_mm[y] * view[w, 0]
@@ -118,16 +85,16 @@ def backproject_circle(sums, view, x_mm, y_mm, slices, fan, row, distance, radiu
                 step = np.float32(slices[1] * rise)
                 half = np.float32(0.5 * slices[2] * rise)
                 weight = np.float32(scale / square)
-                for k in range(0, n_z, LANES):
-                    _windows(
-                        start, step, half, np.int32(k), n_edges - 1, low, low_share, high, high_share, per_row
-                    )  # fmt: skip
-                    _means(line, low, low_share, high, high_share, mean)
-                    part = total[k : k + LANES]
-                    for i in range(LANES):
-                        part[i] += weight * per_row[i] * mean[i]
-            for k in range(n_z):
-                out[y, x, k] += total[k]
+                for k in range(n_z):
+                    at = min(max(start + step * np.float32(k), np.float32(0.0)), end)
+                    a = max(at - half, np.float32(0.0))
+                    b = min(at + half, end)
+                    row_a, row_b = min(np.int32(a), last_row), min(np.int32(b), last_row)
+                    i_a, i_b = np.uint32(row_a), np.uint32(row_b)
+                    low, high = line[i_a], line[i_b]
+                    low += (a - np.float32(row_a)) * (line[i_a + np.uint32(1)] - low)
+                    high += (b - np.float32(row_b)) * (line[i_b + np.uint32(1)] - high)
+                    voxels[k] += weight * (high - low) / (b - a)
 
 
 @njit(parallel=True, cache=True, error_model="numpy", fastmath={"contract"})

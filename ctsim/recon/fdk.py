@@ -36,7 +36,7 @@ def fdk(
     radius_mm: float,
     progress: Callable[[float], None] | None = None,
 ) -> NDArray[np.float32]:
-    """Attenuation ``(y, x, z)`` of an axial scan [1/mm].
+    """Attenuation ``(y, x, z)`` of an axial scan [1/mm]; 0 in slices beyond the beam's height at the axis.
 
     Parameters
     ----------
@@ -66,6 +66,8 @@ def fdk(
         )
     z, y, x = axes_mm
     z_source = float(geometry.source_z_mm[0])
+    half_beam = 0.5 * n_rows * geometry.row_pitch_mm * geometry.source_distance_mm / geometry.detector_distance_mm
+    lit = np.nonzero(np.abs(z - z_source) <= half_beam + 1e-6)[0]
     n_places = OVERSAMPLING * (n_columns - 1) + 1
     place = np.arange(n_places) / OVERSAMPLING
     pitch = geometry.column_pitch_rad / OVERSAMPLING
@@ -75,6 +77,9 @@ def fdk(
     row_weight = (distances[0] * slant[:, None] * np.cos(gamma)).astype(np.float32)
     transfer = fan_filter(kernel, chain, pitch, n_places)
     out = np.zeros((len(y), len(x), len(z)), np.float32)
+    if len(lit) == 0:
+        return out
+    part = np.zeros((len(y), len(x), len(lit)), np.float32)
     block = max(1, _BLOCK_BYTES // (n_rows * n_places * 4))
     for start in range(0, n_views, block):
         stop = min(start + block, n_views)
@@ -88,14 +93,15 @@ def fdk(
             np.stack([np.cos(beta), np.sin(beta)], axis=1),
             x - geometry.isocentre_mm[0],
             y - geometry.isocentre_mm[1],
-            np.array([z[0] - z_source, z[1] - z[0] if len(z) > 1 else 1.0, box_mm]),
+            np.array([z[lit[0]] - z_source, z[1] - z[0] if len(z) > 1 else 1.0, box_mm]),
             np.array([gamma[0], pitch]),
             np.array([geometry.row_offset_mm[0] - geometry.row_pitch_mm / 2, geometry.row_pitch_mm]),
             distances,
             float(radius_mm),
             2 * np.pi / n_views,
-            out,
+            part,
         )
         if progress is not None:
             progress(stop / n_views)
+    out[:, :, lit[0] : lit[-1] + 1] = part
     return out
