@@ -105,15 +105,15 @@ def _fields(spec: TwinSpec, chest: Chest) -> list[Field]:
     trunk = (trunk + furrow + 1.3 * bumps).astype(np.float32)
     pectorals = [
         Blob(
-            cage.section(math.radians(142), 0.01 * cage.height_mm, side, np.asarray(15.0)),
-            (62, 19 if cage.is_male else 12, 56),
+            cage.section(math.radians(142), -0.01 * cage.height_mm, side, np.asarray(15.0)),
+            (52, 19 if cage.is_male else 12, 44),
             Coat("muscle", Structure.MUSCLE),
-            frame_along((0, 0.25, 1), (1, side * 0.45, 0)),
+            frame_along((0, 0.42, 1), (1, side * 0.45, 0)),
         )
         for side in (-1.0, 1.0)
     ]
     bare = trunk.copy()
-    unite(bare, lattice.origin_mm, step, pectorals, blend_mm=26.0, grow_mm=0.6 * cage.fat_mm)
+    unite(bare, lattice.origin_mm, step, pectorals, blend_mm=14.0, grow_mm=0.6 * cage.fat_mm)
     outline = bare.copy()
     if not cage.is_male:
         unite(outline, lattice.origin_mm, step, _breasts(spec, chest), blend_mm=16.0)

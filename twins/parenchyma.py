@@ -49,11 +49,12 @@ def paint_lungs(canvas: Canvas, spec: TwinSpec, chest: Chest) -> None:
     volume_cm3 = float(inside.sum(dtype=np.float64)) * step**3 * 1e-3
     holes, hole_share = _holes(spec, chest)
     mean = float((inside * relative).sum(dtype=np.float64) / inside.sum(dtype=np.float64))
-    left_over = spec.target_tissue_mass_g() - hole_share * volume_cm3 * HOLE_DENSITY_G_CM3
+    gaps = _gaps(spec, chest)
+    near = (np.abs(chest.major) < step / 2) | ((chest.side < 0) & (chest.major > 0) & (np.abs(chest.minor) < step / 2))
+    sheets_cm3 = float((inside * near * np.clip(3 * gaps, 0, 1)).sum(dtype=np.float64)) * step**2 * FISSURE_MM * 1e-3
+    left_over = spec.target_tissue_mass_g() - hole_share * volume_cm3 * HOLE_DENSITY_G_CM3 - 0.88 * sheets_cm3
     rho = left_over / (volume_cm3 * (1 - hole_share) * mean)
-    fields = np.stack(
-        [chest.lung, chest.side, chest.major, chest.minor, relative * np.float32(rho), _gaps(spec, chest)], axis=-1
-    )
+    fields = np.stack([chest.lung, chest.side, chest.major, chest.minor, relative * np.float32(rho), gaps], axis=-1)
     tile = _tile(stream(spec.key, "texture"), canvas.spacing_mm)
     order = np.argsort(holes[:, 2], kind="stable")
     holes = np.ascontiguousarray(holes[order])

@@ -84,8 +84,8 @@ def test_tissue_mass_is_conserved_over_inflation():
         share = np.where(canvas.material_a == INK["lung_tissue"], 1 - canvas.fraction_b / 65535, 0)
         share += np.where(canvas.material_b == INK["lung_tissue"], canvas.fraction_b / 65535, 0)
         masses.append(float((share * canvas.density).sum()) * 1e-4 * 0.064)
-    # 610 g with 2 % for fissures and the mean of the texture over one lung
-    np.testing.assert_allclose(masses, 610, rtol=0.02)
+    # 1.5 % for the fissures as 4 mm voxels see them and the mean of the texture over one lung
+    np.testing.assert_allclose(masses, 610, rtol=0.015)
 
 
 def test_the_back_is_denser_than_the_front(man):
