@@ -151,8 +151,9 @@ def _find_lungs(hu: NDArray[np.float32], inside: Mask, spacing_mm: Triple) -> tu
         right, left = pieces if at[0] < at[1] else pieces[::-1]
     right = _fill_slices(_close(right, LUNG_CLOSING_MM, spacing_mm)) & inside
     left = _fill_slices(_close(left, LUNG_CLOSING_MM, spacing_mm)) & inside & ~right
-    solid = (right | left) & (hu > -300)
-    thick = ndimage.distance_transform_edt(solid, sampling=spacing_mm) > LARGEST_VESSEL_RADIUS_MM
+    solid = (right | left) & (hu > -550)
+    in_slice = (1e6, spacing_mm[1], spacing_mm[2])  # the top of a dome is thin along z, but wide
+    thick = ndimage.distance_transform_edt(solid, sampling=in_slice) > LARGEST_VESSEL_RADIUS_MM
     other = solid & _grow(thick, LARGEST_VESSEL_RADIUS_MM + 2.0, spacing_mm)  # diaphragm domes, masses
     return right & ~other, left & ~other
 
