@@ -201,6 +201,9 @@ def front(cage: Cage, rib_ends: Sequence[NDArray[np.float64]]) -> list[Blob | Tu
             (side * 95, top + 22, notch + 42),
             (side * 135, top + 52, notch + 62),
         ]
+        # under skin and fat, wherever the outline recedes
+        under = [float(cage.body_front(k[2])) + 14 + 0.75 * cage.fat_mm for k in knots]
+        knots = [(k[0], max(k[1], y), k[2]) for k, y in zip(knots, under, strict=True)]
         line = curve(knots, 30)
         bodies.append(
             Tube(line, np.interp(np.linspace(0, 1, 30), [0, 0.12, 0.5, 1], [10, 7, 6, 7.5]) * size, _CLAVICLE)
@@ -236,6 +239,8 @@ def _scapula(cage: Cage, side: float, size: float) -> list[Blob | Tube]:
         16,
     )
     head = glenoid + outward * 20 * size + up * 14
+    edge = float(cage.body_half_width(head[2])) - 24 * size - cage.fat_mm
+    head[0] = side * min(abs(head[0]), edge)
     return [
         blade,
         Tube(border, np.full(16, 4.6 * size), _SCAPULA),
