@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from twins import Twin
 
-from .backends import choose
-from .backends.cpu import expose_views
+from .backends import load
 from .geometry import Geometry
+from .projection import project
 from .protocol import Acquisition, Protocol
 from .sampling import Sampling
 from .scanner import Scanner
@@ -95,7 +95,7 @@ def expose(
         If backend "gpu" is asked for and cannot be had.
     """
     protocol.check_on(scanner)
-    device = choose(backend)
+    device = load(backend)
     sampling = sampling or Sampling()
     geometry = plan_geometry(twin, scanner, protocol, sampling)
     volume, insets = pack(twin), basis_insets(twin)
@@ -109,7 +109,8 @@ def expose(
         n = min(per_block, n_views - first)
         path = buffer[: volume.n_channels * n * n_rows * n_columns].reshape(volume.n_channels, n, n_rows, n_columns)
         block = slice(first, first + n)
-        expose_views(volume, insets, geometry, table, first, path, signal[block], mean_energy[block])
+        project(volume, insets, geometry, first, path, walk=device.project)
+        table.transmit(path, signal[block], mean_energy[block])
         if progress is not None:
             progress((first + n) / n_views)
     return Exposure(
@@ -121,5 +122,5 @@ def expose(
         protocol.acquisition(),
         sampling,
         scan_range_mm(twin, protocol),
-        device,
+        device.name,
     )

@@ -8,7 +8,7 @@ vacuum; what is outside the scan's rays is not seen.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -36,6 +36,8 @@ def project(
     geometry: Geometry,
     first_view: int,
     out: NDArray[np.float32],
+    *,
+    walk: Callable[..., None] = kernel.project,
 ) -> None:
     """Overwrite ``out`` with the basis area densities of a block of views.
 
@@ -51,6 +53,8 @@ def project(
         The block is views ``first_view`` to ``first_view + out.shape[1]`` of ``geometry``.
     out
         ``(channel, view, row, column)`` float32, C order: basis 0, basis 1 and, if the volume has it, iodine [g/cm2].
+    walk
+        What projects the base: the Numba kernel (insets always take it), or another backend's with the same arguments.
 
     Raises
     ------
@@ -70,10 +74,10 @@ def project(
     views = slice(first_view, first_view + out.shape[1])
     out[:] = 0.0
     words = np.ascontiguousarray(volume.words).view(np.int32)
-    _add(words, volume.grid, geometry, views, volume.step_g_cm3, out[:2])
+    _add(words, volume.grid, geometry, views, volume.step_g_cm3, out[:2], walk)
     if volume.iodine is not None:
         iodine = np.ascontiguousarray(volume.iodine)
-        _add(iodine, volume.grid, geometry, views, volume.iodine_step_g_cm3, out[2:])
+        _add(iodine, volume.grid, geometry, views, volume.iodine_step_g_cm3, out[2:], walk)
     for inset in insets:
         if inset.delta.shape != (n_channels, *inset.grid.shape):
             raise ValueError(
@@ -90,13 +94,14 @@ def _add(
     views: slice,
     step_g_cm3: float,
     out: NDArray[np.float32],
+    walk: Callable[..., None] = kernel.project,
 ) -> None:
     if not grid.is_axis_aligned:
         raise ValueError(f"grid must be axis-aligned to be projected, direction is {grid.direction}")
     if out.shape[1] == 0 or out.shape[3] == 0:
         return
     cell = np.array([geometry.column_pitch_rad, geometry.row_pitch_mm])
-    kernel.project(
+    walk(
         volume,
         np.asarray(grid.spacing_mm),
         _sources(grid, geometry, views),

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 _SOURCE = Path(__file__).parent.parent / "kernels" / "project.cu"
 _THREADS = 128
+_MOST_RESIDENT = 2
 
 
 class Gpu:
@@ -41,7 +42,7 @@ class Gpu:
             )
         self._cupy = cupy
         self._kernel = cupy.RawKernel(_SOURCE.read_text(), "project")
-        self._resident: tuple[NDArray[np.generic], Any] | None = None
+        self._resident: dict[int, tuple[NDArray[np.generic], Any]] = {}
 
     @property
     def device(self) -> str:
@@ -63,8 +64,8 @@ class Gpu:
     ) -> None:
         """Add the line integrals of ``volume`` to ``out``; arguments as in :mod:`ctsim.kernels.project`.
 
-        ``drift`` has no effect here: every plane is read at its own height. The volume stays on the device until
-        another one comes.
+        ``drift`` has no effect here: every plane is read at its own height. The last two volumes stay on the device
+        (densities and iodine of one twin).
         """
         cp = self._cupy
         n_y, n_x, n_z = volume.shape
@@ -86,9 +87,13 @@ class Gpu:
 
     def _words(self, volume: NDArray[np.generic]) -> Any:
         """The volume on the device as 32-bit words (16-bit volumes get an empty high half)."""
-        if self._resident is None or self._resident[0] is not volume:
+        place = volume.ctypes.data
+        if place not in self._resident:
             if volume.dtype.itemsize not in (2, 4) or volume.dtype.kind not in "iu":
                 raise TypeError(f"volume must hold 16- or 32-bit integers, got {volume.dtype}")
             words = volume.astype(np.uint32) if volume.dtype.itemsize == 2 else volume.view(np.uint32)
-            self._resident = (volume, self._cupy.asarray(np.ascontiguousarray(words)))
-        return self._resident[1]
+            while len(self._resident) >= _MOST_RESIDENT:
+                del self._resident[next(iter(self._resident))]
+            # the host array is kept too, so that its address stays its own
+            self._resident[place] = (volume, self._cupy.asarray(np.ascontiguousarray(words)))
+        return self._resident[place][1]
