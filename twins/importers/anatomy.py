@@ -210,7 +210,10 @@ def _tell_bone_from_blood(
     reach out of that space (vertebrae through their ribs and arches) or are small (plaques).
     """
     smooth = ndimage.uniform_filter(hu, 3)
-    core = between & (abs(hu - smooth) < 40) & (smooth > 100) & (smooth < 500)
+    rows = np.flatnonzero(between.any(axis=(0, 2)))
+    front = between.copy()  # the heart's side: no vertebrae, whose marrow is as smooth and as bright
+    front[:, int(rows[0] + 0.55 * (rows[-1] - rows[0])) :] = False
+    core = front & (abs(hu - smooth) < 40) & (smooth > 100) & (smooth < 500)
     parts, n = ndimage.label(core & (ndimage.distance_transform_edt(core, sampling=spacing_mm) > 3.0))
     sizes = np.bincount(parts.ravel(), minlength=n + 1) * voxel_ml
     sizes[0] = 0
