@@ -42,7 +42,7 @@ def plan(
     table: Annotated[Path | None, typer.Option("--csv", help="Write the plan table here, one row per image.")] = None,
 ) -> None:
     """Show what a build would make: one row per image, with rough time and disk."""
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from twins.files import replacing
 
@@ -52,12 +52,13 @@ def plan(
     if table is not None:
         with replacing(table) as part:
             part.write_text(made.csv(), encoding="utf-8")
-    shown = Table("image", "twin", "scan", "kVp", "mAs", "kernel", "nodules", "about s", "about MB")
+    image = Column("image", no_wrap=True)
+    shown = Table(image, "twin", "protocol", "kVp", "mAs", "kernel", "nodules", "s", "MB")
     for row in made.rows[:60]:
         shown.add_row(
             row.image_id,
-            f"{row.twin_id} ({row.kind})",
-            f"{row.profile} {row.protocol}",
+            row.kind,
+            row.protocol,
             f"{row.kvp:g}",
             f"{row.mas_per_rotation:g}",
             row.kernel,
