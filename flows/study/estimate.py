@@ -12,8 +12,8 @@ TWIN_BOX_MM3 = 400.0 * 300.0 * 380.0
 
 TWIN_S_PER_VOXEL = 4e-7
 TWIN_BYTES_PER_VOXEL = 1.2
-READINGS_PER_S = 2.5e6
-UPDATES_PER_S = 0.8e9
+READINGS_PER_S = 0.9e6
+UPDATES_PER_S = 0.7e9
 IMAGE_BYTES_PER_VOXEL = 1.1
 IMPORT_S = 60.0
 """Measured roughly on two cores of a server of the 2020s; estimates are meant to hold within a factor of two."""
