@@ -98,7 +98,7 @@ def expose(
     device = load(backend)
     sampling = sampling or Sampling()
     geometry = plan_geometry(twin, scanner, protocol, sampling)
-    volume, insets = pack(twin), basis_insets(twin)
+    volume, insets = pack(twin, extend_mm=_reach_mm(twin, geometry)), basis_insets(twin)
     table = signal_table(beam_of(scanner, protocol.kvp, protocol.bowtie, sampling), volume.n_channels)
     n_views, n_rows, n_columns = geometry.shape
     signal = np.empty(geometry.shape, np.float32)
@@ -121,6 +121,17 @@ def expose(
         scanner,
         protocol.acquisition(),
         sampling,
-        scan_range_mm(twin, protocol),
+        scan_range_mm(twin, scanner, protocol),
         device.name,
     )
+
+
+def _reach_mm(twin: Twin, geometry: Geometry) -> float:
+    """How far the rays of the scan leave the twin's lattice at its ends, on the far side of the body at most [mm]."""
+    low = twin.grid.index_to_world((-0.5, 0, 0))[2]
+    high = twin.grid.index_to_world((twin.grid.shape[0] - 0.5, 0, 0))[2]
+    half_width = 0.5 * max(twin.grid.size_mm[1:])
+    tallest = float(np.abs(geometry.row_offset_mm).max(initial=0.0)) + geometry.row_pitch_mm
+    climb = tallest * (geometry.source_distance_mm + half_width) / geometry.detector_distance_mm
+    lowest, highest = float(geometry.source_z_mm.min()) - climb, float(geometry.source_z_mm.max()) + climb
+    return max(0.0, min(low, high) - lowest, highest - max(low, high))

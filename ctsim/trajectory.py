@@ -48,7 +48,7 @@ def plan_geometry(twin: Twin, scanner: Scanner, acquisition: Acquisition, sampli
     angle = binned_column_angle_rad(scanner, sampling)
     offset, row_pitch_mm = _rows(scanner, acquisition, sampling)
     x, y = acquisition.isocentre_mm or body_middle_mm(twin)
-    low, high = scan_range_mm(twin, acquisition)
+    low, high = scan_range_mm(twin, scanner, acquisition)
     start = math.radians(acquisition.start_angle_deg)
     feed_mm = 0.0
     if acquisition.mode == "axial":
@@ -80,10 +80,22 @@ def plan_geometry(twin: Twin, scanner: Scanner, acquisition: Acquisition, sampli
     )
 
 
-def scan_range_mm(twin: Twin, acquisition: Acquisition) -> tuple[float, float]:
-    """World z range to be covered [mm]: that asked for; else the lungs with a margin; else the whole grid."""
+def scan_range_mm(twin: Twin, scanner: Scanner, acquisition: Acquisition) -> tuple[float, float]:
+    """World z range to be covered [mm]: that asked for; else the lungs with a margin; else the whole grid.
+
+    An axial scan without a range covers one beam width about the middle of what a helical one would.
+    """
     if acquisition.scan_range_mm is not None:
         return acquisition.scan_range_mm
+    low, high = _body_range_mm(twin)
+    if acquisition.mode == "helical":
+        return low, high
+    beam_mm = acquisition.collimation_rows * scanner.detector.row_pitch_iso_mm
+    half, middle = min(beam_mm, high - low) / 2, (low + high) / 2
+    return middle - half, middle + half
+
+
+def _body_range_mm(twin: Twin) -> tuple[float, float]:
     centre = twin.grid.centre_mm
     corners = twin.grid.index_to_world([-0.5, -0.5, -0.5]), twin.grid.index_to_world(np.array(twin.grid.shape) - 0.5)
     low, high = sorted(float(corner[2]) for corner in corners)

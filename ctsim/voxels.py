@@ -11,6 +11,7 @@ phantom stand in air too, so that air is -1000 HU and water 0 HU. Less dense air
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,10 +97,12 @@ def room_air_g_cm3() -> NDArray[np.float64]:
     return np.array([c.basis_0, c.basis_1, c.iodine]) * air.density_g_cm3
 
 
-def pack(twin: Twin) -> BasisVolume:
+def pack(twin: Twin, *, extend_mm: float = 0.0) -> BasisVolume:
     """Basis densities of a twin's base above room air (its insets are not included, see :func:`basis_insets`).
 
     Lattices whose index axes run along other world axes, or backwards, are reordered; oblique ones are refused.
+    A body does not end where its twin does: the first and last slices go on unchanged for ``extend_mm`` beyond the
+    lattice (air, where they hold air), so that the oblique rays of the outer slices meet no cut surface.
 
     Raises
     ------
@@ -111,6 +114,7 @@ def pack(twin: Twin) -> BasisVolume:
     table = _coefficient_table(twin.materials)
     _refuse_unrepresentable(twin, table)
     nz, ny, nx = grid.shape
+    n_beyond = math.ceil(extend_mm / grid.spacing_mm[0])
     words = np.empty((ny, nx, nz), np.uint32)
     with_iodine = _n_channels(twin) == 3
     iodine = np.empty((ny, nx, nz) if with_iodine else (1, 1, 1), np.uint16)
@@ -123,7 +127,12 @@ def pack(twin: Twin) -> BasisVolume:
         if count:
             limit = 65535 * (IODINE_STEP_G_CM3 if name == "iodine" else BASIS_STEP_G_CM3)
             raise ValueError(f"{name} density of {count} voxels is beyond the projector's range of {limit:g} g/cm3")
-    return BasisVolume(grid, words, iodine=iodine if with_iodine else None)
+    x, y, z = grid.origin_mm
+    longer = Grid((nz + 2 * n_beyond, ny, nx), grid.spacing_mm, (x, y, z - n_beyond * grid.spacing_mm[0]))
+    ends = ((0, 0), (0, 0), (n_beyond, n_beyond))
+    return BasisVolume(
+        longer, np.pad(words, ends, mode="edge"), iodine=np.pad(iodine, ends, mode="edge") if with_iodine else None
+    )
 
 
 def basis_insets(twin: Twin) -> tuple[BasisInset, ...]:

@@ -1,0 +1,1 @@
+"""Kernels: arrays and scalars only, written in place; one file per operation and device."""

@@ -98,3 +98,14 @@ def test_metal_in_a_voxel_is_refused_by_name_and_unused_metal_is_not():
 def test_a_density_beyond_the_range_is_refused():
     with pytest.raises(ValueError, match=r"beyond the projector's range of 3\.3"):
         pack(twin((WATER,), density=6.0))
+
+
+def test_the_end_slices_go_on_beyond_the_lattice_where_that_is_asked():
+    density = np.array([1.0, 1.1, 1.2])[:, None, None]
+    body = twin((AIR, WATER), a=1, density=density)
+    plain, longer = pack(body), pack(body, extend_mm=4.0)
+    assert longer.words.shape[2] == plain.words.shape[2] + 4  # two slices of 3 mm at each end
+    np.testing.assert_array_equal(longer.words[:, :, 2:-2], plain.words)
+    np.testing.assert_array_equal(longer.words[:, :, :2], plain.words[:, :, :1].repeat(2, axis=2))
+    np.testing.assert_array_equal(longer.words[:, :, -2:], plain.words[:, :, -1:].repeat(2, axis=2))
+    np.testing.assert_allclose(longer.grid.index_to_world((2, 0, 0)), plain.grid.index_to_world((0, 0, 0)))
