@@ -1,8 +1,7 @@
 """The body around the lungs: skin, fat, muscles in layers, breasts, and the top of the abdomen.
 
-Layers follow distances: skin of 1.8 mm under the outline, fat by body mass index (design default, unverified), muscle
-down to the
-cage, split by planes of fat; inside the cage fat, below the domes muscle of 3.5 mm and the organs.
+Layers follow distances: skin of 1.8 mm under the outline, fat by body mass index (design default, unverified), muscles
+and the fat between them down to the cage; inside the cage fat, below the domes muscle of 3.5 mm and the abdomen.
 """
 
 from __future__ import annotations
@@ -13,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numba import njit, prange
 
-from .cage import RIB_LAYER_MM, SKIN_MM
+from .cage import SKIN_MM
 from .canvas import INK, Canvas, coverage, deposit
 from .fields import Field, locate, noise, smooth_max, stream
 from .lungs import Chest, superellipse
+from .musculature import muscles
 from .shapes import Blob, Coat, frame_along, paint, unite
 from .structures import Structure
 
@@ -41,7 +41,6 @@ def paint_body(canvas: Canvas, spec: TwinSpec, chest: Chest) -> None:
         np.asarray(chest.lattice.origin_mm),
         chest.lattice.spacing_mm[0],
         SKIN_MM,
-        RIB_LAYER_MM,
     )
     if not chest.cage.is_male:
         paint(canvas, _glands(spec, chest))
@@ -90,7 +89,7 @@ def _glands(spec: TwinSpec, chest: Chest) -> list[Blob]:
 
 
 def _fields(spec: TwinSpec, chest: Chest) -> list[Field]:
-    """Outline, fascia, wall, layer coordinate, diaphragm, liver, folds."""
+    """Outline, fascia, wall, muscle, diaphragm, liver, folds."""
     cage, lattice = chest.cage, chest.lattice
     z, y, x = lattice.axes_mm()
     step = lattice.spacing_mm[0]
@@ -121,7 +120,7 @@ def _fields(spec: TwinSpec, chest: Chest) -> list[Field]:
     thin_top = 1 - 0.35 * np.clip((level - 0.7) / 0.3, 0, 1)[:, None, None]
     depth = cage.fat_mm * (0.72 + 0.38 * sides**2) * thin_top * (1 + 0.14 * waves) + SKIN_MM
     fascia = np.maximum(bare + depth, outline + SKIN_MM + 3.0).astype(np.float32)
-    layer = (chest.wall + 3.4 * bumps + 1.6 * waves).astype(np.float32)
+    layer = muscles(chest, fascia, bumps)
     Z, Y, X = z[:, None, None], y[None, :, None], x[None, None, :]
     # liver: under the right dome and across the midline in front
     under = chest.diaphragm + DIAPHRAGM_MM + 0.6
@@ -203,7 +202,6 @@ def _layers(
     corner: Array,
     step: Any,
     skin: Any,
-    ribs: Any,
 ) -> None:
     """Paint the layers of every voxel; ``fields`` (k, j, i, 7) as listed in ``_fields``."""
     nz, ny, nx = structure.shape
@@ -231,9 +229,8 @@ def _layers(
                     continue
                 skin_inner = min(f, coverage(outline + skin, spacing))
                 muscle = min(skin_inner, coverage(fascia, spacing))
-                planes = min(abs(layer - ribs - 0.5) - 0.9, abs(layer - ribs - 13.0 - 0.3 * folds) - 1.1)
-                planes = min(planes, abs(layer - ribs - 29.0 + 0.4 * folds) - 1.3)
-                fat_plane = coverage(planes, spacing) * min(0.85, max(0.1, 0.4 + 0.09 * folds))
+                marbling = min(0.10, max(0.0, 0.03 + 0.003 * folds))
+                fat_plane = 1.0 - coverage(layer, spacing) * (1.0 - marbling)
                 inner = min(muscle, coverage(wall, spacing))
                 below = inner * coverage(under, spacing)
                 abdomen = inner * coverage(under + 3.5, spacing)

@@ -4,7 +4,7 @@ Arteries follow the airways side by side, also where airways are too small to be
 between them.
 Radius at a fork: ``r_child = r_mother (supply_child / supply_mother)^(1/x)`` with x = 3.2 for airways (Weibel's
 diameters within
-10 %) and 2.7 for vessels (Murray exponent 2.92 +- 1.07, Dong 2020). Branches are bent (Hermite curves that leave
+10 %) and 3 for vessels (Murray exponent 2.92 +- 1.07, Dong 2020). Branches are bent (Hermite curves that leave
 along the
 mother) and tapered. Airway wall by lumen diameter after Webb, log-log (unverified).
 """
@@ -39,6 +39,9 @@ SEED_PITCH_MM = 4.6
 
 SMALLEST_AIRWAY_MM = 0.45
 """Airways of smaller radius are part of the parenchyma [mm]."""
+
+VESSEL_POWER = 3.0
+"""Exponent of the radii of vessels: measured 2.92 +- 1.07 (Dong 2020) [1]."""
 
 Lines = dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]
 
@@ -99,7 +102,7 @@ def grow_trees(spec: TwinSpec, chest: Chest) -> Trees:
         )
         total = float(bundle.supply[bundle.parent < 0].sum())
         r_airway = _radii(bundle, radii[-1], total, 3.2)
-        r_artery = _radii(bundle, vessel_radii[-1], total, 2.7) * np.where(bundle.supply < 40, thinning, 1.0)
+        r_artery = _radii(bundle, vessel_radii[-1], total, VESSEL_POWER) * np.where(bundle.supply < 40, thinning, 1.0)
         keep = r_airway >= SMALLEST_AIRWAY_MM
         airways.grow(bundle.end_mm, bundle.parent, r_airway, keep, line, lobe, rng)
         offset = vessel_points[-1] - points[-1]
@@ -113,7 +116,7 @@ def grow_trees(spec: TwinSpec, chest: Chest) -> Trees:
         distance, _ = cKDTree(np.vstack([bundle.end_mm[big], beside[big]])).query(seeds)
         seeds = seeds[distance > np.quantile(distance, 0.42)]
         other = fill(seeds, start[-1], direction(start[-1] - start[-2]), inside, corner, step, rng)
-        r_vein = _radii(other, start_radii[-1], float(other.supply[other.parent < 0].sum()), 2.7)
+        r_vein = _radii(other, start_radii[-1], float(other.supply[other.parent < 0].sum()), VESSEL_POWER)
         r_vein *= np.where(other.supply < 40, thinning, 1.0)
         veins.grow(other.end_mm, other.parent, r_vein, np.ones(len(r_vein), bool), vein_line, lobe, rng)
     return Trees(airways.tree(), arteries.tree(), veins.tree())
@@ -157,6 +160,8 @@ def _seeds(
 def _radii(branches: Branches, root_mm: float, total: float, power: float) -> NDArray[np.float64]:
     """Radii by supply, a daughter never wider than 0.95 of her mother."""
     r = root_mm * np.minimum(1.0, branches.supply / total) ** (1 / power)
+    # the last three generations fall off faster: most of their blood is counted with the parenchyma
+    r = r * np.minimum(1.0, branches.supply / 9) ** 0.2
     return _narrowing(r, branches.parent, root_mm)
 
 

@@ -1,8 +1,8 @@
 """Volume-filling growth of branching trees, after Tawhai et al. 2000/2004 (own formulation).
 
-Seeds fill a lobe. Each branch splits its seeds by the plane through its direction and their centre of mass, leaning
-to the
-longest way of the cloud; each daughter goes 0.4 of the way to the centre of mass of her part, bent from her mother by
+Seeds fill a lobe. Each branch splits its seeds by a plane near their centre of mass, between its own direction and the
+longest way of the cloud, leaning forward: the far part, the larger, goes on as the trunk, so that wide branches reach
+the periphery and leave side branches on their way (monopodial, as in lungs). Each daughter goes 0.4 of the way to the centre of mass of her part, bent from her mother by
 60 degrees at most, halved where it would leave the lobe. A branch ends when its seeds are fewer than two or it is
 shorter than 1.2 mm. Recursion partitions the seeds in place: O(N log N).
 """
@@ -22,7 +22,14 @@ Array = NDArray[Any]
 FRACTION = 0.4
 ANGLE_LIMIT_DEG = 60.0
 SHORTEST_MM = 1.2
-KEEP_COURSE = 0.38
+KEEP_COURSE = 0.55
+"""How much of the mother's heading the larger daughter keeps. Design default."""
+
+ONWARD = 0.75
+"""How much the cut leans forward: the far side keeps the trunk, the near side is a side branch. Design default."""
+
+FAR_SHIFT = 0.42
+"""By how many standard deviations of the cloud the cut lies nearer than its centre: the trunk has 2/3. Design default."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,8 +54,9 @@ def fill(
     """Grow a tree from ``tip_mm`` through the seeds ``(n, 3)``; ``inside`` (z, y, x) is where it may go."""
     n = len(seeds_mm)
     spread = np.exp(0.15 * rng.standard_normal(4 * n + 8))
+    lean = rng.uniform(0.3, 1.7, 4 * n + 8)
     end, parent, supply, generation = _fill(
-        np.ascontiguousarray(seeds_mm), tip_mm, heading, inside, corner_mm, step_mm, spread, 4 * n + 8
+        np.ascontiguousarray(seeds_mm), tip_mm, heading, inside, corner_mm, step_mm, spread, lean, 4 * n + 8
     )
     return Branches(end, parent, supply, generation)
 
@@ -74,7 +82,15 @@ def _mean(seeds: Array, order: Array, low: Any, high: Any, out: Array) -> None:
 
 @njit(cache=True)
 def _fill(
-    seeds: Array, tip: Array, heading: Array, inside: Array, corner: Array, step: Any, spread: Array, limit: Any
+    seeds: Array,
+    tip: Array,
+    heading: Array,
+    inside: Array,
+    corner: Array,
+    step: Any,
+    spread: Array,
+    lean: Array,
+    limit: Any,
 ) -> tuple[Array, Array, Array, Array]:
     n = seeds.shape[0]
     order = np.arange(n)
@@ -129,13 +145,24 @@ def _fill(
             v *= -1.0
         normal = normal + v
         normal /= math.sqrt((normal**2).sum())
+        # monopodial: lean the cut so that what lies farther ahead stays together, with the larger part
+        ahead = math.sqrt((w**2).sum())
+        shift = 0.0
+        if ahead > 1e-6 and high - low > 6:
+            normal += ONWARD * w / ahead
+            normal /= math.sqrt((normal**2).sum())
+            variance = 0.0
+            for r in range(3):
+                for c in range(3):
+                    variance += normal[r] * cov[r, c] * normal[c]
+            shift = -FAR_SHIFT * lean[count] * math.sqrt(max(variance, 0.0) / (high - low))
         # partition in place
         i, j = low, high - 1
         while i <= j:
             d = 0.0
             for c in range(3):
                 d += (seeds[order[i], c] - centre[c]) * normal[c]
-            if d < 0.0:
+            if d < shift:
                 i += 1
             else:
                 order[i], order[j] = order[j], order[i]

@@ -27,6 +27,10 @@ MUSCLE_COAT = Coat("heart_muscle", Structure.HEART_MUSCLE)
 BLOOD_COAT = Coat("blood", Structure.HEART)
 
 
+SLEEVE_MM = 1.6
+"""Fat between neighbouring great vessels [mm]. Design default, unverified."""
+
+
 @dataclass(frozen=True, slots=True)
 class Mediastinum:
     """Places of the mediastinum of one person."""
@@ -77,10 +81,10 @@ class Mediastinum:
         ventricle = frame_along(axis, (1.0, 0.9, 0.1))
         tilt = frame_along((0.35, -0.25, -0.9), (1.0, 0.1, 0.0))
         shape = (
-            ((-33, 50, -74), (23, 25, 34 * dz), ((1, 0, 0), (0, 1, 0), (0, 0, 1))),
-            ((4, 79, -86), (44, 29, 38 * dz), tilt),
-            ((6, 31, -54), (35, 20, 22), ((1, 0, 0), (0, 1, 0), (0, 0, 1))),
-            ((44, 58, -92), (33, 33, 50), ventricle),
+            ((-32, 54, -74), (25, 29, 36 * dz), ((1, 0, 0), (0, 1, 0), (0, 0, 1))),
+            ((8, 86, -86), (46, 33, 40 * dz), tilt),
+            ((6, 33, -56), (37, 22, 24), ((1, 0, 0), (0, 1, 0), (0, 0, 1))),
+            ((45, 62, -91), (35, 36, 51), ventricle),
         )
         return [Blob(self.at(c), np.multiply(semi, h), MUSCLE_COAT, axes=axes) for c, semi, axes in shape]
 
@@ -95,6 +99,16 @@ class Mediastinum:
                 b.axes,
             )
             for b, wall in zip(self.chambers(), walls, strict=True)
+        ]
+
+    def wrapped_vessels(self) -> list[Tube]:
+        """Great vessels in painting order, each group in a sleeve of fat that parts it from those before."""
+        tubes = self.vessels()
+        fat = Coat("adipose", Structure.MEDIASTINUM)
+        return [
+            body
+            for group in (tubes[:5], tubes[5:8], tubes[8:])  # veins, pulmonary arteries, aorta with its branches
+            for body in (*(Tube(t.points_mm, t.radius_mm + SLEEVE_MM, fat, t.normal) for t in group), *group)
         ]
 
     def vessels(self) -> list[Tube]:
@@ -256,10 +270,13 @@ class Mediastinum:
         coat = Coat("adipose", Structure.MEDIASTINUM)
         room = float(self.cage.spine(-40.0) - self.cage.front(-40.0)) / self.forward
         return [
-            Blob(self.at((2, room - 14, -30)), (15 * self.across, 20, 70), coat),
-            Blob(self.at((2, 48, 30)), (24 * self.across, 18, 26), coat),
-            Blob(self.at((-46, room - 34, -116)), (22, 22, 18), coat),
-            Blob(self.at((66, room - 36, -118)), (26, 22, 17), coat),
-            Blob(self.at((-6, 30, -8)), (22, 20, 14), coat),
-            Blob(self.at((12, 58, -116)), (58 * self.across, 42, 24), coat),
+            Blob(self.at((2, room - 42, -16)), (15 * self.across, 34, 52), coat),
+            Blob(self.at((2, 46, 32)), (28 * self.across, 24, 34), coat),
+            Blob(self.at((12, room - 12, -88)), (46 * self.across, 26, 50), coat),
+            Blob(self.at((-44, room - 28, -118)), (24, 28, 26), coat),
+            Blob(self.at((62, room - 34, -120)), (30, 30, 24), coat),
+            Blob(self.at((-8, 24, -10)), (30 * self.across, 24, 26), coat),
+            Blob(self.at((24, 22, -4)), (22 * self.across, 22, 18), coat),
+            Blob(self.at((0, 22, -60)), (30 * self.across, 24, 66), coat),
+            Blob(self.at((12, 58, -118)), (66 * self.across, 52, 32), coat),
         ]

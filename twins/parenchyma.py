@@ -34,7 +34,7 @@ TILE_STEP_MM = 0.8
 HOLE_DENSITY_G_CM3 = 0.03
 """Density inside emphysema (0.02-0.05) [g/cm3]."""
 
-FISSURE_MM = 0.4
+FISSURE_MM = 0.3
 """Tissue of a fissure, both pleurae [mm]."""
 
 _TILE = 144

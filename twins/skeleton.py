@@ -208,12 +208,12 @@ def front(cage: Cage, rib_ends: Sequence[NDArray[np.float64]]) -> list[Blob | Tu
         bodies.append(
             Tube(line, np.interp(np.linspace(0, 1, 30), [0, 0.12, 0.5, 1], [10, 7, 6, 7.5]) * size, _CLAVICLE)
         )
-        bodies.extend(_scapula(cage, side, size))
+        bodies.extend(scapula(cage, side, size))
     return bodies
 
 
-def _scapula(cage: Cage, side: float, size: float) -> list[Blob | Tube]:
-    """A blade on the back of the cage, turned outwards as with raised arms, its spine and borders."""
+def scapula(cage: Cage, side: float, size: float) -> list[Blob | Tube]:
+    """A blade on the back of the cage, turned outwards as with raised arms; its border, spine, glenoid; the humerus."""
     z = 16.0 * size
     phi = np.radians(62)
     centre = cage.section(phi, z, side, np.asarray(25.0))

@@ -22,7 +22,7 @@ from .shapes import paint
 from .skeleton import front, ribs, spine
 from .twin import Twin
 
-GENERATOR = "lungtwin-population-1"
+GENERATOR = "lungtwin-population-2"
 """Version of the anatomy: the same spec and version make the same bytes."""
 
 MARGIN_MM = 20.0
@@ -50,7 +50,7 @@ def build(spec: TwinSpec, *, spacing_mm: float = 1.0) -> Twin:
     canvas = Canvas.of_air(grid_of(chest, spacing_mm))
     paint_body(canvas, spec, chest)
     centre = chest.mediastinum
-    paint(canvas, [*centre.oesophagus(), *centre.vessels(), *centre.heart_bodies()])
+    paint(canvas, [*centre.oesophagus(), *centre.wrapped_vessels(), *centre.heart_bodies()])
     trees = grow_trees(spec, chest)
     paint_lungs(canvas, spec, chest)
     cage_ribs, ends = ribs(chest.cage)

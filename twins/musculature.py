@@ -1,0 +1,121 @@
+"""Muscles of the chest wall: sheets and strands between the ribs and the fascia, with fat between them.
+
+A sheet is a band of depth, counted outwards from the pleura (``w``) or inwards from the fascia (``s``), whose thickness
+rises and falls with the angle from the spine and with the level along the lung, so that it ends as a thin edge.
+Thicknesses: pectoralis major 10-20 mm (men) and 6-12 (women), latissimus 8-15, trapezius 6-10, erector spinae in two
+columns 15-55 mm off the midline; places and edges are design defaults (unverified) after general anatomy.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numba import njit, prange
+from numpy.typing import NDArray
+
+from .fields import Field
+from .shapes import Blob, Coat, Tube, curve, frame_along, unite
+from .skeleton import scapula
+from .structures import Structure
+
+if TYPE_CHECKING:
+    from .lungs import Chest
+
+Array = NDArray[Any]
+
+# depth (0: outwards from the pleura, 1: inwards from the fascia), start of the band [mm], thickness of men and of women
+# [mm], angles from the spine between which it lies and their softness [degrees], the same for levels along the lung [1]
+_SHEETS = np.array(
+    [
+        (0, 12.6, 6.5, 5.0, 48, 128, 20, 0.25, 0.92, 0.12),  # serratus anterior
+        (0, 13.0, 8.5, 6.0, 110, 150, 13, 0.62, 0.98, 0.10),  # pectoralis minor
+        (0, 13.0, 6.5, 5.0, 10, 46, 12, 0.58, 0.98, 0.10),  # rhomboids
+        (1, 0.8, 9.5, 7.5, 30, 106, 20, -1.0, 0.80, 0.16),  # latissimus dorsi, teres major
+        (1, 0.8, 8.5, 7.0, -20, 44, 15, 0.32, 2.0, 0.14),  # trapezius
+        (1, 0.8, 17.0, 10.0, 106, 173, 24, 0.47, 1.02, 0.15),  # pectoralis major
+        (1, 0.8, 8.5, 6.5, 70, 160, 22, -1.0, 0.34, 0.14),  # external oblique
+        (1, 0.8, 9.0, 7.0, 150, 178, 14, -1.0, 0.20, 0.12),  # rectus abdominis
+        (0, 12.0, 5.5, 4.5, 60, 150, 22, -1.0, 0.12, 0.12),  # internal oblique
+        (1, 1.0, 24.0, 18.0, 46, 128, 22, 0.96, 2.0, 0.14),  # girdle above the apex
+    ]
+)
+
+
+def muscles(chest: Chest, fascia: Field, bumps: Field) -> Field:
+    """Signed distance [mm] of all muscle of the wall on the lattice, negative inside; valid outside the pleura."""
+    lattice, cage = chest.lattice, chest.cage
+    z, y, x = lattice.axes_mm()
+    field = np.empty(lattice.shape, np.float32)
+    sheets = _SHEETS[:, [0, 1, 2 if cage.is_male else 3, 4, 5, 6, 7, 8, 9]].copy()
+    sheets[:, 3:6] = np.radians(sheets[:, 3:6])
+    _sheets(chest.wall, fascia, bumps, z, y, x, cage.centre(z), cage.level(z), sheets, cage.stature, field)
+    size = (1.0 if cage.is_male else 0.88) * cage.stature
+    coat = Coat("muscle", Structure.MUSCLE)
+    bodies: list[Blob | Tube] = []
+    for side in (-1.0, 1.0):
+        blade, *_, head = scapula(cage, side, size)
+        assert isinstance(blade, Blob) and isinstance(head, Blob)
+        axes = np.asarray(blade.axes, float)
+        normal = axes[2]
+        at = np.asarray(blade.centre_mm, float)
+        bodies += [
+            Blob(at - 8.5 * normal, (60 * size, 35 * size, 6.5), coat, axes),  # subscapularis
+            Blob(at + 9.0 * normal, (58 * size, 35 * size, 7.5), coat, axes),  # infraspinatus
+        ]
+        arm = np.asarray(head.centre_mm, float)
+        bodies += [
+            Blob(arm, (33 * size, 36 * size, 46 * size), coat),  # deltoid around the head of the humerus
+            Blob(arm + np.array([-side * 30, 16, -34]) * size, (19 * size, 15 * size, 60 * size), coat,
+                 frame_along((-side * 0.35, 0.1, 1.0), (1, 0, 0))),  # teres, long head of triceps
+            Tube(curve([arm + np.array([0, -24, 10]), arm + np.array([-side * 48, -34, -34]) * size], 8),
+                 np.linspace(15, 9, 8) * size, coat),  # tendon side of the pectorals
+        ]  # fmt: skip
+    unite(field, lattice.origin_mm, lattice.spacing_mm[0], bodies, blend_mm=1.5)
+    return field
+
+
+@njit(cache=True, inline="always")
+def _plateau(v: Any, low: Any, high: Any, soft: Any) -> Any:
+    """1 between ``low`` and ``high``, falling smoothly to 0 within ``soft`` inside them."""
+    a = min(1.0, max(0.0, (v - low) / soft))
+    b = min(1.0, max(0.0, (high - v) / soft))
+    return a * a * (3.0 - 2.0 * a) * b * b * (3.0 - 2.0 * b)
+
+
+@njit(parallel=True, cache=True, error_model="numpy")
+def _sheets(
+    wall: Array, fascia: Array, bumps: Array, z: Array, y: Array, x: Array, centre: Array, level: Array, sheets: Array,
+    stature: Any, out: Array,
+) -> None:  # fmt: skip
+    """Overwrite ``out`` (k, j, i) with the distance of sheets, intercostal layer and erector spinae [mm]."""
+    nz, ny, nx = out.shape
+    for k in prange(nz):
+        t = level[k]
+        deep = 1.5 + 8.5 * min(1.0, max(0.0, (t - 0.30) / 0.12))  # under the trapezius
+        for j in range(ny):
+            for i in range(nx):
+                out[k, j, i] = 30.0
+                w = wall[k, j, i]
+                s = -fascia[k, j, i]
+                if w < -8.0 or s < -8.0:
+                    continue
+                across = abs(x[i])
+                phi = math.atan2(across, y[j] - centre[k])
+                wave = bumps[k, j, i]
+                best = w - 11.2  # ribs and what is between them
+                for m in range(sheets.shape[0]):
+                    b = _plateau(t, sheets[m, 6], sheets[m, 7], sheets[m, 8])
+                    b *= _plateau(phi + 0.05 * wave, sheets[m, 3], sheets[m, 4], sheets[m, 5])
+                    if b <= 0.0:
+                        continue
+                    half = 0.5 * sheets[m, 2] * (1.0 + 0.12 * wave) * b - 2.5 * (1.0 - b)
+                    depth = (w if sheets[m, 0] == 0.0 else s) - sheets[m, 1] - 0.5 * sheets[m, 2]
+                    best = min(best, abs(depth) - half)
+                if phi < 1.2:  # erector spinae: two columns with a plane of fat between them
+                    column = max(across - (46.0 + 3.0 * wave) * stature, deep + 0.03 * across - s)
+                    column = max(column, 2.2 - across)
+                    plane = 0.8 - abs(across - (21.0 + 2.0 * wave) * stature)
+                    best = min(best, max(column, plane))
+                out[k, j, i] = best
