@@ -107,7 +107,7 @@ def test_a_damaged_file_is_refused_by_name(exposure, protocol, tmp_path):
 
 
 def test_auto_is_the_cpu_and_the_gpu_says_what_to_do(monkeypatch):
-    monkeypatch.setattr("ctsim.backends.find_spec", lambda name: None)
+    monkeypatch.setattr("ctsim.backends.find_spec", lambda _: None)
     assert choose("auto") == choose("cpu") == "cpu"
     with pytest.raises(RuntimeError, match="use backend 'cpu'"):
         choose("gpu")
