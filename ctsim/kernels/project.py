@@ -134,6 +134,13 @@ def project(volume, spacing, source, column, row, cell, distance, drift, unit, o
     v_last = float(row[n_rows - 1])
     v_pitch = (v_last - v_first) / (n_rows - 1) if n_rows > 1 else 1.0
     v_reach = max(abs(v_first), abs(v_last)) / (distance * spacing[0])  # voxels climbed per millimetre, at most
+    occupied = np.zeros((n_y, n_x), np.bool_)  # columns of voxels that hold anything: the others are stepped over
+    for y in prange(n_y):
+        for x in range(n_x):
+            for k in range(n_z):
+                if volume[y, x, k] != 0:
+                    occupied[y, x] = True
+                    break
     for w in prange(n_views):
         line = np.zeros((2, n_z + 2), np.float32)
         cumulative = np.zeros(n_z + 1, np.float32)
@@ -209,6 +216,7 @@ def project(volume, spacing, source, column, row, cell, distance, drift, unit, o
                 for k in range(n + 2):
                     line[0, k] = 0
                     line[1, k] = 0
+                touched = False
                 for i in range(begin, end + 1):
                     width = max(1.0, widening * (i - s1) / d1)
                     p = s2 + slope * (i - s1) + 0.5
@@ -220,6 +228,12 @@ def project(volume, spacing, source, column, row, cell, distance, drift, unit, o
                     j0 = int(low)
                     j1 = min(int(high), n2 - 1)
                     if j1 == j0 + 1:
+                        if along_x:
+                            if not (occupied[j0, i] or occupied[j1, i]):
+                                continue
+                        elif not (occupied[i, j0] or occupied[i, j1]):
+                            continue
+                        touched = True
                         a = np.float32(scale * (j1 - low))
                         b = np.float32(scale * (high - j1))
                         if along_x:
@@ -228,11 +242,17 @@ def project(volume, spacing, source, column, row, cell, distance, drift, unit, o
                             _add_pair(line, volume[i, j0, k0:k1], volume[i, j1, k0:k1], a, b, two)
                     else:
                         for j in range(j0, j1 + 1):
+                            if not (occupied[j, i] if along_x else occupied[i, j]):
+                                continue
+                            touched = True
                             a = np.float32(scale * (min(high, j + 1.0) - max(low, float(j))))
                             if along_x:
                                 _add_one(line, volume[j, i, k0:k1], a, two)
                             else:
                                 _add_one(line, volume[i, j, k0:k1], a, two)
+                if not touched:
+                    begin = end + 1
+                    continue
                 rise = np.float32(per_mm)
                 if half > 0.5:
                     start = np.float32(z_source + 0.5 - k0)
