@@ -14,20 +14,18 @@ air, air is -1000 HU and water 0 HU.
 The per-column water fit is the usual single-material beam-hardening correction (Herman, Phys Med Biol 24 (1979) 81).
 """
 
-# ruff: noqa: ANN001
-
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit, prange
 from numpy.typing import NDArray
 
 from twins import material
 
 from .basis import coefficients
+from .kernels.correct import evaluate, take_log
 from .signal import MM_PER_CM, Beam
 from .voxels import room_air_g_cm3
 
@@ -58,7 +56,7 @@ class WaterCorrection:
 
     def apply(self, log_loss: NDArray[np.float32]) -> None:
         """Correct ``-ln(signal / air)`` ``(view, row, column)`` in place."""
-        _correct(log_loss, self.coefficient, self.longest)
+        evaluate(log_loss, self.coefficient, self.longest)
 
 
 def water_correction(beam: Beam) -> WaterCorrection:
@@ -102,31 +100,4 @@ def log_loss(signal_kev: NDArray[np.float32], air_kev: NDArray[np.float64], phot
     photon_kev
         Mean energy of an air photon; half of it is the floor [keV].
     """
-    _log(signal_kev, air_kev, LOWEST_PHOTONS * photon_kev)
-
-
-@njit(cache=True, parallel=True, error_model="numpy")
-def _log(signal, air, floor) -> None:  # type: ignore[no-untyped-def]
-    n_rows = signal.shape[1]
-    for line in prange(signal.shape[0] * n_rows):
-        v, r = line // n_rows, line % n_rows
-        for c in range(signal.shape[2]):
-            signal[v, r, c] = -math.log(max(signal[v, r, c], floor) / air[c])
-
-
-@njit(cache=True, parallel=True, error_model="numpy")
-def _correct(values, coefficient, longest) -> None:  # type: ignore[no-untyped-def]
-    n_rows, order = values.shape[1], coefficient.shape[1]
-    for line in prange(values.shape[0] * n_rows):
-        v, r = line // n_rows, line % n_rows
-        for c in range(values.shape[2]):
-            p = float(values[v, r, c])
-            if p <= 0.0:
-                corrected = coefficient[c, 0] * p
-            elif p >= longest[c, 0]:
-                corrected = longest[c, 1] + longest[c, 2] * (p - longest[c, 0])
-            else:
-                corrected = 0.0
-                for k in range(order - 1, -1, -1):
-                    corrected = (corrected + coefficient[c, k]) * p
-            values[v, r, c] = corrected
+    take_log(signal_kev, air_kev, LOWEST_PHOTONS * photon_kev)

@@ -12,8 +12,6 @@ to a mean of 32, above it by the Cornish-Fisher expansion ``mu + sqrt(mu) z + (z
 sqrt(mu))``, rounded. z comes from Wichura's AS 241 (Appl Stat 37 (1988) 477). float64 throughout, no fastmath.
 """
 
-# ruff: noqa: ANN001, ANN201
-
 from __future__ import annotations
 
 import math
@@ -29,7 +27,7 @@ _SHIFT = np.uint64(32)
 
 
 @njit(cache=True)
-def philox(c0, c1, c2, c3, k0, k1):  # type: ignore[no-untyped-def]
+def philox(c0, c1, c2, c3, k0, k1):
     """Four random 32-bit words of a counter (four words) and a key (two words): Philox4x32, 10 rounds."""
     a, b, c, d = uint64(c0), uint64(c1), uint64(c2), uint64(c3)
     x, y = uint32(k0), uint32(k1)
@@ -46,14 +44,14 @@ def philox(c0, c1, c2, c3, k0, k1):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def uniform(high, low):  # type: ignore[no-untyped-def]
+def uniform(high, low):
     """A number in (0, 1), never 0 or 1, from two words: the upper 52 of their 64 bits, in the middle of its step."""
     bits = (uint64(high) << uint64(20)) | (uint64(low) >> uint64(12))
     return (float(bits) + 0.5) * 2.0**-52
 
 
 @njit(cache=True)
-def normal_quantile(u):  # type: ignore[no-untyped-def]
+def normal_quantile(u):
     """Inverse of the normal distribution function at u in (0, 1): AS 241, PPND16, relative error 1e-16."""
     q = u - 0.5
     if abs(q) <= 0.425:
@@ -135,7 +133,7 @@ def normal_quantile(u):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def poisson_quantile(u, mean):  # type: ignore[no-untyped-def]
+def poisson_quantile(u, mean):
     """Count whose Poisson distribution function first reaches u; grows with u and with the mean."""
     if mean <= 0.0:
         return 0.0
@@ -153,7 +151,7 @@ def poisson_quantile(u, mean):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
-def detect(signal_kev, mean_energy, energy_step_kev, mas, noise_kev, key_low, key_high, out) -> None:  # type: ignore[no-untyped-def]
+def detect(signal_kev, mean_energy, energy_step_kev, mas, noise_kev, key_low, key_high, out) -> None:
     """Overwrite ``out`` with one realisation of the detected signal.
 
     signal_kev    (V, R, C) float32  M1 per mAs [keV]

@@ -19,8 +19,6 @@ Float policy: float32 stored, positions in float64; ``contract`` only (fused mul
 the same bytes come for any number of threads. Each (view, column) writes only its own readings.
 """
 
-# mypy: disallow-untyped-defs=False, check-untyped-defs=False
-# ruff: noqa: ANN001, ANN201
 from __future__ import annotations
 
 import math

@@ -6,8 +6,6 @@ samples and reproduces quadratics. Beyond the first and last column their value 
 Float policy: float32 stored and summed over 16 taps in one order, ``contract`` only; every output is independent.
 """
 
-# mypy: disallow-untyped-defs=False, check-untyped-defs=False
-# ruff: noqa: ANN001, ANN201
 from __future__ import annotations
 
 import math

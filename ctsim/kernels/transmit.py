@@ -8,8 +8,6 @@ interpolated linearly between nodes; beyond the tables they go on linearly. Each
 readings; no fastmath.
 """
 
-# ruff: noqa: ANN001
-
 from __future__ import annotations
 
 import math
@@ -19,7 +17,7 @@ from numba import njit, prange
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
-def tabulate(photons, energy, curves, n_0, n_1, n_2, step, log_loss, mean_energy) -> None:  # type: ignore[no-untyped-def]
+def tabulate(photons, energy, curves, n_0, n_1, n_2, step, log_loss, mean_energy) -> None:
     """Overwrite the tables.
 
     photons       (E,)            float64  detected photons per bin [1]
@@ -47,7 +45,7 @@ def tabulate(photons, energy, curves, n_0, n_1, n_2, step, log_loss, mean_energy
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
-def transmit(path, bowtie, log_loss, mean_energy, step, air_kev, energy_step_kev, signal_kev, energy_units) -> None:  # type: ignore[no-untyped-def]
+def transmit(path, bowtie, log_loss, mean_energy, step, air_kev, energy_step_kev, signal_kev, energy_units) -> None:
     """Overwrite signal and mean energy of two-channel readings.
 
     path          (2, V, R, C) float32  area densities [g/cm2]
@@ -82,7 +80,7 @@ def transmit(path, bowtie, log_loss, mean_energy, step, air_kev, energy_step_kev
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
-def transmit_iodine(  # type: ignore[no-untyped-def]
+def transmit_iodine(
     path, bowtie, log_loss, mean_energy, step, air_kev, energy_step_kev, signal_kev, energy_units
 ) -> None:
     """The same for three channels: path ``(3, V, R, C)``, tables ``(n_0, n_1, n_2)``, step ``(3,)``."""

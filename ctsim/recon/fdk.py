@@ -4,7 +4,8 @@
     f(x, y, z) = (2 pi / V) sum_views (q * h)(g, v) / L^2
 
 with h the fan-beam kernel of :func:`ctsim.recon.filtering.fan_filter`, g and v where the voxel's ray meets the detector
-and L the voxel's distance from the source in the plane. Exact in the source's plane. Beyond the outermost
+and L the voxel's distance from the source in the plane. Exact in the source's plane. The rows that see a slice are
+read at nodes along the rays, between which voxels interpolate (:mod:`ctsim.kernels.gather`). Beyond the outermost
 rows their readings go on, so that the corners of the disc that a cone beam of that height at the axis does not quite
 reach are extrapolated, as is usual. The kernel's MTF holds at the axis; away from it sharpness follows the local
 magnification.
@@ -18,12 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..geometry import Geometry
-from ..kernels.backproject import backproject_circle
+from ..kernels.gather import gather_circle
 from ..kernels.rebin import cumulate_rows, rebin
+from ..kernels.spread import spread_circle
 from .filtering import OVERSAMPLING, Chain, fan_filter, filter_rows
 from .kernels import Kernel
 
-_BLOCK_BYTES = 64 * 2**20
+_BLOCK_BYTES = 16 * 2**20
 
 
 def fdk(
@@ -66,42 +68,78 @@ def fdk(
         )
     z, y, x = axes_mm
     z_source = float(geometry.source_z_mm[0])
-    half_beam = 0.5 * n_rows * geometry.row_pitch_mm * geometry.source_distance_mm / geometry.detector_distance_mm
+    sid, sdd = geometry.source_distance_mm, geometry.detector_distance_mm
+    half_beam = 0.5 * n_rows * geometry.row_pitch_mm * sid / sdd
     lit = np.nonzero(np.abs(z - z_source) <= half_beam + 1e-6)[0]
+    out = np.zeros((len(y), len(x), len(z)), np.float32)
+    if len(lit) == 0:
+        return out
     n_places = OVERSAMPLING * (n_columns - 1) + 1
     place = np.arange(n_places) / OVERSAMPLING
     pitch = geometry.column_pitch_rad / OVERSAMPLING
     gamma = geometry.column_angle_rad[0] + pitch * np.arange(n_places)
-    distances = np.array([geometry.source_distance_mm, geometry.detector_distance_mm])
-    slant = distances[1] / np.hypot(distances[1], geometry.row_offset_mm)
-    row_weight = (distances[0] * slant[:, None] * np.cos(gamma)).astype(np.float32)
+    slant = sdd / np.hypot(sdd, geometry.row_offset_mm)
+    row_weight = (sid * slant[:, None] * np.cos(gamma)).astype(np.float32)
     transfer = fan_filter(kernel, chain, pitch, n_places)
-    out = np.zeros((len(y), len(x), len(z)), np.float32)
-    if len(lit) == 0:
-        return out
+    x_axis, y_axis = x - geometry.isocentre_mm[0], y - geometry.isocentre_mm[1]
+    highest = float(np.abs(z[lit] - z_source).max()) + 0.5 * box_mm
+    first, last, nodes, disc = _nodes(geometry, gamma, x_axis, y_axis, highest, radius_mm)
+    n_nodes = len(nodes)
+    fan = np.array([gamma[first], pitch])
+    inverse = np.array([nodes[0], nodes[1] - nodes[0]])
+    slices = np.array([z[lit[0]] - z_source, z[1] - z[0] if len(z) > 1 else 1.0, box_mm])
+    row = np.array([geometry.row_offset_mm[0] - geometry.row_pitch_mm / 2, geometry.row_pitch_mm])
+    together = max(1, min(_BLOCK_BYTES // ((last - first) * n_nodes * len(lit) * 4), n_views))
+    block = max(together, _BLOCK_BYTES // (n_rows * n_places * 4))
+    sheet = np.empty((together, last - first, n_nodes, len(lit)), np.float32)
     part = np.zeros((len(y), len(x), len(lit)), np.float32)
-    block = max(1, _BLOCK_BYTES // (n_rows * n_places * 4))
     for start in range(0, n_views, block):
         stop = min(start + block, n_views)
         rows = np.empty((stop - start, n_rows, n_places), np.float32)
         rebin(line_integral[start:stop], np.arange(stop - start), place, np.zeros(n_places), row_weight, rows)
-        sums = np.empty((stop - start, n_places, n_rows + 1), np.float32)
-        cumulate_rows(filter_rows(rows, transfer), sums)
+        sums = np.empty((stop - start, last - first, n_rows + 1), np.float32)
+        cumulate_rows(filter_rows(rows, transfer)[..., first:last], sums)
         beta = geometry.view_angle_rad[start:stop]
-        backproject_circle(
-            sums,
-            np.stack([np.cos(beta), np.sin(beta)], axis=1),
-            x - geometry.isocentre_mm[0],
-            y - geometry.isocentre_mm[1],
-            np.array([z[lit[0]] - z_source, z[1] - z[0] if len(z) > 1 else 1.0, box_mm]),
-            np.array([gamma[0], pitch]),
-            np.array([geometry.row_offset_mm[0] - geometry.row_pitch_mm / 2, geometry.row_pitch_mm]),
-            distances,
-            float(radius_mm),
-            2 * np.pi / n_views,
-            part,
-        )
-        if progress is not None:
-            progress(stop / n_views)
+        view = np.stack([np.cos(beta), np.sin(beta)], axis=1)
+        for low in range(0, stop - start, together):
+            some = slice(low, min(low + together, stop - start))
+            sheets = sheet[: some.stop - low]
+            gather_circle(sums[some], view[some], fan, inverse, slices, row, np.array([sid, sdd]), disc, sheets)
+            spread_circle(
+                sheets, view[some], x_axis, y_axis, fan, inverse, sid, float(radius_mm), 2 * np.pi / n_views, part
+            )
+            if progress is not None:
+                progress((start + some.stop) / n_views)
     out[:, :, lit[0] : lit[-1] + 1] = part
     return out
+
+
+def _nodes(
+    geometry: Geometry,
+    gamma: NDArray[np.float64],
+    x_mm: NDArray[np.float64],
+    y_mm: NDArray[np.float64],
+    highest_mm: float,
+    radius_mm: float,
+) -> tuple[int, int, NDArray[np.float64], NDArray[np.float64]]:
+    """First place and one beyond the last that voxels read, 1 / L of the nodes [1/mm], and the disc that holds them.
+
+    The disc is ``(x, y, radius)`` from the axis: the smaller one of that around the image and the field of view,
+    widened by the longest distance between neighbouring nodes.
+    """
+    sid = geometry.source_distance_mm
+    middle = np.array([0.5 * (x_mm[0] + x_mm[-1]), 0.5 * (y_mm[0] + y_mm[-1])])
+    half = 0.5 * float(np.hypot(x_mm[-1] - x_mm[0], y_mm[-1] - y_mm[0]))
+    far = min(float(np.hypot(*middle)) + half, radius_mm)
+    if half > radius_mm:
+        middle, half = np.zeros(2), radius_mm
+    pitch = float(gamma[1] - gamma[0])
+    widest = np.arcsin(far / sid)
+    first = int(np.clip(np.floor((-widest - gamma[0]) / pitch), 0, len(gamma) - 2))
+    last = int(np.clip(np.ceil((widest - gamma[0]) / pitch) + 1, first + 2, len(gamma)))
+    # half a row between nodes for the slice farthest from the source's plane
+    step = 0.5 * geometry.row_pitch_mm / (geometry.detector_distance_mm * highest_mm)
+    low, high = 1 / (sid + far), 1 / (sid - far)
+    nodes = np.linspace(low, high, max(1, int(np.ceil((high - low) / step))) + 1)
+    longest = 1 / nodes[0] - 1 / nodes[1] + pitch * (sid + far)
+    return first, last, nodes, np.array([*middle, half + longest])

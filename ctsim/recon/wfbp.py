@@ -6,7 +6,7 @@
    at g = asin(p / SID), beta = theta + g. Its source stands at ``z(theta) + feed g / 2 pi``.
 3. Rows are filtered along p (:func:`ctsim.recon.filtering.parallel_filter`).
 4. Back projection over [0, pi); the rays of all half turns through a voxel share their direction's weight
-   (:mod:`ctsim.kernels.backproject`).
+   (:mod:`ctsim.kernels.gather`).
 
 A block of directions with all their half turns is worked at a time, so memory stays bounded. Fan angles' worth of views
 at either end of the scan only fill in rays; voxels that lack directions are reported by their count.
@@ -21,8 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..geometry import Geometry
-from ..kernels.backproject import gather_directions, spread_directions
+from ..kernels.gather import gather_directions
 from ..kernels.rebin import cumulate_rows, rebin
+from ..kernels.spread import spread_directions
 from .filtering import Chain, filter_rows, parallel_filter
 from .kernels import Kernel
 
