@@ -12,7 +12,7 @@ TWIN_BOX_MM3 = 400.0 * 300.0 * 380.0
 
 TWIN_S_PER_VOXEL = 4e-7
 TWIN_BYTES_PER_VOXEL = 1.2
-READINGS_PER_S = 0.9e6
+COLUMNS_PER_S = 1.2e5
 UPDATES_PER_S = 0.7e9
 IMAGE_BYTES_PER_VOXEL = 1.1
 IMPORT_S = 60.0
@@ -35,8 +35,8 @@ def exposure_s(scanner: Scanner, protocol: Protocol, sampling: Sampling) -> floa
     n_rotations = 1.0
     if protocol.mode == "helical":
         n_rotations = _range_mm(protocol) / (n_rows * detector.row_pitch_iso_mm * protocol.pitch) + 2
-    n_cells = detector.n_columns / sampling.column_binning * n_rows / sampling.row_binning
-    return n_rotations * _views(scanner, sampling) * n_cells / READINGS_PER_S
+    n_columns = detector.n_columns / sampling.column_binning  # the rows of a column share its walk
+    return n_rotations * _views(scanner, sampling) * n_columns / COLUMNS_PER_S
 
 
 def image_s(scanner: Scanner, protocol: Protocol, sampling: Sampling) -> float:
