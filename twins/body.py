@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numba import njit, prange
 
+from .abdomen import liver, organs
 from .cage import SKIN_MM
 from .canvas import INK, Canvas, coverage, deposit
-from .fields import Field, locate, noise, smooth_max, stream
+from .fields import Field, locate, noise, stream
 from .lungs import Chest, superellipse
 from .musculature import muscles
 from .shapes import Blob, Coat, frame_along, paint, unite
@@ -44,7 +45,7 @@ def paint_body(canvas: Canvas, spec: TwinSpec, chest: Chest) -> None:
     )
     if not chest.cage.is_male:
         paint(canvas, _glands(spec, chest))
-    paint(canvas, _organs(chest))
+    paint(canvas, organs(spec, chest))
 
 
 def _breasts(spec: TwinSpec, chest: Chest, shrink: float = 1.0) -> list[Blob]:
@@ -104,15 +105,15 @@ def _fields(spec: TwinSpec, chest: Chest) -> list[Field]:
     trunk = (trunk + furrow + 1.3 * bumps).astype(np.float32)
     pectorals = [
         Blob(
-            cage.section(math.radians(142), -0.01 * cage.height_mm, side, np.asarray(15.0)),
-            (52, 19 if cage.is_male else 12, 44),
+            cage.section(math.radians(139), -0.01 * cage.height_mm, side, np.asarray(4.0)),
+            (46, 24 if cage.is_male else 20, 46),
             Coat("muscle", Structure.MUSCLE),
             frame_along((0, 0.42, 1), (1, side * 0.45, 0)),
         )
         for side in (-1.0, 1.0)
     ]
     bare = trunk.copy()
-    unite(bare, lattice.origin_mm, step, pectorals, blend_mm=14.0, grow_mm=0.6 * cage.fat_mm)
+    unite(bare, lattice.origin_mm, step, pectorals, blend_mm=10.0, grow_mm=0.6 * cage.fat_mm)
     outline = bare.copy()
     if not cage.is_male:
         unite(outline, lattice.origin_mm, step, _breasts(spec, chest), blend_mm=16.0)
@@ -121,71 +122,15 @@ def _fields(spec: TwinSpec, chest: Chest) -> list[Field]:
     depth = cage.fat_mm * (0.72 + 0.38 * sides**2) * thin_top * (1 + 0.14 * waves) + SKIN_MM
     fascia = np.maximum(bare + depth, outline + SKIN_MM + 3.0).astype(np.float32)
     layer = muscles(chest, fascia, bumps)
-    Z, Y, X = z[:, None, None], y[None, :, None], x[None, None, :]
-    # liver: under the right dome and across the midline in front
-    under = chest.diaphragm + DIAPHRAGM_MM + 0.6
-    yc = float(cage.centre(cage.base_mm + 60))
-    edge = (X - (6 - 0.55 * (Y - yc) + 0.25 * (Z - cage.base_mm - 60)) + 7 * bumps) * 0.8
-    liver = smooth_max(
-        smooth_max((-under).astype(np.float32), (chest.wall + 3.0).astype(np.float32), 6.0),
-        edge.astype(np.float32),
-        14.0,
-    )
+    under = (chest.diaphragm + (DIAPHRAGM_MM + 0.6)).astype(np.float32)
     return [
         outline,
         fascia,
         chest.wall,
         layer,
         (-chest.diaphragm).astype(np.float32),
-        liver,
+        liver(chest, under, bumps),
         (waves * 10).astype(np.float32),
-    ]
-
-
-def _organs(chest: Chest) -> list[Blob]:
-    """Spleen, stomach with food and gas, gut gas, kidneys, adrenal fat; clear of the diaphragm."""
-    cage = chest.cage
-    base = cage.base_mm
-    s = cage.width_mm / 272
-    yc, room = float(cage.centre(base + 40)), float(cage.half_depth(base + 40))
-    wide = float(cage.half_width(base + 40))
-    wall = Coat("gut_wall", Structure.STOMACH, core_density=1.03)
-    return [
-        Blob(
-            (0.64 * wide, yc + 0.42 * room, base + 14),
-            (26 * s, 46 * s, 42),
-            Coat("liver", Structure.SPLEEN, core_density=1.055),
-            frame_along((0.2, 0, 1), (1, 0.7, 0)),
-        ),
-        Blob(
-            (0.40 * wide, yc - 0.16 * room, base + 12),
-            (46 * s, 38 * s, 36),
-            wall,
-            frame_along((0.3, 0.1, 1), (1, 0.3, 0)),
-        ),
-        Blob(
-            (0.38 * wide, yc - 0.40 * room, base + 15),
-            (32 * s, 15 * s, 27),
-            Coat("air", Structure.STOMACH),
-            frame_along((0.3, 0, 1), (1, 0, 0)),
-        ),
-        Blob(
-            (0.74 * wide, yc - 0.42 * room, base - 8),
-            (15, 20, 24),
-            Coat("air", Structure.BOWEL_GAS, "gut_wall", 2.5, Structure.BOWEL_GAS),
-        ),
-        Blob(
-            (0.36 * wide, yc + 0.55 * room, base - 42),
-            (26 * s, 28 * s, 50),
-            Coat("liver", Structure.ABDOMEN, core_density=1.05),
-            frame_along((0.2, 0.1, 1), (1, 0, 0)),
-        ),
-        Blob(
-            (-0.36 * wide, yc + 0.58 * room, base - 58),
-            (26 * s, 28 * s, 50),
-            Coat("liver", Structure.ABDOMEN, core_density=1.05),
-            frame_along((-0.2, 0.1, 1), (1, 0, 0)),
-        ),
     ]
 
 
@@ -223,18 +168,18 @@ def _layers(
                             value[c] += wab * (
                                 (1 - u) * fields[cz + a, cy + b, cx, c] + u * fields[cz + a, cy + b, cx + 1, c]
                             )
-                outline, fascia, wall, layer, under, liver, folds = value
+                outline, fascia, wall, layer, under, organ_edge, folds = value
                 f = coverage(outline, spacing)
                 if f <= 0.0:
                     continue
                 skin_inner = min(f, coverage(outline + skin, spacing))
                 muscle = min(skin_inner, coverage(fascia, spacing))
-                marbling = min(0.10, max(0.0, 0.03 + 0.003 * folds))
+                marbling: Any = min(0.10, max(0.0, 0.03 + 0.003 * folds))
                 fat_plane = 1.0 - coverage(layer, spacing) * (1.0 - marbling)
                 inner = min(muscle, coverage(wall, spacing))
                 below = inner * coverage(under, spacing)
                 abdomen = inner * coverage(under + 3.5, spacing)
-                organ = min(abdomen, coverage(liver, spacing))
+                organ = min(abdomen, coverage(organ_edge, spacing))
                 m_skin = (f - skin_inner) * 1.09
                 fat = (skin_inner - muscle) + (muscle - inner) * fat_plane + (inner - below) + (abdomen - organ)
                 meat = (muscle - inner) * (1 - fat_plane) + (below - abdomen)

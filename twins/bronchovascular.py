@@ -25,7 +25,7 @@ from .fields import stream
 from .grid import Grid
 from .growth import Branches, fill
 from .lungs import Chest
-from .shapes import curve, direction
+from .shapes import curve, direction, paint
 from .structures import LOBES, Structure
 from .trees import Tree
 
@@ -124,11 +124,13 @@ def grow_trees(spec: TwinSpec, chest: Chest) -> Trees:
 
 def paint_trees(canvas: Canvas, chest: Chest, trees: Trees) -> None:
     """Paint veins, arteries and airways, in this order: the lumen of a bundle stays open."""
-    del chest
     paint_vessels(canvas, trees.veins, Structure.PULMONARY_VEIN, Structure.HEART)
     paint_vessels(canvas, trees.arteries, Structure.PULMONARY_ARTERY, Structure.PULMONARY_TRUNK)
+    wall, lumen = chest.mediastinum.trachea()
+    paint(canvas, [wall])
     t = trees.airways
-    paint_airways(canvas, t, wall_mm(t.start_radius_mm), wall_mm(t.end_radius_mm))
+    paint_airways(canvas, t, wall_mm(t.start_radius_mm), wall_mm(t.end_radius_mm), shown=t.generation > 0)
+    paint(canvas, lumen)
 
 
 def lobe_map(chest: Chest) -> NDArray[np.uint16]:
@@ -161,7 +163,7 @@ def _radii(branches: Branches, root_mm: float, total: float, power: float) -> ND
     """Radii by supply, a daughter never wider than 0.95 of her mother."""
     r = root_mm * np.minimum(1.0, branches.supply / total) ** (1 / power)
     # the last three generations fall off faster: most of their blood is counted with the parenchyma
-    r = r * np.minimum(1.0, branches.supply / 9) ** 0.2
+    r = r * np.minimum(1.0, branches.supply / 12) ** 0.25
     return _narrowing(r, branches.parent, root_mm)
 
 

@@ -33,9 +33,14 @@ def paint_vessels(canvas: Canvas, tree: Tree, within: Structure, outside: Struct
 
 
 def paint_airways(
-    canvas: Canvas, tree: Tree, start_wall_mm: NDArray[np.float32], end_wall_mm: NDArray[np.float32]
+    canvas: Canvas,
+    tree: Tree,
+    start_wall_mm: NDArray[np.float32],
+    end_wall_mm: NDArray[np.float32],
+    *,
+    shown: NDArray[np.bool_] | None = None,
 ) -> None:
-    """Paint a tree of airways: walls around an open lumen."""
+    """Paint a tree of airways: walls around an open lumen; rows that are not ``shown`` are left out."""
     if len(tree):
         labels = (Structure.AIRWAY_WALL, Structure.BRONCHUS, Structure.MEDIASTINUM, Structure.TRACHEA)
         _run(
@@ -48,17 +53,21 @@ def paint_airways(
             INK["air"],
             0.001205,
             labels,
+            shown,
         )
 
 
 def _run(
     canvas: Canvas, tree: Tree, start_wall: NDArray[np.float32], end_wall: NDArray[np.float32],
     shell_ink: int, shell_rho: float, core_ink: int, core_rho: float, labels: tuple[int, int, int, int],
+    shown: NDArray[np.bool_] | None = None,
 ) -> None:  # fmt: skip
     h = canvas.spacing_mm
     rows = np.column_stack(
         [tree.start_mm, tree.end_mm, tree.start_radius_mm, tree.end_radius_mm, start_wall, end_wall]
     ).astype(np.float64)
+    if shown is not None:
+        rows = rows[shown]
     reach = np.maximum(np.maximum(rows[:, 6] + rows[:, 8], rows[:, 7] + rows[:, 9]), 0.6 * h) + h
     z0 = canvas.grid.origin_mm[2]
     nz = canvas.grid.shape[0]

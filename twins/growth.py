@@ -2,9 +2,9 @@
 
 Seeds fill a lobe. Each branch splits its seeds by a plane near their centre of mass, between its own direction and the
 longest way of the cloud, leaning forward: the far part, the larger, goes on as the trunk, so that wide branches reach
-the periphery and leave side branches on their way (monopodial, as in lungs). Each daughter goes 0.4 of the way to the centre of mass of her part, bent from her mother by
-60 degrees at most, halved where it would leave the lobe. A branch ends when its seeds are fewer than two or it is
-shorter than 1.2 mm. Recursion partitions the seeds in place: O(N log N).
+the periphery and leave side branches on their way (monopodial, as in lungs). Each daughter goes 0.4 of the way to the
+centre of mass of her part, bent from her mother by 60 degrees at most, halved where it would leave the lobe. A branch
+ends when its seeds are fewer than two or it is shorter than 1.2 mm. The seeds are partitioned in place: O(N log N).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ ONWARD = 0.75
 """How much the cut leans forward: the far side keeps the trunk, the near side is a side branch. Design default."""
 
 FAR_SHIFT = 0.42
-"""By how many standard deviations of the cloud the cut lies nearer than its centre: the trunk has 2/3. Design default."""
+"""Standard deviations of the cloud by which the cut lies nearer than its centre (the trunk has 2/3). Design default."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -190,9 +190,10 @@ def _fill(
             if e - a == 1:
                 length = min(0.8 * reach, 6.0)
             ok = False
+            free = not _allowed(inside, corner, step, here)  # on its way from the hilum into the lobe
             for _ in range(4):
                 target = here + u * length
-                if _allowed(inside, corner, step, target):
+                if free or _allowed(inside, corner, step, target):
                     ok = True
                     break
                 length *= 0.5

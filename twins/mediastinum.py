@@ -81,7 +81,7 @@ class Mediastinum:
         ventricle = frame_along(axis, (1.0, 0.9, 0.1))
         tilt = frame_along((0.35, -0.25, -0.9), (1.0, 0.1, 0.0))
         shape = (
-            ((-32, 54, -74), (25, 29, 36 * dz), ((1, 0, 0), (0, 1, 0), (0, 0, 1))),
+            ((-29, 55, -76), (22, 27, 35 * dz), ((1, 0, 0), (0, 1, 0), (0, 0, 1))),
             ((8, 86, -86), (46, 33, 40 * dz), tilt),
             ((6, 33, -56), (37, 22, 24), ((1, 0, 0), (0, 1, 0), (0, 0, 1))),
             ((45, 62, -91), (35, 36, 51), ventricle),
@@ -209,12 +209,25 @@ class Mediastinum:
             "left main": ([(0, 16, 0), (14, 15, -9), (38, 11, -28)], [7.2, 6.3, 6.0]),
             "right upper": ([(-17, 16, -13), (-28, 15, -12), (-37, 15, -6)], [5.0, 4.6, 4.4]),
             "intermediate": ([(-17, 16, -13), (-24, 15, -25), (-29, 14, -38)], [6.0, 5.6, 5.3]),
-            "right middle": ([(-29, 14, -38), (-37, 24, -45), (-46, 36, -54)], [3.6, 3.3, 3.1]),
+            "right middle": ([(-29, 14, -38), (-40, 21, -45), (-53, 29, -53)], [3.6, 3.3, 3.1]),
             "right lower": ([(-29, 14, -38), (-34, 9, -48), (-40, 5, -60)], [4.9, 4.6, 4.4]),
             "left upper": ([(38, 11, -28), (46, 17, -27), (54, 24, -22)], [5.0, 4.6, 4.4]),
             "left lower": ([(38, 11, -28), (44, 5, -40), (50, 1, -54)], [4.8, 4.5, 4.3]),
         }
         return {name: (self.at(points), s * np.asarray(radii)) for name, (points, radii) in lines.items()}
+
+    def trachea(self) -> tuple[Tube, list[Tube]]:
+        """Wall; lumen and the membrane that flattens its back; deeper than wide (men 20.6 and 18.0 mm)."""
+        points, radii = self.airway_knots()["trachea"]
+        line, r = curve(points, 28), np.interp(np.linspace(0, 1, 28), np.linspace(0, 1, len(radii)), radii)
+        ripple = 1 + 0.05 * np.sin(0.11 * line[:, 2] + self.cage.height_mm) * np.clip(line[:, 2] / 30, 0, 1)
+        deep = np.column_stack([1.20 * r, 0.98 * r * ripple])
+        wall = Coat("gut_wall", Structure.MEDIASTINUM)
+        behind = line + np.column_stack([0 * r, 1.42 * r, 0 * r])
+        behind[:, 2] = np.maximum(behind[:, 2], 6.0)
+        membrane = Tube(behind, np.column_stack([0.5 * r, 0.98 * r]), wall)
+        # the lumen ends above the carina, where the main bronchi part
+        return Tube(line, deep + 1.6, wall), [Tube(line[:-1], deep[:-1], Coat("air", Structure.TRACHEA)), membrane]
 
     def airway_bodies(self) -> list[Tube]:
         """Trachea and main bronchi with their walls, as room that the lungs leave free."""
@@ -234,7 +247,7 @@ class Mediastinum:
             "left": ([(17, 38, -20), (30, 24, -12), (42, 12, -13), (47, 5, -20)], [11.0, 10.0, 9.0, 7.5]),
             "right upper": ([(-34, 23, -24), (-40, 23, -14), (-44, 21, -5)], [5.8, 5.2, 4.6]),
             "interlobar": ([(-34, 23, -24), (-39, 18, -34), (-41, 14, -44)], [7.5, 7.0, 6.6]),
-            "right middle": ([(-41, 14, -44), (-47, 24, -48), (-53, 34, -53)], [3.8, 3.5, 3.2]),
+            "right middle": ([(-41, 14, -44), (-49, 21, -47), (-59, 28, -52)], [3.8, 3.5, 3.2]),
             "right lower": ([(-41, 14, -44), (-45, 8, -53), (-49, 4, -62)], [5.8, 5.4, 5.0]),
             "left upper": ([(47, 5, -20), (54, 12, -19), (60, 20, -18)], [5.4, 5.0, 4.6]),
             "left lower": ([(47, 5, -20), (54, 2, -36), (58, -1, -54)], [6.4, 5.8, 5.0]),
@@ -250,7 +263,7 @@ class Mediastinum:
             "left superior": ([(30, 36, -46), (42, 37, -38), (52, 38, -32)], [7.2, 6.6, 5.8]),
             "left inferior": ([(30, 26, -58), (42, 17, -63), (54, 10, -68)], [6.8, 6.2, 5.4]),
             "right upper": ([(-38, 36, -36), (-46, 36, -26), (-52, 34, -14)], [5.4, 5.0, 4.6]),
-            "right middle": ([(-38, 36, -36), (-46, 46, -46), (-52, 56, -56)], [3.8, 3.5, 3.2]),
+            "right middle": ([(-38, 36, -36), (-50, 41, -46), (-59, 46, -55)], [3.8, 3.5, 3.2]),
         }
         return {name: (self.at(points), s * np.asarray(radii)) for name, (points, radii) in lines.items()}
 

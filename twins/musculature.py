@@ -29,16 +29,16 @@ Array = NDArray[Any]
 # [mm], angles from the spine between which it lies and their softness [degrees], the same for levels along the lung [1]
 _SHEETS = np.array(
     [
-        (0, 12.6, 6.5, 5.0, 48, 128, 20, 0.25, 0.92, 0.12),  # serratus anterior
+        (0, 12.4, 7.5, 5.5, 44, 132, 18, 0.22, 0.96, 0.12),  # serratus anterior
         (0, 13.0, 8.5, 6.0, 110, 150, 13, 0.62, 0.98, 0.10),  # pectoralis minor
-        (0, 13.0, 6.5, 5.0, 10, 46, 12, 0.58, 0.98, 0.10),  # rhomboids
-        (1, 0.8, 9.5, 7.5, 30, 106, 20, -1.0, 0.80, 0.16),  # latissimus dorsi, teres major
-        (1, 0.8, 8.5, 7.0, -20, 44, 15, 0.32, 2.0, 0.14),  # trapezius
-        (1, 0.8, 17.0, 10.0, 106, 173, 24, 0.47, 1.02, 0.15),  # pectoralis major
+        (0, 12.6, 10.0, 7.5, 8, 52, 12, 0.55, 1.02, 0.10),  # rhomboids
+        (1, 0.8, 16.0, 11.5, 26, 104, 18, -1.0, 0.90, 0.14),  # latissimus dorsi, teres major
+        (1, 0.8, 11.0, 8.5, -20, 54, 15, 0.30, 2.0, 0.14),  # trapezius
+        (1, 0.8, 18.0, 11.0, 96, 173, 22, 0.44, 1.06, 0.14),  # pectoralis major
         (1, 0.8, 8.5, 6.5, 70, 160, 22, -1.0, 0.34, 0.14),  # external oblique
         (1, 0.8, 9.0, 7.0, 150, 178, 14, -1.0, 0.20, 0.12),  # rectus abdominis
         (0, 12.0, 5.5, 4.5, 60, 150, 22, -1.0, 0.12, 0.12),  # internal oblique
-        (1, 1.0, 24.0, 18.0, 46, 128, 22, 0.96, 2.0, 0.14),  # girdle above the apex
+        (1, 1.0, 30.0, 22.0, 34, 112, 22, 0.80, 2.0, 0.16),  # girdle above the apex
     ]
 )
 
@@ -50,19 +50,20 @@ def muscles(chest: Chest, fascia: Field, bumps: Field) -> Field:
     field = np.empty(lattice.shape, np.float32)
     sheets = _SHEETS[:, [0, 1, 2 if cage.is_male else 3, 4, 5, 6, 7, 8, 9]].copy()
     sheets[:, 3:6] = np.radians(sheets[:, 3:6])
-    _sheets(chest.wall, fascia, bumps, z, y, x, cage.centre(z), cage.level(z), sheets, cage.stature, field)
+    _sheets(chest.wall, fascia, bumps, y, x, cage.centre(z), cage.level(z), sheets, cage.stature, field)
     size = (1.0 if cage.is_male else 0.88) * cage.stature
     coat = Coat("muscle", Structure.MUSCLE)
     bodies: list[Blob | Tube] = []
     for side in (-1.0, 1.0):
         blade, *_, head = scapula(cage, side, size)
-        assert isinstance(blade, Blob) and isinstance(head, Blob)
+        assert isinstance(blade, Blob)
+        assert isinstance(head, Blob)
         axes = np.asarray(blade.axes, float)
         normal = axes[2]
         at = np.asarray(blade.centre_mm, float)
         bodies += [
-            Blob(at - 8.5 * normal, (60 * size, 35 * size, 6.5), coat, axes),  # subscapularis
-            Blob(at + 9.0 * normal, (58 * size, 35 * size, 7.5), coat, axes),  # infraspinatus
+            Blob(at - 10.0 * normal, (60 * size, 37 * size, 9.0), coat, axes),  # subscapularis
+            Blob(at + 11.5 * normal, (60 * size, 38 * size, 11.0), coat, axes),  # infraspinatus
         ]
         arm = np.asarray(head.centre_mm, float)
         bodies += [
@@ -86,7 +87,7 @@ def _plateau(v: Any, low: Any, high: Any, soft: Any) -> Any:
 
 @njit(parallel=True, cache=True, error_model="numpy")
 def _sheets(
-    wall: Array, fascia: Array, bumps: Array, z: Array, y: Array, x: Array, centre: Array, level: Array, sheets: Array,
+    wall: Array, fascia: Array, bumps: Array, y: Array, x: Array, centre: Array, level: Array, sheets: Array,
     stature: Any, out: Array,
 ) -> None:  # fmt: skip
     """Overwrite ``out`` (k, j, i) with the distance of sheets, intercostal layer and erector spinae [mm]."""
@@ -114,8 +115,10 @@ def _sheets(
                     depth = (w if sheets[m, 0] == 0.0 else s) - sheets[m, 1] - 0.5 * sheets[m, 2]
                     best = min(best, abs(depth) - half)
                 if phi < 1.2:  # erector spinae: two columns with a plane of fat between them
-                    column = max(across - (46.0 + 3.0 * wave) * stature, deep + 0.03 * across - s)
-                    column = max(column, 2.2 - across)
+                    # a block with corners of 12 mm
+                    a = max(0.0, across - (34.0 + 3.0 * wave) * stature)
+                    b = max(0.0, 12.0 + deep - s)
+                    column = max(math.sqrt(a * a + b * b) - 12.0, 2.2 - across)
                     plane = 0.8 - abs(across - (21.0 + 2.0 * wave) * stature)
                     best = min(best, max(column, plane))
                 out[k, j, i] = best
