@@ -10,12 +10,15 @@ mass index, height, age and sex as in Bellemare et al. 2001 (coefficients: desig
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 if TYPE_CHECKING:
+    from scipy.interpolate import PchipInterpolator
+
     from .population import TwinSpec
 
 CARINA_LEVEL = 0.67
@@ -157,9 +160,14 @@ class Cage:
 
 
 def _profile(level: ArrayLike, values: list[float]) -> NDArray[np.float64]:
+    return np.asarray(_interpolator(tuple(values))(np.clip(level, _LEVELS[0], _LEVELS[-1])))
+
+
+@cache
+def _interpolator(values: tuple[float, ...]) -> PchipInterpolator:
     from scipy.interpolate import PchipInterpolator
 
-    return np.asarray(PchipInterpolator(_LEVELS, values)(np.clip(level, _LEVELS[0], _LEVELS[-1])))
+    return PchipInterpolator(_LEVELS, values)
 
 
 def _smooth_step(t: ArrayLike) -> NDArray[np.float64]:

@@ -358,8 +358,13 @@ def _unite_blob(field: Array, origin: Array, step: Any, row: Array, blend: Any, 
 @njit(parallel=True, cache=True, error_model="numpy")
 def _unite_tube(field: Array, origin: Array, step: Any, rows: Array, blend: Any, grow: Any) -> None:
     nz, ny, nx = field.shape
+    margin = rows[:, 13].max() + grow + 2.0 * blend + 10.0
+    low = min(rows[:, 2].min(), rows[:, 5].min()) - margin
+    high = max(rows[:, 2].max(), rows[:, 5].max()) + margin
     for k in prange(nz):
         z = origin[2] + k * step
+        if z < low or z > high:
+            continue
         scratch = np.full((ny, nx), np.float32(1e6), np.float32)
         y_low, y_high, x_low, x_high = ny, -1, nx, -1
         for s in range(rows.shape[0]):
