@@ -48,3 +48,56 @@ def project(volume: np.ndarray, grid: Grid, geometry: Geometry, view: int, row: 
         total += float(in_z @ plane @ in_plane)
     step = dx / abs(ray[0]) if along_x else dy / abs(ray[1])
     return total * step * math.sqrt(1 + (v / geometry.detector_distance_mm) ** 2)
+
+
+def cubic(x: float) -> float:
+    """Keys' kernel with a = -1/2."""
+    a = abs(x)
+    if a < 1:
+        return (1.5 * a - 2.5) * a * a + 1
+    return ((-0.5 * a + 2.5) * a - 4) * a + 2 if a < 2 else 0.0
+
+
+def reading_between(readings: np.ndarray, view: float, row: int, column: float) -> float:
+    """A reading ``(view, row, column)`` by cubic convolution along views and columns; end columns go on."""
+    total = 0.0
+    for v in range(math.floor(view) - 1, math.floor(view) + 3):
+        for c in range(math.floor(column) - 1, math.floor(column) + 3):
+            value = readings[min(max(v, 0), readings.shape[0] - 1), row, min(max(c, 0), readings.shape[2] - 1)]
+            total += cubic(view - v) * cubic(column - c) * value
+    return total
+
+
+def mean_over_rows(line: np.ndarray, middle: float, width: float) -> float:
+    """Mean of the rows within ``width`` around ``middle``; row r covers [r, r + 1], what leaves the rows is left out."""
+    middle = min(max(middle, 0.0), len(line))
+    low, high = max(middle - width / 2, 0.0), min(middle + width / 2, len(line))
+    return float(share_of_interval(low - 0.5, high - 0.5, len(line)) @ line)
+
+
+def fan_back_projection(
+    filtered: np.ndarray, geometry: Geometry, gamma: np.ndarray, point: tuple[float, float, float], box_mm: float
+) -> float:
+    """Sum over views of filtered projections ``(view, row, place)`` at the voxel's ray, over L^2; the axis is at 0."""
+    x, y, z = point
+    total = 0.0
+    for beta, rows in zip(geometry.view_angle_rad, filtered, strict=True):
+        ray = np.array([x, y]) - geometry.source_distance_mm * np.array([math.cos(beta), math.sin(beta)])
+        length = math.hypot(*ray)
+        angle = math.asin((ray @ (-math.sin(beta), math.cos(beta))) / length)
+        rise = geometry.detector_distance_mm / length / geometry.row_pitch_mm
+        middle = z * rise - geometry.row_offset_mm[0] / geometry.row_pitch_mm + 0.5
+        line = [np.interp(angle, gamma, row) for row in rows]
+        total += mean_over_rows(np.array(line), middle, box_mm * rise) / length**2
+    return total
+
+
+def mean_of_half_turns(lines: list[np.ndarray], middles: list[float], widths: list[float]) -> float:
+    """Mean of what each half turn's rows read, weighted by W(q), q from -1 to 1 over the rows; NaN if none counts."""
+    total = weights = 0.0
+    for line, middle, width in zip(lines, middles, widths, strict=True):
+        s = (abs(2 * middle / len(line) - 1) - 0.6) / 0.4
+        weight = 1.0 if s < 0 else 0.0 if s > 1 else 1 - s * s * (3 - 2 * s)
+        total += weight * mean_over_rows(line, middle, width)
+        weights += weight
+    return total / weights if weights > 1e-6 else math.nan

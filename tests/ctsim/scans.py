@@ -60,7 +60,7 @@ def rays(g: Geometry, sub_column: float = 0.0, sub_row: float = 0.0) -> tuple[np
         axis=-1,
     )
     shape = np.broadcast_shapes(beta.shape, gamma.shape, v.shape)
-    cell = np.empty((*shape, 3))
+    cell = np.moveaxis(np.empty((3, *shape)), 0, -1)
     cell[..., 0] = source[..., 0] - g.detector_distance_mm * np.cos(beta - gamma)
     cell[..., 1] = source[..., 1] - g.detector_distance_mm * np.sin(beta - gamma)
     cell[..., 2] = source[..., 2] + v
@@ -77,15 +77,16 @@ class Ellipsoid:
 
     def integral(self, source: np.ndarray, target: np.ndarray) -> np.ndarray:
         """Exact line integrals [value x mm]."""
-        half = np.asarray(self.half_mm)
-        d = target - source
-        length = np.linalg.norm(d, axis=-1)
-        e = d / half
-        s = (source - np.asarray(self.centre_mm)) / half
-        a = (e * e).sum(-1)
-        b = (e * s).sum(-1)
-        c = (s * s).sum(-1) - 1
-        return self.value * 2 * np.sqrt(np.maximum(b * b - a * c, 0)) / a * length
+        square, a, b, c = 0.0, 0.0, 0.0, -1.0  # a t^2 + 2 b t + c = 0 where the ray meets the surface
+        for axis, (centre, half) in enumerate(zip(self.centre_mm, self.half_mm, strict=True)):
+            d = target[..., axis] - source[..., axis]
+            s = (source[..., axis] - centre) / half
+            square = square + d * d
+            d /= half
+            a = a + d * d
+            b = b + d * s
+            c = c + s * s
+        return self.value * 2 * np.sqrt(np.maximum(b * b - a * c, 0)) / a * np.sqrt(square)
 
     def volume(self, grid: Grid, sub: int = 8) -> np.ndarray:
         """Values ``(z, y, x)`` with the share of each voxel that is inside, from sub^3 points."""
