@@ -69,7 +69,7 @@ def reading_between(readings: np.ndarray, view: float, row: int, column: float) 
 
 
 def mean_over_rows(line: np.ndarray, middle: float, width: float) -> float:
-    """Mean of the rows within ``width`` around ``middle``; row r covers [r, r + 1], what leaves the rows is left out."""
+    """Mean of the rows within ``width`` around ``middle``; row r covers [r, r + 1], the rest is left out."""
     middle = min(max(middle, 0.0), len(line))
     low, high = max(middle - width / 2, 0.0), min(middle + width / 2, len(line))
     return float(share_of_interval(low - 0.5, high - 0.5, len(line)) @ line)

@@ -68,7 +68,7 @@ def test_a_node_of_a_circle_reads_the_mean_of_the_rows_that_see_its_slice(box_mm
     g = geometry(4, 12, 30, pitch_iso_mm=5.0, start_rad=0.3)
     filtered = np.random.default_rng(3).random((4, 12, 30))
     slices = np.array([-13.0, 3.3, box_mm])  # first and last lie beyond the rows
-    sheet, view, _ = gathered(filtered, g, g.column_angle_rad, slices)
+    sheet, _, _ = gathered(filtered, g, g.column_angle_rad, slices)
     for w, q, j, k in np.random.default_rng(4).integers(0, (4, 30, 10, 9), (300, 4)):
         length = 1 / (NODES[0] + j * NODES[1])
         gamma = g.column_angle_rad[q]
@@ -166,9 +166,9 @@ def test_an_image_has_the_same_bytes_for_any_number_of_threads(feed_mm):
     g = geometry(48, 6, 60, pitch_iso_mm=2.0, rotations=3 if feed_mm else 1, feed_mm=feed_mm, start_z_mm=-1.5 * feed_mm)
     line = integrals(g, [Ellipsoid((5, 3, 0), (30, 20, 15))]).astype(np.float32)
     axis = np.arange(35) * 2.0 - 34
-    work = wfbp if feed_mm else fdk
     kernel = Kernel(name="smooth", mtf50_per_mm=0.1, mtf10_per_mm=0.2)
-    take = lambda: work(line, g, kernel, chain_of(g), (axis[15:20], axis, axis), 2.0, 55.0)  # noqa: E731
+    arguments = (line, g, kernel, chain_of(g), (axis[15:20], axis, axis), 2.0, 55.0)
+    take = lambda: (wfbp(*arguments)[0] if feed_mm else fdk(*arguments)).tobytes()  # noqa: E731
     before = numba.get_num_threads()
     many = take()
     numba.set_num_threads(1)
@@ -176,7 +176,4 @@ def test_an_image_has_the_same_bytes_for_any_number_of_threads(feed_mm):
         one = take()
     finally:
         numba.set_num_threads(before)
-    for a, b in (
-        zip(np.atleast_1d(many), np.atleast_1d(one), strict=True) if not feed_mm else zip(many, one, strict=True)
-    ):
-        assert a.tobytes() == b.tobytes()
+    assert one == many
