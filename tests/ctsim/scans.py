@@ -45,26 +45,20 @@ def geometry(
     )
 
 
-def rays(g: Geometry, sub_column: float = 0.0, sub_row: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
-    """Source ``(V, 1, 1, 3)`` and point on the cell ``(V, R, C, 3)``; sub: place in the cell, -1/2 to 1/2."""
+Points = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""x, y, z of points, each of a shape that broadcasts to ``(V, R, C)``."""
+
+
+def rays(g: Geometry, sub_column: float = 0.0, sub_row: float = 0.0) -> tuple[Points, Points]:
+    """Source and point on the cell of every reading; sub: place in the cell, -1/2 to 1/2."""
     beta = g.view_angle_rad[:, None, None]
     gamma = (g.column_angle_rad + sub_column * g.column_pitch_rad)[None, None, :]
     v = (g.row_offset_mm + sub_row * g.row_pitch_mm)[None, :, None]
-    x, y = g.isocentre_mm
-    source = np.stack(
-        [
-            x + g.source_distance_mm * np.cos(beta),
-            y + g.source_distance_mm * np.sin(beta),
-            np.broadcast_to(g.source_z_mm[:, None, None], beta.shape),
-        ],
-        axis=-1,
-    )
-    shape = np.broadcast_shapes(beta.shape, gamma.shape, v.shape)
-    cell = np.moveaxis(np.empty((3, *shape)), 0, -1)
-    cell[..., 0] = source[..., 0] - g.detector_distance_mm * np.cos(beta - gamma)
-    cell[..., 1] = source[..., 1] - g.detector_distance_mm * np.sin(beta - gamma)
-    cell[..., 2] = source[..., 2] + v
-    return source, cell
+    x = g.isocentre_mm[0] + g.source_distance_mm * np.cos(beta)
+    y = g.isocentre_mm[1] + g.source_distance_mm * np.sin(beta)
+    z = g.source_z_mm[:, None, None]
+    along_x, along_y = -np.cos(beta - gamma), -np.sin(beta - gamma)
+    return (x, y, z), (x + g.detector_distance_mm * along_x, y + g.detector_distance_mm * along_y, z + v)
 
 
 @dataclass(frozen=True)
@@ -75,12 +69,11 @@ class Ellipsoid:
     half_mm: tuple[float, float, float]
     value: float = 1.0
 
-    def integral(self, source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    def integral(self, source: Points, target: Points) -> np.ndarray:
         """Exact line integrals [value x mm]."""
         square, a, b, c = 0.0, 0.0, 0.0, -1.0  # a t^2 + 2 b t + c = 0 where the ray meets the surface
-        for axis, (centre, half) in enumerate(zip(self.centre_mm, self.half_mm, strict=True)):
-            d = target[..., axis] - source[..., axis]
-            s = (source[..., axis] - centre) / half
+        for start, end, centre, half in zip(source, target, self.centre_mm, self.half_mm, strict=True):
+            d, s = end - start, (start - centre) / half
             square = square + d * d
             d /= half
             a = a + d * d
