@@ -7,8 +7,6 @@ Densities are those above room air, which is everywhere where the twin is not: a
 phantom stand in air too, so that air is -1000 HU and water 0 HU. Less dense air (vacuum) counts as room air.
 """
 
-# ruff: noqa: ANN001
-
 from __future__ import annotations
 
 import math
@@ -16,13 +14,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit, prange
 from numpy.typing import NDArray
 
 from twins import Grid, Material, Twin, material
 from twins.twin import DENSITY_STEP_G_CM3, FRACTION_STEP
 
 from .basis import coefficients
+from .kernels.words import pack_words
 
 BASIS_STEP_G_CM3 = 3.3 / 65535
 """One unit of a basis density [g/cm3]: 0 to 3.3 g/cm3, rounding error at most 0.03 HU in water."""
@@ -121,7 +119,7 @@ def pack(twin: Twin, *, extend_mm: float = 0.0) -> BasisVolume:
     beyond = np.zeros((ny, 3), np.int64)
     step = np.array([BASIS_STEP_G_CM3, BASIS_STEP_G_CM3, IODINE_STEP_G_CM3])
     scale, room_air = DENSITY_STEP_G_CM3 / step, room_air_g_cm3() / step
-    run: Any = _pack
+    run: Any = pack_words
     run(*arrays, np.nan_to_num(table), FRACTION_STEP, scale, room_air, with_iodine, words, iodine, beyond)
     for name, count in zip(("basis 0", "basis 1", "iodine"), beyond.sum(axis=0), strict=True):
         if count:
@@ -209,47 +207,3 @@ def _along_world(grid: Grid, arrays: tuple[NDArray[np.generic], ...]) -> tuple[G
     x, y, z = corners.min(axis=0)
     moved = tuple(np.flip(array.transpose(order), flips) for array in arrays)
     return Grid(shape, spacing, (float(x), float(y), float(z))), moved  # type: ignore[arg-type]
-
-
-@njit(cache=True, parallel=True)
-def _pack(  # type: ignore[no-untyped-def]
-    material_a,
-    material_b,
-    fraction_b,
-    density,
-    table,
-    fraction_step,
-    scale,
-    room_air,
-    with_iodine,
-    words,
-    iodine,
-    beyond,
-) -> None:
-    """Overwrite ``words`` and ``iodine`` ``(y, x, z)`` from arrays ``(z, y, x)``; count values beyond 16 bits.
-
-    table   (M, 3) float64  grams of each channel per gram of material
-    scale   (3,)   float64  density units of the twin per unit of each channel
-    room_air (3,)  float64  units of room air in each channel
-    beyond  (Y, 3) int64    voxels of each y whose value does not fit
-    """
-    nz, ny, nx = density.shape
-    for y in prange(ny):
-        for z in range(nz):
-            for x in range(nx):
-                a, b = material_a[z, y, x], material_b[z, y, x]
-                f = fraction_b[z, y, x] * fraction_step
-                rho = float(density[z, y, x])
-                unit = np.zeros(3, np.int64)
-                for channel in range(3):
-                    value = (
-                        rho * ((1.0 - f) * table[a, channel] + f * table[b, channel]) * scale[channel]
-                        - room_air[channel]
-                    )
-                    unit[channel] = int(max(value, 0.0) + 0.5)
-                    if unit[channel] > 65535:
-                        beyond[y, channel] += 1
-                        unit[channel] = 65535
-                words[y, x, z] = np.uint32(unit[0] | (unit[1] << 16))
-                if with_iodine:
-                    iodine[y, x, z] = np.uint16(unit[2])
