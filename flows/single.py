@@ -9,7 +9,7 @@ import ctsim
 from ctsim import CT
 from twins import Twin
 
-from .stages.imaging import reconstruct_on
+from .stages.imaging import covering, reconstruct_on
 from .study import ScanEntry, make_key
 from .study.resolution import protocol_of, sampling_of
 
@@ -30,7 +30,7 @@ def scan_twin(
         If the profile lacks what the entry asks for.
     """
     profile = ctsim.load_profile(entry.profile)
-    protocol = protocol_of(entry, profile)
+    protocol = covering(protocol_of(entry, profile), twin, host=entry.host_grid)
     sinogram = ctsim.scan(
         twin,
         profile.scanner,

@@ -19,7 +19,7 @@ from ..study import Case, Scan
 from ..volumes import nearest, read_volume, write_volume
 from .site import Held, Site
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def make_images(
             exposure = ctsim.expose(
                 twin.get(),
                 first.scanner,
-                first.protocol,
+                covering(first.protocol, twin.get(), host=first.host_grid),
                 sampling=first.sampling,
                 backend=site.backend,
                 progress=progress,
@@ -86,6 +86,16 @@ def host_grid(twin: Twin) -> Grid | None:
     """The lattice of the CT that a patient twin comes from, axes turned along the world's; None where unknown."""
     data = twin.provenance.get("host_grid")
     return upright(Grid.from_dict(data)) if isinstance(data, Mapping) else None
+
+
+def covering(protocol: Protocol, twin: Twin, *, host: bool) -> Protocol:
+    """The protocol with a range that covers all slices of a patient twin's own CT, where it is to come back on them."""
+    grid = host_grid(twin) if host else None
+    if grid is None or protocol.scan_range_mm is not None or protocol.mode != "helical":
+        return protocol
+    z = grid.axes_mm()[0]
+    half = 0.5 * max(grid.spacing_mm[0], protocol.reconstruction.slice_thickness_mm)
+    return protocol.model_copy(update={"scan_range_mm": (float(z[0]) - half, float(z[-1]) + half)})
 
 
 def upright(grid: Grid) -> Grid:

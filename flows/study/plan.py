@@ -189,17 +189,18 @@ def _scan(twin: str, entry: ScanEntry, profile: Profile, study: StudySpec) -> Sc
         kernel=profile.kernel(protocol.reconstruction.kernel),
         key=make_key(study.seed, "twin", twin, "scan", entry.name, "noise"),
         host_grid=entry.host_grid,
-        group=_group(profile.scanner, protocol, sampling),
+        group=_group(profile.scanner, protocol, sampling, host_grid=entry.host_grid),
         exposure_s=exposure_s(profile.scanner, protocol, sampling),
         image_s=image_s(profile.scanner, protocol, sampling),
     )
 
 
-def _group(scanner: Scanner, protocol: Protocol, sampling: Sampling) -> str:
+def _group(scanner: Scanner, protocol: Protocol, sampling: Sampling, *, host_grid: bool) -> str:
     """Short digest of all that fixes an exposure but the twin."""
     from ..store import canonical
 
     account: list[Any] = [part.model_dump(mode="json") for part in (scanner, protocol.acquisition(), sampling)]
+    account.append(host_grid)  # a scan on a host's voxels covers all of them
     return sha256(canonical(account)).hexdigest()[:12]
 
 
