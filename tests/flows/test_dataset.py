@@ -228,3 +228,14 @@ def test_a_folder_without_a_dataset_is_no_dataset(tmp_path):
     Store(tmp_path)
     with pytest.raises(ValueError, match="has not finished"):
         Dataset.open(tmp_path)
+
+
+def test_the_nifti_reference_reader_finds_no_fault(dataset, system_tool):
+    tool = system_tool("nifti_tool", "nifti-bin")
+    files = [path for folder in ("images", "masks", "anatomy") for path in (dataset.root / folder).glob("*.nii.gz")]
+    assert files
+    for path in files:
+        done = subprocess.run([tool, "-check_hdr", "-check_nim", "-infiles", str(path)], capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "FAILURE" not in done.stdout.upper()
+        assert "GOOD" in done.stdout.upper()
