@@ -22,7 +22,7 @@ FROM_ACQUISITION = ("kvp", "mas_per_rotation", "pitch", "scan_range_mm")
 """Fields that a scan entry may change, by the part of the protocol that holds them."""
 
 FIDELITIES: dict[Fidelity, Sampling] = {
-    "preview": Sampling(views_per_rotation=360, row_binning=4),
+    "preview": Sampling(views_per_rotation=320, row_binning=4),
     "standard": Sampling(views_per_rotation=576, row_binning=2),
     "full": Sampling(),
 }
