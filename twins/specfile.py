@@ -50,8 +50,13 @@ def check_spec(data: Any, model: type[Spec], *, name: str) -> Spec:
     try:
         return model.model_validate(_plain(data))
     except ValidationError as error:
-        problems = [_problem(dict(e), data, model, name) for e in error.errors(include_url=False)]
-        raise SpecError("\n".join(dict.fromkeys(problems))) from None
+        errors: list[dict[str, Any]] = [dict(e) for e in error.errors(include_url=False)]
+        # a list that lost its wrong entries is no second mistake
+        errors = [e for e in errors if e["type"] != "too_short" or not _has_deeper(e["loc"], errors)]
+        problems = sorted(
+            (_line(_real_location(e["loc"], data), data) or 0, _problem(e, data, model, name)) for e in errors
+        )
+        raise SpecError("\n".join(dict.fromkeys(text for _, text in problems))) from None
 
 
 def suggestion(word: str, known: Sequence[str]) -> str:
@@ -77,6 +82,11 @@ def _parse(text: str, name: str) -> Any:
         raise SpecError(f"{name}:{line}: not valid YAML: {error.problem or error.context}") from None
 
 
+def _has_deeper(location: Sequence[Any], errors: Sequence[dict[str, Any]]) -> bool:
+    n = len(location)
+    return any(len(e["loc"]) > n and tuple(e["loc"][:n]) == tuple(location) for e in errors)
+
+
 def _problem(error: dict[str, Any], data: Any, model: type[BaseModel], name: str) -> str:
     location = _real_location(error["loc"], data)
     line = _line(location, data)
@@ -90,7 +100,7 @@ def _problem(error: dict[str, Any], data: Any, model: type[BaseModel], name: str
     bounds = _range_at(model, location) if error["type"] in _RANGE_ERRORS else ""
     message = bounds or str(error["msg"]).removeprefix("Value error, ").removeprefix("Input ")
     value = error.get("input")
-    shown = "" if isinstance(value, dict | list) or str(value) in message else f" (got {value!r})"
+    shown = "" if isinstance(value, dict | list) or (str(value) in message and not bounds) else f" (got {value!r})"
     return f"{place}: {field}: {message}{shown}"
 
 
@@ -150,18 +160,19 @@ def _models_at(model: type[BaseModel], location: Sequence[Any]) -> list[type[Bas
 def _range_at(model: type[BaseModel], location: Sequence[Any]) -> str:
     """``"must be between 70 and 150"`` for the field at ``location``, empty where it has no plain bounds."""
     for candidate in _models_at(model, location[:-1]):
-        info = candidate.model_fields.get(str(location[-1]))
-        bounds = {
-            name: getattr(rule, name)
-            for rule in (info.metadata if info else ())
-            for name in ("ge", "gt", "le", "lt")
-            if getattr(rule, name, None) is not None
-        }
-        low = f"{bounds['ge']}" if "ge" in bounds else f"above {bounds['gt']}" if "gt" in bounds else None
-        high = f"{bounds['le']}" if "le" in bounds else f"below {bounds['lt']}" if "lt" in bounds else None
-        if low and high:
-            return f"must be between {low} and {high}"
+        field = candidate.model_json_schema().get("properties", {}).get(str(location[-1]), {})
+        for rule in (field, *field.get("anyOf", ())):
+            low = _bound(rule, "minimum", "exclusiveMinimum", "above")
+            high = _bound(rule, "maximum", "exclusiveMaximum", "below")
+            if low and high:
+                return f"must be between {low} and {high}"
     return ""
+
+
+def _bound(rule: dict[str, Any], closed: str, opened: str, word: str) -> str:
+    if closed in rule:
+        return f"{rule[closed]:g}"
+    return f"{word} {rule[opened]:g}" if opened in rule else ""
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:

@@ -11,6 +11,10 @@ from numpy.typing import NDArray
 KNOWN = ("auto", "cpu", "gpu")
 
 
+class BackendError(RuntimeError):
+    """A backend that was asked for and cannot be had; the message says what to do."""
+
+
 class Backend(Protocol):
     """Something that walks rays; the rest of the chain runs on the CPU."""
 
@@ -45,7 +49,7 @@ def choose(backend: str) -> str:
     ------
     ValueError
         If the name is unknown.
-    RuntimeError
+    BackendError
         If "gpu" is asked for and cannot be had; the message says what to do.
 
     Examples
@@ -56,7 +60,7 @@ def choose(backend: str) -> str:
     if backend not in KNOWN:
         raise ValueError(f"backend must be one of {', '.join(KNOWN)}, got {backend!r}")
     if backend == "gpu" and find_spec("cupy") is None:
-        raise RuntimeError(
+        raise BackendError(
             "backend 'gpu' needs CuPy: pip install 'lungtwin[gpu12]' (CUDA 12) or 'lungtwin[gpu13]' (CUDA 13); "
             "or use backend 'cpu'"
         )
@@ -68,7 +72,7 @@ def load(backend: str) -> Backend:
 
     Raises
     ------
-    ValueError, RuntimeError
+    ValueError, BackendError
         As :func:`choose`.
     """
     if backend == "gpu":

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from . import BackendError
+
 _SOURCE = Path(__file__).parent.parent / "kernels" / "project.cu"
 _THREADS = 128
 _MOST_RESIDENT = 2
@@ -22,7 +24,7 @@ class Gpu:
 
     Raises
     ------
-    RuntimeError
+    BackendError
         If CuPy is not installed, or there is no usable device; the message says what to do.
     """
 
@@ -32,12 +34,12 @@ class Gpu:
         try:
             import cupy
         except ImportError:
-            raise RuntimeError(
+            raise BackendError(
                 "backend 'gpu' needs CuPy: pip install 'lungtwin[gpu12]' (CUDA 12) or 'lungtwin[gpu13]' (CUDA 13); "
                 "or use backend 'cpu'"
             ) from None
         if not cupy.is_available():
-            raise RuntimeError(
+            raise BackendError(
                 "backend 'gpu' finds no CUDA device: check `nvidia-smi` and the driver; or use backend 'cpu'"
             )
         self._cupy = cupy

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import typer
 
+from ctsim.backends import BackendError
+
 from ..store import BusyError
 from . import building, checking, profiles, scanning, serving, twin
 from .console import errors
@@ -23,7 +25,7 @@ for group in (building, scanning, checking, serving):
 app.add_typer(twin.app, name="twin")
 app.add_typer(profiles.app, name="profiles")
 
-USER_ERRORS = (ValueError, TypeError, OSError, BusyError)
+USER_ERRORS = (ValueError, TypeError, OSError, BusyError, BackendError)
 """Mistakes in what was asked, files that cannot be read or written: one line each and exit status 2."""
 
 

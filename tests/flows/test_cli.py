@@ -79,3 +79,11 @@ def test_a_twin_file_is_scanned_on_its_own(dataset, tmp_path, capsys):
 def test_the_doctor_finds_this_machine_fit(capsys):
     assert main(["doctor"]) == 0
     assert "FastAPI" in capsys.readouterr().out
+
+
+def test_a_gpu_that_is_not_there_is_one_line_with_the_fix(dataset, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    words = ["scan", str(dataset.root / "twins/woman.h5"), "siemens_definition_as", "axial", "--out"]
+    assert main([*words, str(tmp_path / "x.nii.gz"), "--backend", "gpu", "-q"]) == 2
+    assert "or use backend 'cpu'" in capsys.readouterr().err.replace("\n", " ")
+    assert not list(tmp_path.iterdir())

@@ -59,6 +59,22 @@ def test_broken_yaml_and_missing_files_are_spec_errors(tmp_path):
         read_spec(tmp_path / "none.yaml", House)
 
 
+class Street(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    houses: tuple[House, ...] = Field(min_length=1)
+    width_mm: float | None = Field(default=None, gt=0, le=9)
+
+
+def test_bounds_are_named_for_optional_fields_and_a_spoilt_list_is_one_mistake():
+    with pytest.raises(SpecError) as caught:
+        parse_spec("width_mm: 10\nhouses:\n  - tubes:\n      - kvp: 1\n", Street, name="s.yaml")
+    assert str(caught.value).splitlines() == [
+        "s.yaml:1: width_mm: must be between above 0 and 9 (got 10)",
+        "s.yaml:4: houses.0.tubes.0.kvp: must be between 70 and 150 (got 1)",
+    ]
+
+
 def test_a_good_file_is_read_with_plain_values(tmp_path):
     path = tmp_path / "house.yaml"
     path.write_text("tubes:\n  - {kvp: 120, name: 'x'}\neither: {kvp: 80}\n")
