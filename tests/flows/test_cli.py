@@ -1,5 +1,7 @@
 """The command line: every command explains itself, and a user's mistake is one line and status 2."""
 
+import sys
+
 import pytest
 
 from flows.cli import main
