@@ -65,9 +65,10 @@ def make_images(
                 def write(
                     part: Path, scan: Scan = scan, exposure: Any = exposure, progress: Any = progress
                 ) -> Mapping[str, Any]:
-                    sinogram = ctsim.detect(exposure, scan.protocol, key=scan.key)
+                    protocol = covering(scan.protocol, twin.get(), host=scan.host_grid)
+                    sinogram = ctsim.detect(exposure, protocol, key=scan.key)
                     ct = reconstruct_on(
-                        sinogram, scan.protocol, scan.kernel, twin.get(), host=scan.host_grid, progress=progress
+                        sinogram, protocol, scan.kernel, twin.get(), host=scan.host_grid, progress=progress
                     )
                     ct.save(part)
                     return _facts(ct, sinogram)
