@@ -59,6 +59,15 @@ def test_air_is_minus_a_thousand(name):
     assert np.median(hu[(r > 115) & (r < 235)]) == pytest.approx(-1000.0, abs=2.0)
 
 
+@pytest.mark.parametrize("name", RANGES)
+@pytest.mark.parametrize("diameter_mm", [200, 300, 400])
+def test_the_mean_of_air_is_minus_a_thousand_where_nothing_is_clipped(name, diameter_mm, monkeypatch):
+    monkeypatch.setattr("ctsim.recon.hounsfield.LOWEST_HU", -20000)
+    hu = image(name, diameter_mm)
+    r = radius()
+    assert hu[(r > diameter_mm / 2 + 15) & (r < 235)].mean() == pytest.approx(-1000.0, abs=2.0)  # measured 0.8
+
+
 def test_an_air_pocket_inside_the_body_is_minus_a_thousand():
     hu = image("axial", 300, ("air", 60.0, 0.0, None))
     assert hu[radius(60.0) < 10].mean() == pytest.approx(-1000.0, abs=2.0)
