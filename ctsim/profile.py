@@ -140,9 +140,9 @@ def load_profile(name_or_path: str | os.PathLike[str]) -> Profile:
 
 
 def _numbers(data: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    """Dotted names of the fields that hold numbers; tables are one field."""
+    """Dotted names of the fields that hold numbers; tables are one field, absent things none."""
     for key, value in data.items():
         if isinstance(value, dict):
             yield from _numbers(value, f"{prefix}{key}.")
-        elif not isinstance(value, str):
+        elif not isinstance(value, str) and value is not None and value != ():
             yield prefix + key

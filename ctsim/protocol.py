@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from .scanner import Scanner
+from .tube_current import FixedCurrent, TubeCurrent
 
 
 class Reconstruction(BaseModel):
@@ -21,6 +22,12 @@ class Reconstruction(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kernel: str = Field(min_length=1, description="Name of a kernel of the profile")
+    iterative_strength: int = Field(
+        0,
+        ge=0,
+        le=5,
+        description="Strength of the iterative mode; 0: filtered back projection",
+    )
     fov_mm: float = Field(ge=50, le=700, description="Width of the reconstructed square [mm]")
     matrix: int = Field(ge=16, le=2048, description="Pixels along x and y")
     slice_thickness_mm: float = Field(ge=0.25, le=20, description="Slice thickness [mm]")
@@ -44,10 +51,19 @@ class Acquisition(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kvp: int = Field(ge=70, le=150, description="Peak tube potential [kV]")
-    mode: Literal["axial", "helical"] = Field(description="Table at rest, or moving")
+    spectral_filter: str | None = Field(None, description="Name of a spectral filter of the scanner; none: not used")
+    focal_spot: str | None = Field(None, description="Name of a focal spot of the scanner; none: its first")
+    flying_focal_spot: str | None = Field(None, description="Name of a deflection of the scanner; none: spot at rest")
+    mode: Literal["axial", "step_and_shoot", "helical"] = Field(
+        description="One rotation with the table at rest, several with steps between them, or table moving"
+    )
+    step_mm: float | None = Field(
+        None, gt=0, le=320, description="Table step between rotations of step_and_shoot [mm]; none: the collimation"
+    )
     collimation_rows: int = Field(ge=1, description="Detector rows in use")
     pitch: float = Field(1.0, gt=0, le=1.5, description="Table feed per rotation / collimation [1]; axial: not used")
     bowtie: str = Field(min_length=1, description="Name of a bowtie of the scanner")
+    with_couch: bool = Field(True, description="Whether the scanner's couch, where it has one, carries the patient")
     start_angle_deg: float = Field(0.0, ge=0, lt=360, description="View angle beta of the first view [degrees]")
     scan_range_mm: tuple[float, float] | None = Field(
         None, description="World z range to be imaged [mm]; none: helical the lungs or the grid, axial one beam width"
@@ -61,6 +77,16 @@ class Acquisition(BaseModel):
         if self.scan_range_mm is not None and not self.scan_range_mm[0] < self.scan_range_mm[1]:
             raise ValueError(f"scan_range_mm must grow, got {self.scan_range_mm}")
         return self
+
+
+class Corrections(BaseModel):
+    """What the scanner does to its raw data beside air calibration, logarithm and water correction."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    scatter: bool = Field(True, description="Subtract the scanner's own estimate of scatter")
+    starvation: bool = Field(True, description="Smooth readings that few photons reached")
+    bone: bool = Field(False, description="Second pass for the beam hardening of bone")
 
 
 class Protocol(Acquisition):
@@ -77,6 +103,8 @@ class Protocol(Acquisition):
         gt=0, le=2000, description="Tube current x rotation time [mAs]; mAs per slice x pitch"
     )
     rotation_s: float = Field(ge=0.2, le=4, description="Time of one rotation [s]")
+    tube_current: TubeCurrent = Field(FixedCurrent(), description="How the tube current follows the patient")
+    corrections: Corrections = Field(Corrections(), description="What is done to the raw data")
     reconstruction: Reconstruction = Field(description="Defaults of its images")
     source: str = Field(min_length=1, description="Where these numbers come from")
     status: Literal["measured", "published", "estimated"] = Field(description="How sure they are")
@@ -110,8 +138,19 @@ class Protocol(Acquisition):
                 f"mas_per_rotation = {self.mas_per_rotation} mAs in {self.rotation_s} s needs {current:.0f} mA, "
                 f"the tube gives {scanner.largest_tube_current_ma:g} mA"
             )
-        if self.bowtie not in {bowtie.name for bowtie in scanner.bowties}:
-            problems.append(f"bowtie = {self.bowtie!r} is not one of {_listed(b.name for b in scanner.bowties)}")
+        for field, choices in (
+            ("bowtie", scanner.bowties),
+            ("focal_spot", scanner.focal_spots),
+            ("flying_focal_spot", scanner.flying_focal_spots),
+            ("spectral_filter", scanner.spectral_filters),
+        ):
+            chosen, names = getattr(self, field), [choice.name for choice in choices]
+            if chosen is not None and chosen not in names:
+                problems.append(f"{field} = {chosen!r} is not one of {_listed(names) or 'none'}")
+            elif field == "spectral_filter" and chosen is not None:
+                allowed = next(f.kvp_stations for f in scanner.spectral_filters if f.name == chosen)
+                if self.kvp not in allowed:
+                    problems.append(f"kvp = {self.kvp} kV cannot be used with {chosen} ({_listed(allowed)})")
         if problems:
             raise ValueError(f"protocol {self.name!r} is impossible on {scanner.name}: " + "; ".join(problems))
 

@@ -20,6 +20,14 @@ class Sampling(BaseModel):
     )
     column_binning: int = Field(1, ge=1, le=16, description="Neighbouring columns merged into one")
     row_binning: int = Field(1, ge=1, le=64, description="Neighbouring rows merged into one")
+    rays_per_reading: int = Field(
+        4,
+        ge=1,
+        le=64,
+        description="Transmissions averaged in a reading: points of the focal spot x instants of the view; 1: a point "
+        "source and a gantry at rest",
+    )
+    scatter: bool = Field(True, description="Whether scattered radiation is simulated")
 
     @model_validator(mode="after")
     def _is_even(self) -> Sampling:

@@ -2,67 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Literal, Protocol, TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from twins import Material, material
-
 from .bowtie import Bowtie
-
-
-class Layer(BaseModel):
-    """A flat filter in the beam."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    material: str = Field(description="Material, by the name it has in twins.materials")
-    thickness_mm: float = Field(ge=0, le=50, description="Thickness at natural density [mm]")
-
-    @model_validator(mode="after")
-    def _is_known(self) -> Layer:
-        material(self.material)
-        return self
-
-    def as_filter(self) -> tuple[Material, float]:
-        """The pair that :func:`ctsim.spectrum.tube_spectrum` takes."""
-        return material(self.material), self.thickness_mm
-
-
-class Detector(BaseModel):
-    """Scintillating cells on a cylinder around the focal spot, integrating deposited energy.
-
-    A photon deposits all of its energy with probability ``1 - exp(-mu d)``: escape of fluorescence, depth-dependent
-    light yield, crosstalk and afterglow are not modelled.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    n_columns: int = Field(ge=8, le=4096, description="Columns (channels)")
-    column_pitch_mm: float = Field(gt=0, le=10, description="Column pitch along the arc at the detector [mm]")
-    isocentre_column: float = Field(description="0-based column that the ray through the isocentre hits [1]")
-    n_rows: int = Field(ge=1, le=1024, description="Rows")
-    row_pitch_iso_mm: float = Field(gt=0, le=10, description="Row pitch, scaled to the isocentre [mm]")
-    fill_factor: float = Field(gt=0, le=1, description="Active part of a cell's area [1]")
-    material: str = Field(description="Scintillator, by the name it has in twins.materials")
-    thickness_mm: float = Field(gt=0, le=10, description="Thickness of the scintillator [mm]")
-    electronic_noise_kev: float = Field(ge=0, le=10000, description="Standard deviation per cell and reading [keV]")
-
-    @model_validator(mode="after")
-    def _is_consistent(self) -> Detector:
-        material(self.material)
-        if not 0 <= self.isocentre_column <= self.n_columns - 1:
-            raise ValueError(f"isocentre_column must lie in 0 to {self.n_columns - 1}, got {self.isocentre_column}")
-        return self
+from .couch import Couch
+from .detector import Detector
+from .tube import FlyingFocalSpot, FocalSpot, Layer, SpectralFilter
 
 
 class DoseIndex(BaseModel):
-    """Normalised CTDI of the 32 cm body phantom at one tube potential, full collimation."""
+    """Normalised CTDI of a PMMA phantom at one tube potential, full collimation."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kvp: int = Field(ge=70, le=150, description="Tube potential [kV]")
     bowtie: str = Field(description="Bowtie it belongs to")
+    phantom_mm: Literal[160, 320] = Field(320, description="Diameter of the PMMA phantom: head 160, body 320 [mm]")
     ctdi_w_mgy_per_100mas: float = Field(gt=0, le=100, description="CTDIw per 100 mAs [mGy]")
 
 
@@ -84,26 +43,23 @@ class Scanner(BaseModel):
     detector_distance_mm: float = Field(ge=100, le=4000, description="SDD: focal spot to detector [mm]")
     detector: Detector = Field(description="The detector")
     views_per_rotation: int = Field(ge=8, le=10000, description="Readings of every cell per rotation")
-    anode_angle_deg: float = Field(ge=7, le=13, description="Anode angle [degrees]; the heel effect is not modelled")
-    focal_spot_width_mm: float = Field(
-        ge=0,
-        le=5,
-        description="In-plane width seen from the isocentre [mm]; kept for later, the spot is taken as a point",
-    )
-    focal_spot_length_mm: float = Field(
-        ge=0,
-        le=5,
-        description="Length along z seen from the isocentre [mm]; kept for later, the spot is taken as a point",
-    )
+    anode_angle_deg: float = Field(ge=5, le=15, description="Anode angle [degrees]")
+    focal_spots: tuple[FocalSpot, ...] = Field(min_length=1, description="Focal spots to choose from")
+    flying_focal_spots: tuple[FlyingFocalSpot, ...] = Field((), description="Deflections to choose from")
     inherent_filters: tuple[Layer, ...] = Field(description="Flat filters that are always in the beam")
+    spectral_filters: tuple[SpectralFilter, ...] = Field((), description="Filters that a protocol can add")
     bowties: tuple[Bowtie, ...] = Field(min_length=1, description="Body-shaping filters to choose from")
     kvp_stations: tuple[int, ...] = Field(min_length=1, description="Tube potentials to choose from [kV]")
     rotation_times_s: tuple[float, ...] = Field(min_length=1, description="Rotation times to choose from [s]")
     collimations_rows: tuple[int, ...] = Field(min_length=1, description="Numbers of rows that can be used")
-    smallest_pitch: float = Field(gt=0, le=3.5, description="Smallest helical pitch [1]")
-    largest_pitch: float = Field(gt=0, le=3.5, description="Largest helical pitch [1]")
+    smallest_pitch: float = Field(gt=0, le=1.5, description="Smallest helical pitch [1]")
+    largest_pitch: float = Field(
+        gt=0, le=1.5, description="Largest helical pitch; one source cannot do more than 1.5 without gaps [1]"
+    )
+    smallest_tube_current_ma: float = Field(10.0, gt=0, le=500, description="Smallest tube current [mA]")
     largest_tube_current_ma: float = Field(gt=0, le=2000, description="Largest tube current [mA]")
-    dose_indices: tuple[DoseIndex, ...] = Field((), description="CTDIw per tube potential and bowtie")
+    couch: Couch | None = Field(None, description="Tabletop; none: nothing carries the patient")
+    dose_indices: tuple[DoseIndex, ...] = Field((), description="CTDIw per tube potential, bowtie and phantom")
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Scanner:
@@ -119,9 +75,10 @@ class Scanner(BaseModel):
             raise ValueError(f"collimations_rows must lie in 1 to {self.detector.n_rows}, got {self.collimations_rows}")
         if self.smallest_pitch > self.largest_pitch:
             raise ValueError(f"smallest_pitch {self.smallest_pitch} is above largest_pitch {self.largest_pitch}")
-        names = [bowtie.name for bowtie in self.bowties]
-        if len(set(names)) != len(names):
-            raise ValueError(f"names of bowties must differ, got {names}")
+        for what in ("bowties", "focal_spots", "flying_focal_spots", "spectral_filters"):
+            names = [choice.name for choice in getattr(self, what)]
+            if len(set(names)) != len(names):
+                raise ValueError(f"names of {what} must differ, got {names}")
         return self
 
     @property
@@ -136,7 +93,34 @@ class Scanner(BaseModel):
 
     def bowtie(self, name: str) -> Bowtie:
         """The bowtie of that name; ValueError if there is none."""
-        for candidate in self.bowties:
-            if candidate.name == name:
-                return candidate
-        raise ValueError(f"unknown bowtie {name!r}; this scanner has: {', '.join(b.name for b in self.bowties)}")
+        return _named("bowtie", name, self.bowties)
+
+    def focal_spot(self, name: str | None) -> FocalSpot:
+        """The focal spot of that name, the first for None; ValueError if there is none."""
+        return self.focal_spots[0] if name is None else _named("focal spot", name, self.focal_spots)
+
+    def flying_focal_spot(self, name: str | None) -> FlyingFocalSpot | None:
+        """The deflection of that name, None for None; ValueError if there is none."""
+        return None if name is None else _named("flying focal spot", name, self.flying_focal_spots)
+
+    def filters(self, spectral_filter: str | None) -> tuple[Layer, ...]:
+        """The flat filters in the beam: inherent, then those of the spectral filter; ValueError if there is none."""
+        if spectral_filter is None:
+            return self.inherent_filters
+        return self.inherent_filters + _named("spectral filter", spectral_filter, self.spectral_filters).layers
+
+
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+_Choice = TypeVar("_Choice", bound=_Named)
+
+
+def _named(what: str, name: str, choices: tuple[_Choice, ...]) -> _Choice:
+    for candidate in choices:
+        if candidate.name == name:
+            return candidate
+    there = ", ".join(candidate.name for candidate in choices) or "none"
+    raise ValueError(f"unknown {what} {name!r}; this scanner has: {there}")

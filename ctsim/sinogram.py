@@ -1,9 +1,10 @@
 """What the scanner hands to the reconstruction: water-corrected line integrals with their geometry; HDF5 on disk.
 
-File (format "lungtwin sinogram", version 1), units in each item's attribute ``unit``:
+File (format "lungtwin sinogram", version 2), units in each item's attribute ``unit``:
 
 - ``/line_integral`` float32 ``(view, row, column)``
-- ``/geometry/view_angle_rad``, ``source_z_mm``, ``column_angle_rad``, ``row_offset_mm``: float64 arrays
+- ``/geometry/view_angle_rad``, ``source_z_mm``, ``column_angle_rad``, ``row_offset_mm``, ``deflection_mm``: float64
+  arrays
 - attributes of ``/geometry``: ``source_distance_mm``, ``detector_distance_mm``, ``isocentre_mm`` (x, y),
   ``row_pitch_mm``, ``views_per_rotation``, ``feed_per_rotation_mm``
 - attributes of ``/``: ``format``, ``version``, ``mu_water_per_mm``, ``key`` (absent: no noise), ``ctdi_vol_mgy``
@@ -30,9 +31,15 @@ from .sampling import Sampling
 from .scanner import Scanner
 
 FORMAT = "lungtwin sinogram"
-VERSION = 1
+VERSION = 2
 
-_ARRAYS = {"view_angle_rad": "rad", "source_z_mm": "mm", "column_angle_rad": "rad", "row_offset_mm": "mm"}
+_ARRAYS = {
+    "view_angle_rad": "rad",
+    "source_z_mm": "mm",
+    "column_angle_rad": "rad",
+    "row_offset_mm": "mm",
+    "deflection_mm": "mm",
+}
 _NUMBERS = ("source_distance_mm", "detector_distance_mm", "row_pitch_mm", "feed_per_rotation_mm")
 
 

@@ -20,6 +20,7 @@ from .geometry import Geometry
 from .protocol import Acquisition
 from .sampling import Sampling
 from .scanner import Scanner
+from .tube import radial_shift_mm
 
 LUNG_MARGIN_MM = 10.0
 """What a scan covers beyond the lungs where no range is asked for [mm] (design default)."""
@@ -43,7 +44,8 @@ def plan_geometry(twin: Twin, scanner: Scanner, acquisition: Acquisition, sampli
     ValueError
         If the sampling does not divide the detector, or an axial scan is asked to cover more than one beam width.
     """
-    views = sampling.views_per_rotation or scanner.views_per_rotation
+    views = views_per_rotation(scanner, acquisition, sampling)
+    deflection_mm = deflections_mm(scanner, acquisition)
     collimation_mm = acquisition.collimation_rows * scanner.detector.row_pitch_iso_mm
     angle = binned_column_angle_rad(scanner, sampling)
     offset, row_pitch_mm = _rows(scanner, acquisition, sampling)
@@ -59,11 +61,19 @@ def plan_geometry(twin: Twin, scanner: Scanner, acquisition: Acquisition, sampli
             )
         beta = start + 2 * math.pi / views * np.arange(views)
         source_z = np.full(views, (low + high) / 2)
+    elif acquisition.mode == "step_and_shoot":
+        step_mm = acquisition.step_mm or collimation_mm
+        if step_mm > collimation_mm * (1 + 1e-9):
+            raise ValueError(f"step_mm must not exceed the beam of {collimation_mm:g} mm, got {step_mm:g} mm")
+        n_steps = 1 + max(0, math.ceil((high - low - collimation_mm) / step_mm - 1e-9))
+        beta = start + 2 * math.pi / views * np.arange(n_steps * views)
+        table = (low + high) / 2 + step_mm * (np.arange(n_steps) - (n_steps - 1) / 2)
+        source_z = np.repeat(table, views)
     else:
         feed_mm = acquisition.pitch * collimation_mm
         fan = float(np.abs(angle).max())
         overscan_mm = collimation_mm / 2 * (1 + math.sin(fan)) + feed_mm * fan / (2 * math.pi)
-        n_views = math.ceil((high - low + 2 * overscan_mm) / feed_mm * views) + 1
+        n_views = math.ceil((high - low + 2 * overscan_mm) / feed_mm * views) + len(deflection_mm)
         beta = start + 2 * math.pi / views * np.arange(n_views)
         source_z = (low + high) / 2 + feed_mm / views * (np.arange(n_views) - (n_views - 1) / 2)
     return Geometry(
@@ -77,6 +87,7 @@ def plan_geometry(twin: Twin, scanner: Scanner, acquisition: Acquisition, sampli
         row_pitch_mm=row_pitch_mm,
         views_per_rotation=views,
         feed_per_rotation_mm=feed_mm,
+        deflection_mm=deflection_mm,
     )
 
 
@@ -88,7 +99,7 @@ def scan_range_mm(twin: Twin, scanner: Scanner, acquisition: Acquisition) -> tup
     if acquisition.scan_range_mm is not None:
         return acquisition.scan_range_mm
     low, high = _body_range_mm(twin)
-    if acquisition.mode == "helical":
+    if acquisition.mode != "axial":
         return low, high
     beam_mm = acquisition.collimation_rows * scanner.detector.row_pitch_iso_mm
     half, middle = min(beam_mm, high - low) / 2, (low + high) / 2
@@ -118,6 +129,21 @@ def body_middle_mm(twin: Twin) -> tuple[float, float]:
             middle[axis] = (found[0] + found[-1]) / 2
     x, y, _ = twin.grid.index_to_world(middle)
     return float(x), float(y)
+
+
+def views_per_rotation(scanner: Scanner, acquisition: Acquisition, sampling: Sampling) -> int:
+    """Simulated views per rotation; a flying focal spot takes its whole cycle in the time of one view at rest."""
+    return (sampling.views_per_rotation or scanner.views_per_rotation) * len(deflections_mm(scanner, acquisition))
+
+
+def deflections_mm(scanner: Scanner, acquisition: Acquisition) -> NDArray[np.float64]:
+    """Cycle of the focal spot's places ``(K, 3)``: tangential, towards the isocentre, along z [mm]."""
+    flying = scanner.flying_focal_spot(acquisition.flying_focal_spot)
+    if flying is None:
+        return np.zeros((1, 3))
+    axial = np.asarray(flying.axial_mm)
+    radial = [radial_shift_mm(z, scanner.anode_angle_deg) for z in flying.axial_mm]
+    return np.stack([np.asarray(flying.tangential_mm), np.asarray(radial), axial], axis=1)
 
 
 def n_merged(scanner: Scanner, sampling: Sampling) -> float:

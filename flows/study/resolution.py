@@ -22,8 +22,8 @@ FROM_ACQUISITION = ("kvp", "mas_per_rotation", "pitch", "scan_range_mm")
 """Fields that a scan entry may change, by the part of the protocol that holds them."""
 
 FIDELITIES: dict[Fidelity, Sampling] = {
-    "preview": Sampling(views_per_rotation=320, row_binning=4),
-    "standard": Sampling(views_per_rotation=576, row_binning=2),
+    "preview": Sampling(views_per_rotation=320, row_binning=4, rays_per_reading=1),
+    "standard": Sampling(views_per_rotation=576, row_binning=2, rays_per_reading=2),
     "full": Sampling(),
 }
 """Named simulation fidelities: design defaults for scanners of about 1000 views, 700 columns and 64 rows."""
