@@ -92,7 +92,7 @@ def host_grid(twin: Twin) -> Grid | None:
 def covering(protocol: Protocol, twin: Twin, *, host: bool) -> Protocol:
     """The protocol with a range that covers all slices of a patient twin's own CT, where it is to come back on them."""
     grid = host_grid(twin) if host else None
-    if grid is None or protocol.scan_range_mm is not None or protocol.mode != "helical":
+    if grid is None or protocol.scan_range_mm is not None or protocol.mode == "axial":
         return protocol
     z = grid.axes_mm()[0]
     half = 0.5 * max(grid.spacing_mm[0], protocol.reconstruction.slice_thickness_mm)

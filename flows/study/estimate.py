@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ctsim import Protocol, Sampling, Scanner
+from ctsim.trajectory import views_per_rotation
 
 LUNGS_MM = 340.0
 """Length of body that a chest scan covers [mm], rough."""
@@ -32,25 +33,25 @@ def twin_mb(kind: str, spacing_mm: float) -> float:
 def exposure_s(scanner: Scanner, protocol: Protocol, sampling: Sampling) -> float:
     """Time to project a twin [s]: one per group of scans."""
     detector, n_rows = scanner.detector, protocol.collimation_rows
+    beam_mm = n_rows * detector.row_pitch_iso_mm
     n_rotations = 1.0
     if protocol.mode == "helical":
-        n_rotations = _range_mm(protocol) / (n_rows * detector.row_pitch_iso_mm * protocol.pitch) + 2
+        n_rotations = _range_mm(protocol) / (beam_mm * protocol.pitch) + 2
+    elif protocol.mode == "step_and_shoot":
+        n_rotations = _range_mm(protocol) / (protocol.step_mm or beam_mm)
     n_columns = detector.n_columns / sampling.column_binning  # the rows of a column share its walk
-    return n_rotations * _views(scanner, sampling) * n_columns / COLUMNS_PER_S
+    n_views = views_per_rotation(scanner, protocol, sampling)
+    return n_rotations * n_views * n_columns * sampling.rays_per_reading / COLUMNS_PER_S
 
 
 def image_s(scanner: Scanner, protocol: Protocol, sampling: Sampling) -> float:
     """Time to detect and reconstruct one image [s]."""
-    return _n_voxels(protocol) * _views(scanner, sampling) / UPDATES_PER_S
+    return _n_voxels(protocol) * views_per_rotation(scanner, protocol, sampling) / UPDATES_PER_S
 
 
 def image_mb(protocol: Protocol) -> float:
     """Size of an image with its masks [MB]."""
     return IMAGE_BYTES_PER_VOXEL * _n_voxels(protocol) / 1e6
-
-
-def _views(scanner: Scanner, sampling: Sampling) -> int:
-    return sampling.views_per_rotation or scanner.views_per_rotation
 
 
 def _n_voxels(protocol: Protocol) -> float:

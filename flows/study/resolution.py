@@ -17,8 +17,16 @@ from .keys import make_key
 from .partial import given
 from .spec import SIZES, Fidelity, NoduleFields, ScanEntry, StudySpec, TwinEntry, TwinFields, check_against
 
-FROM_RECONSTRUCTION = ("kernel", "fov_mm", "matrix", "slice_thickness_mm", "increment_mm")
-FROM_ACQUISITION = ("kvp", "mas_per_rotation", "pitch", "scan_range_mm")
+FROM_RECONSTRUCTION = ("kernel", "iterative_strength", "fov_mm", "matrix", "slice_thickness_mm", "increment_mm")
+FROM_ACQUISITION = (
+    "kvp",
+    "spectral_filter",
+    "flying_focal_spot",
+    "bowtie",
+    "mas_per_rotation",
+    "pitch",
+    "scan_range_mm",
+)
 """Fields that a scan entry may change, by the part of the protocol that holds them."""
 
 FIDELITIES: dict[Fidelity, Sampling] = {

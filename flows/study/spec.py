@@ -118,11 +118,17 @@ class ScanEntry(_Frozen):
     mas_per_rotation: float | None = Field(
         default=None, gt=0, le=2000, description="Tube current x rotation time instead of the protocol's [mAs]"
     )
-    pitch: float | None = Field(default=None, gt=0, le=3.5, description="Helical pitch instead of the protocol's [1]")
+    pitch: float | None = Field(default=None, gt=0, le=1.5, description="Helical pitch instead of the protocol's [1]")
+    spectral_filter: str | None = Field(default=None, description="Spectral filter of the scanner, e.g. Sn [name]")
+    flying_focal_spot: str | None = Field(default=None, description="Deflection of the scanner's focal spot [name]")
+    bowtie: str | None = Field(default=None, description="Bowtie of the scanner instead of the protocol's [name]")
     scan_range_mm: tuple[float, float] | None = Field(
         default=None, description="World z range to be imaged, instead of the lungs [mm]"
     )
     kernel: str | None = Field(default=None, description="Kernel of the profile instead of the protocol's [name]")
+    iterative_strength: int | None = Field(
+        default=None, ge=0, le=5, description="Strength of the iterative mode; 0: filtered back projection [1]"
+    )
     fov_mm: float | None = Field(default=None, ge=50, le=800, description="Reconstructed field of view [mm]")
     matrix: int | None = Field(default=None, ge=16, le=2048, description="Voxels along each side of a slice [1]")
     slice_thickness_mm: float | None = Field(default=None, gt=0, le=20, description="Slice thickness [mm]")
