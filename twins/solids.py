@@ -163,10 +163,70 @@ class Box:
         return length * np.clip(high - low, 0, None)
 
 
-Solid: TypeAlias = Cylinder | Ellipsoid | Box
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """Round sections along z, one on the other, coaxial.
+
+    Parameters
+    ----------
+    centre_mm
+        World point in the middle of the whole stack [mm].
+    radii_mm
+        Of the sections, from low z to high z [mm].
+    lengths_mm
+        Of the sections along z [mm].
+    """
+
+    centre_mm: Point
+    radii_mm: tuple[float, ...]
+    lengths_mm: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        _check_positive("radii_mm", self.radii_mm)
+        _check_positive("lengths_mm", self.lengths_mm)
+        if len(self.radii_mm) != len(self.lengths_mm) or not self.radii_mm:
+            raise ValueError(
+                f"radii_mm and lengths_mm must have one value per section, got {self.radii_mm} and {self.lengths_mm}"
+            )
+
+    @property
+    def sections(self) -> tuple[Cylinder, ...]:
+        """The sections, from low z to high z."""
+        x, y, z = self.centre_mm
+        made, low = [], z - sum(self.lengths_mm) / 2
+        for radius, length in zip(self.radii_mm, self.lengths_mm, strict=True):
+            made.append(Cylinder((x, y, low + length / 2), (radius, radius), length))
+            low += length
+        return tuple(made)
+
+    @property
+    def volume_mm3(self) -> float:
+        """Exact volume [mm3]."""
+        return sum(section.volume_mm3 for section in self.sections)
+
+    @property
+    def bounds_mm(self) -> tuple[Point, Point]:
+        """Lowest and highest corner of the box that just holds it [mm]."""
+        widest = max(self.radii_mm)
+        return _box(self.centre_mm, [widest, widest, sum(self.lengths_mm) / 2])
+
+    def volume_fractions(self, grid: Grid) -> NDArray[np.float64]:
+        """Share of every voxel that lies inside, ``grid.shape``; axis-aligned grids only."""
+        share = np.zeros(grid.shape)
+        for section in self.sections:
+            share += section.volume_fractions(grid)
+        return share
+
+    def chord_mm(self, source_mm: ArrayLike, target_mm: ArrayLike) -> NDArray[np.float64]:
+        """Length inside of the segments from ``source_mm`` to ``target_mm``, both ``(..., 3)`` in (x, y, z) [mm]."""
+        first, *others = (section.chord_mm(source_mm, target_mm) for section in self.sections)
+        return sum(others, start=first)
+
+
+Solid: TypeAlias = Cylinder | Ellipsoid | Box | Stack
 """Any of the solids."""
 
-_SOLIDS: dict[str, type[Solid]] = {"cylinder": Cylinder, "ellipsoid": Ellipsoid, "box": Box}
+_SOLIDS: dict[str, type[Solid]] = {"cylinder": Cylinder, "ellipsoid": Ellipsoid, "box": Box, "stack": Stack}
 
 
 def solid_to_dict(solid: Solid) -> dict[str, Any]:
