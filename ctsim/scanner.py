@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from .bowtie import Bowtie
-from .couch import Couch
 from .detector import Detector
+from .tabletop import Couch
 from .tube import FlyingFocalSpot, FocalSpot, Layer, SpectralFilter
 
 

@@ -108,7 +108,7 @@ def pack(twin: Twin, *, extend_mm: float = 0.0) -> BasisVolume:
         If the lattice is oblique, a voxel holds a material that the basis cannot stand for (metals), or a density is
         beyond the range (3.3 g/cm3 per basis, 100 mg/cm3 iodine).
     """
-    grid, arrays = _along_world(twin.grid, (twin.material_a, twin.material_b, twin.fraction_b, twin.density))
+    grid, arrays = along_world(twin.grid, (twin.material_a, twin.material_b, twin.fraction_b, twin.density))
     table = _coefficient_table(twin.materials)
     _refuse_unrepresentable(twin, table)
     nz, ny, nx = grid.shape
@@ -188,7 +188,7 @@ def _cannot(substance: Material, where: str) -> str:
     )
 
 
-def _along_world(grid: Grid, arrays: tuple[NDArray[np.generic], ...]) -> tuple[Grid, tuple[NDArray[np.generic], ...]]:
+def along_world(grid: Grid, arrays: tuple[NDArray[np.generic], ...]) -> tuple[Grid, tuple[NDArray[np.generic], ...]]:
     """The same voxels with array axes (z, y, x) along growing world z, y, x."""
     matrix = np.asarray(grid.direction).reshape(3, 3)
     turned = np.rint(matrix)
