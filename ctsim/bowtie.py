@@ -2,7 +2,8 @@
 
 It is given as thickness against fan angle and enters the path of every ray as amounts of the two bases (its material
 expressed by :mod:`ctsim.basis`), so that one table of moments serves all columns. Expressing PTFE so errs by 0.03 % of
-its attenuation. Thicknesses are along the ray, flat filters' obliquity included, and the same for all rows.
+its attenuation. Thicknesses are along the ray in the plane of the fan, flat filters' obliquity there included; rays of
+the outer rows go through 1 / cos(cone angle) of it.
 
 Vendor shapes are not public. :func:`equalising_thickness_mm` gives the shape that the profiles call "estimated": it
 makes up, up to a limit, for the part of a centred water cylinder's chord that is missing at the fan angle,

@@ -1,17 +1,20 @@
-"""From detected energy to water-equivalent line integrals: air calibration, logarithm, water correction.
+"""From raw readings to water-equivalent line integrals.
 
-1. Air: each reading is divided by the mean signal of its column with nothing but the bowtie in the way (the average
-   of many air scans, taken as free of noise). Dark current is taken as subtracted.
-2. Starvation: a signal below half a mean air photon counts as that (electronic noise can make it negative).
-   The rule caps the line integral; it is no denoising.
-3. Water: p(t) of water (above room air) of 0 to 600 mm behind each column's bowtie is inverted by a polynomial of
-   order 6 through the origin, so that every column answers ``mu_water t``; below 0 and beyond 600 mm it goes on
-   linearly.
+1. Offset: the dark signal is subtracted.
+2. Scatter: the scanner's own estimate of it is subtracted (:mod:`ctsim.scatter`), if the protocol asks for it and the
+   readings hold scatter.
+3. Starvation: readings of few photons are smoothed (:mod:`ctsim.starvation`), if the protocol asks for it.
+4. Air: each reading is divided by its cell's mean signal in room air times the view's mAs (the average of many air
+   scans with the same detector, taken as free of noise, so that crosstalk of air is in it).
+5. Logarithm. A signal below half a mean air photon counts as that (electronic noise can make it negative).
+6. Water: p(t) of water (above room air) of 0 to 600 mm behind what is in the beam of each cell (bowtie, heel effect)
+   is inverted by a polynomial of order 6 through the origin, so that every cell answers ``mu_water t``; below 0 and
+   beyond 600 mm it goes on linearly. Fitted on up to 13 rows, whose coefficients are interpolated by cubic splines.
 
-``mu_water`` is the mean attenuation of the middle column's first 200 mm of water. Since t is a length of water in
-air, air is -1000 HU and water 0 HU.
+``mu_water`` is the mean attenuation of the first 200 mm of water where the bowtie is thinnest. Since t is a length of
+water in air, air is -1000 HU and water 0 HU.
 
-The per-column water fit is the usual single-material beam-hardening correction (Herman, Phys Med Biol 24 (1979) 81).
+The water fit per cell is the usual single-material beam-hardening correction (Herman, Phys Med Biol 24 (1979) 81).
 """
 
 from __future__ import annotations
@@ -21,17 +24,25 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.interpolate import CubicSpline
 
 from twins import material
 
-from .basis import coefficients
+from .attenuation import ENERGY_KEV
+from .basis import basis_curves, coefficients
+from .dose import ctdi_vol_mgy
 from .kernels.correct import evaluate, take_log
-from .signal import MM_PER_CM, Beam
+from .raw import RawScan
+from .signal import MM_PER_CM, Beam, beam_of
+from .sinogram import Sinogram
+from .starvation import filter_starved
+from .trajectory import electronic_noise_kev
 from .voxels import room_air_g_cm3
 
 ORDER = 6
 LONGEST_MM = 600.0
 REFERENCE_MM = 200.0
+FITTED_ROWS = 13
 LOWEST_PHOTONS = 0.5
 """Signal floor in mean air photons (design default)."""
 
@@ -45,9 +56,9 @@ class WaterCorrection:
     mu_water_per_mm
         Effective attenuation of water above air [1/mm].
     coefficient
-        ``(columns, 6)`` float64: of p, p^2 ... p^6.
+        ``(rows, columns, 6)`` float64: of p, p^2 ... p^6.
     longest
-        ``(columns, 3)`` float64: largest p of the fit, the polynomial's value and slope there.
+        ``(rows, columns, 3)`` float64: largest p of the fit, the polynomial's value and slope there.
     """
 
     mu_water_per_mm: float
@@ -60,44 +71,121 @@ class WaterCorrection:
 
 
 def water_correction(beam: Beam) -> WaterCorrection:
-    """Fit the correction of every column of a beam.
+    """Fit the correction of every cell of a beam.
 
     Notes
     -----
     Largest misfit on the fitted range: below 0.01 mm of water (``tests/ctsim/test_correction.py``).
     """
-    c = coefficients(material("water"))
-    per_mm = (np.array([c.basis_0, c.basis_1]) * material("water").density_g_cm3 - room_air_g_cm3()[:2]) / MM_PER_CM
+    n_rows = beam.path_g_cm2.shape[1]
+    rows = np.unique(np.rint(np.linspace(0, n_rows - 1, min(n_rows, FITTED_ROWS))).astype(int))
+    per_mm = water_per_mm_g_cm2()
     angle = np.linspace(0, math.pi, 61)
     length_mm = LONGEST_MM * (1 - np.cos(angle)) / 2
-    n_columns = beam.bowtie_g_cm2.shape[1]
-    air = beam.air_kev()
-    middle = int(beam.bowtie_g_cm2.sum(axis=0).argmin())
-    reference = per_mm * REFERENCE_MM + beam.bowtie_g_cm2[:, middle]
-    mu = -math.log(float(beam.moments_kev(reference[:, None])[0][0] / air[middle])) / REFERENCE_MM
-    coefficient = np.empty((n_columns, ORDER))
-    longest = np.empty((n_columns, 3))
-    for column in range(n_columns):
-        path = beam.bowtie_g_cm2[:, column, None] + per_mm[:, None] * length_mm
-        p = -np.log(beam.moments_kev(path)[0] / air[column])
-        scale = p[-1]
-        powers = (p / scale)[:, None] ** np.arange(1, ORDER + 1)
-        fit = np.linalg.lstsq(powers, mu * length_mm, rcond=None)[0]
-        coefficient[column] = fit / scale ** np.arange(1, ORDER + 1)
-        longest[column] = scale, fit.sum(), (fit * np.arange(1, ORDER + 1)).sum() / scale
-    return WaterCorrection(mu, coefficient, longest)
+    thinnest = int(beam.path_g_cm2[:, n_rows // 2].sum(axis=0).argmin())
+    middle = beam.path_g_cm2[:, n_rows // 2, thinnest, None]
+    behind = middle + per_mm[:, None] * np.array([0.0, REFERENCE_MM])
+    air, water = beam.moments_kev(behind)[0]
+    mu = math.log(float(air / water)) / REFERENCE_MM
+    loss = _loss_of_lengths(beam, rows, per_mm, length_mm)
+    scale = loss[..., -1]
+    powers = (loss / scale[..., None])[..., None] ** np.arange(1, ORDER + 1)
+    q, r = np.linalg.qr(powers)
+    fit = np.linalg.solve(r, np.swapaxes(q, -1, -2) @ (mu * length_mm)[:, None])[..., 0]
+    coefficient = _over_rows(rows, n_rows, fit / scale[..., None] ** np.arange(1, ORDER + 1))
+    end = _over_rows(rows, n_rows, scale)
+    terms = coefficient * end[..., None] ** np.arange(1, ORDER + 1)
+    longest = np.stack([end, terms.sum(axis=-1), (terms * np.arange(1, ORDER + 1)).sum(axis=-1) / end], axis=-1)
+    return WaterCorrection(mu, np.ascontiguousarray(coefficient), longest)
 
 
-def log_loss(signal_kev: NDArray[np.float32], air_kev: NDArray[np.float64], photon_kev: float) -> None:
-    """Replace detected energy by ``-ln(max(signal, floor) / air)``, in place.
+def water_per_mm_g_cm2() -> NDArray[np.float64]:
+    """Area densities of the two bases of a millimetre of water above room air, ``(2,)`` [g/cm2]."""
+    water = material("water")
+    c = coefficients(water)
+    return (np.array([c.basis_0, c.basis_1]) * water.density_g_cm3 - room_air_g_cm3()[:2]) / MM_PER_CM
+
+
+def _loss_of_lengths(
+    beam: Beam, rows: NDArray[np.int_], per_mm: NDArray[np.float64], length_mm: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """-ln(M1 / M1 of air) behind lengths of water, ``(len(rows), columns, lengths)``; same sums as `moments_kev`."""
+    present = beam.photons_per_mas > 0
+    curves = basis_curves()[:2, present]
+    energy = (beam.photons_per_mas * ENERGY_KEV)[present]
+    transmitted = np.exp(-np.einsum("krc,ke->rce", beam.path_g_cm2[:, rows], curves)) * energy
+    signal = transmitted @ np.exp(-(per_mm @ curves)[:, None] * length_mm)
+    return np.asarray(-np.log(signal / signal[..., :1]))
+
+
+def _over_rows(rows: NDArray[np.int_], n_rows: int, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Values of some rows, by cubic splines for all of them."""
+    if len(rows) == n_rows:
+        return values
+    return np.asarray(CubicSpline(rows, values, axis=0)(np.arange(n_rows)))
+
+
+def log_loss(
+    signal_kev: NDArray[np.float32],
+    air_kev_per_mas: NDArray[np.float64],
+    mas: NDArray[np.float64],
+    photon_kev: float,
+) -> None:
+    """Replace detected energy by ``-ln(max(signal, floor) / (mas air))``, in place.
 
     Parameters
     ----------
     signal_kev
         ``(view, row, column)`` float32, overwritten [keV].
-    air_kev
-        ``(columns,)`` mean signal without an object [keV].
+    air_kev_per_mas
+        ``(row, column)`` float64: mean signal without an object [keV per mAs].
+    mas
+        ``(view,)`` float64: mAs per rotation in each view.
     photon_kev
         Mean energy of an air photon; half of it is the floor [keV].
     """
-    take_log(signal_kev, air_kev, LOWEST_PHOTONS * photon_kev)
+    take_log(signal_kev, air_kev_per_mas, mas, LOWEST_PHOTONS * photon_kev)
+
+
+def correct(raw: RawScan, *, overwrite: bool = False) -> Sinogram:
+    """Correct raw readings: offset, scatter, starvation, air, logarithm, water, as the protocol asks.
+
+    Parameters
+    ----------
+    raw
+        Readings with their calibration.
+    overwrite
+        Use up ``raw.signal_kev`` instead of a copy; the raw scan is worthless afterwards.
+
+    Raises
+    ------
+    ValueError
+        If scanner or sampling do not fit the readings.
+    """
+    scanner, protocol, sampling = raw.scanner, raw.protocol, raw.sampling
+    beam = beam_of(scanner, protocol, sampling)
+    if beam.gain.shape != raw.geometry.shape[1:]:
+        raise ValueError(
+            f"scanner, protocol and sampling make {beam.gain.shape} (rows, columns), "
+            f"the readings have {raw.geometry.shape[1:]}"
+        )
+    signal = raw.signal_kev if overwrite else raw.signal_kev.copy()
+    if raw.offset_kev.any():
+        signal -= raw.offset_kev.astype(np.float32)
+    photon_kev = beam.mean_energy_kev
+    if protocol.corrections.starvation:
+        filter_starved(signal, photon_kev, electronic_noise_kev(scanner, sampling))
+    correction = water_correction(beam)
+    log_loss(signal, raw.air_kev_per_mas, raw.mas, photon_kev)
+    correction.apply(signal)
+    return Sinogram(
+        raw.geometry,
+        signal,
+        correction.mu_water_per_mm,
+        scanner,
+        protocol,
+        sampling,
+        raw.key,
+        ctdi_vol_mgy(scanner, protocol),
+        {**raw.meta, "mean_mas_per_rotation": float(raw.mas.mean())},
+    )

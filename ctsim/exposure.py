@@ -1,14 +1,17 @@
 """The noise-free half of a scan: what every reading would absorb on average, per mAs.
 
 It depends on the twin and on the acquisition, not on tube current, noise key or reconstruction, so that one exposure
-serves any number of doses and keys (:func:`ctsim.detect`). The rays are sampled once per reading by the projector's
-cell average of area densities; the focal spot is a point and the gantry stands still during a view.
+serves any number of doses and keys (:func:`ctsim.detect`). A reading averages the transmissions of several points of
+the focal spot and instants of the view (:mod:`ctsim.rays`), each through the projector's cell average of area
+densities.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +22,16 @@ from .backends import load
 from .geometry import Geometry
 from .projection import project
 from .protocol import Acquisition, Protocol
+from .rays import ray_points
 from .sampling import Sampling
 from .scanner import Scanner
-from .signal import beam_of, signal_table
+from .signal import beam_of, mean_energy_units, signal_table
 from .trajectory import plan_geometry, scan_range_mm
 from .voxels import basis_insets, pack
+
+if TYPE_CHECKING:
+    from .scatter import ScatterField
+    from .topogram import Topogram
 
 BLOCK_BYTES = 64 * 2**20
 """Largest block of projected views held at a time [bytes]."""
@@ -38,17 +46,21 @@ class Exposure:
     geometry
         Where source and detector were.
     signal_kev_per_mas
-        ``(view, row, column)`` float32: mean absorbed energy M1 [keV per mAs per rotation].
+        ``(view, row, column)`` float32: mean absorbed energy of the primary, M1 [keV per mAs per rotation].
     mean_energy
         ``(view, row, column)`` uint16: M2 / M1 in steps of ``ctsim.signal.MEAN_ENERGY_STEP_KEV`` [keV].
     air_kev_per_mas
-        ``(columns,)`` float64: the signal in room air, the scanner's air calibration [keV per mAs per rotation].
+        ``(row, column)`` float64: the signal in room air, the scanner's air calibration [keV per mAs per rotation].
     scanner, acquisition, sampling
         What took it, how, and how finely it was simulated.
     scan_range_mm
         World z range that the scan was to cover [mm].
     backend
         What projected it.
+    scatter
+        Scattered radiation, or None where it was not simulated.
+    topogram
+        The scanner's own scout view, or None where there is none.
     """
 
     geometry: Geometry
@@ -60,6 +72,8 @@ class Exposure:
     sampling: Sampling
     scan_range_mm: tuple[float, float]
     backend: str = "cpu"
+    scatter: ScatterField | None = None
+    topogram: Topogram | None = None
 
 
 def expose(
@@ -99,18 +113,24 @@ def expose(
     sampling = sampling or Sampling()
     geometry = plan_geometry(twin, scanner, protocol, sampling)
     volume, insets = pack(twin, extend_mm=_reach_mm(twin, geometry)), basis_insets(twin)
-    table = signal_table(beam_of(scanner, protocol.kvp, protocol.bowtie, sampling), volume.n_channels)
+    table = signal_table(beam_of(scanner, protocol, sampling), volume.n_channels)
+    points = ray_points(scanner, protocol, sampling)
+    scans = points.geometries(geometry)
     n_views, n_rows, n_columns = geometry.shape
-    signal = np.empty(geometry.shape, np.float32)
+    signal = np.zeros(geometry.shape, np.float32)
     mean_energy = np.empty(geometry.shape, np.uint16)
-    per_block = max(1, min(n_views, BLOCK_BYTES // (4 * volume.n_channels * n_rows * n_columns)))
-    buffer = np.empty(volume.n_channels * per_block * n_rows * n_columns, np.float32)
+    per_block = max(1, min(n_views, BLOCK_BYTES // (4 * (volume.n_channels + 1) * n_rows * n_columns)))
+    buffer = np.empty((volume.n_channels + 1) * per_block * n_rows * n_columns, np.float32)
     for first in range(0, n_views, per_block):
         n = min(per_block, n_views - first)
-        path = buffer[: volume.n_channels * n * n_rows * n_columns].reshape(volume.n_channels, n, n_rows, n_columns)
+        shape = (volume.n_channels + 1, n, n_rows, n_columns)
+        path, second = np.split(buffer[: math.prod(shape)].reshape(shape), [volume.n_channels])
+        second[:] = 0.0
         block = slice(first, first + n)
-        project(volume, insets, geometry, first, path, walk=device.project)
-        table.transmit(path, signal[block], mean_energy[block])
+        for moved, weight in zip(scans, points.weight, strict=True):
+            project(volume, insets, moved, first, path, walk=device.project)
+            table.transmit(path, signal[block], second[0], weight=float(weight))
+        mean_energy_units(signal[block], second[0], mean_energy[block])
         if progress is not None:
             progress((first + n) / n_views)
     return Exposure(

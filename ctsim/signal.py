@@ -1,12 +1,13 @@
 """Noise-free detector signal: first two energy moments of what a reading absorbs, per mAs.
 
-    lambda(E) = Phi(E) (1000 / SDD)^2 A eta(E) / views    photons per bin, reading and mAs per rotation
-    M1 = sum E lambda(E) T(E),   M2 = sum E^2 lambda(E) T(E),   T = exp(-sum_k f_k(E) (L_bowtie,k + L_k))
+    lambda(E) = Phi(E) (1000 / SDD)^2 A eta(E) / views    photons per bin, reading and mAs per rotation, central ray
+    M1 = g sum E lambda(E) T(E),   M2 = g sum E^2 lambda(E) T(E),   T = exp(-sum_k f_k(E) (L_air,k + L_k))
 
 with Phi the filtered spectrum at 1 m, A a cell's active area, eta = 1 - exp(-mu d) the scintillator's absorption. The
-detector adds up energy (M1); M2 / M1 is the energy that one count stands for in the noise model. The cell is taken as
-square to the ray at distance SDD: the cone angle's cos^3 (0.05 % for a 40 mm beam) is left out; it cancels in the air
-calibration.
+detector adds up energy (M1); M2 / M1 is the energy that one count stands for in the noise model. ``L_air`` and ``g`` of
+a (row, column) hold the bowtie, and what distinguishes the ray from the central one: heel effect, obliquity, distance
+(:mod:`ctsim.heel`) and the primary transmission of the anti-scatter grid. They are those of the spot at rest: a flying
+spot's places are taken as calibrated one by one, which leaves their differences (1 % of the intensity) to the noise.
 
 Tables over the area densities stand for the sums over 1 keV bins: M1 errs by at most 0.025 % (two channels) and, with
 iodine, 0.05 % (0.1 % at 80 kVp), see ``tests/ctsim/test_signal.py``.
@@ -20,15 +21,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from twins import material
-
-from .attenuation import ENERGY_KEV, mass_attenuation
+from .attenuation import ENERGY_KEV
 from .basis import basis_curves
+from .heel import absorbed_spectrum, cone_beam
 from .kernels import transmit as kernel
+from .protocol import Acquisition
 from .sampling import Sampling
 from .scanner import Scanner
-from .spectrum import tube_spectrum
-from .trajectory import binned_column_angle_rad, n_merged
+from .trajectory import binned_column_angle_rad, binned_rows_mm, deflections_mm, n_merged
 
 MEAN_ENERGY_STEP_KEV = 1 / 256
 """One unit of a stored mean energy [keV]."""
@@ -42,23 +42,28 @@ _RANGES = {2: ((201, 0.5), (301, 0.1), (1, 1.0)), 3: ((101, 1.0), (151, 0.2), (6
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Beam:
-    """What reaches and is absorbed by one reading when nothing but flat filters is in the way.
+    """What reaches and is absorbed by one reading when no body is in the way.
 
     Parameters
     ----------
     photons_per_mas
-        ``(140,)`` float64: photons per 1 keV bin absorbed in one reading, per mAs per rotation.
-    bowtie_g_cm2
-        ``(2, columns)`` float64: basis area densities of the bowtie [g/cm2].
+        ``(140,)`` float64: photons per 1 keV bin absorbed in one reading of the central ray, behind flat filters alone,
+        per mAs per rotation.
+    path_g_cm2
+        ``(2, rows, columns)`` float64: basis area densities in the way, beyond those of the central ray: bowtie, heel,
+        obliquity of the flat filters; slightly negative where the beam is softer [g/cm2].
+    gain
+        ``(rows, columns)`` float64: intensity relative to the central ray: heel, distance, anti-scatter grid [1].
     """
 
     photons_per_mas: NDArray[np.float64]
-    bowtie_g_cm2: NDArray[np.float64]
+    path_g_cm2: NDArray[np.float64]
+    gain: NDArray[np.float64]
 
     def moments_kev(self, path_g_cm2: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """M1 [keV] and M2 [keV2] per mAs from the 1 keV bins, for area densities ``(channels, ...)`` [g/cm2].
 
-        The path is all that is in the way; the bowtie has to be part of it.
+        The path is all that is in the way: that of the beam's own has to be part of it, and the gain multiplies both.
         """
         curves = basis_curves()
         depth = sum(path_g_cm2[k][..., None] * curves[k] for k in range(len(path_g_cm2)))
@@ -67,13 +72,13 @@ class Beam:
 
     @property
     def mean_energy_kev(self) -> float:
-        """Mean energy that a count stands for in air, M2 / M1 without bowtie [keV]."""
+        """Mean energy that a count stands for in air, M2 / M1 of the central ray without bowtie [keV]."""
         energy = self.photons_per_mas * ENERGY_KEV
         return float((energy * ENERGY_KEV).sum() / energy.sum())
 
     def air_kev(self) -> NDArray[np.float64]:
-        """M1 per mAs behind the bowtie alone, ``(columns,)`` [keV]."""
-        return self.moments_kev(self.bowtie_g_cm2)[0]
+        """M1 per mAs in room air, gain included, ``(rows, columns)`` [keV]."""
+        return np.asarray(self.gain * self.moments_kev(self.path_g_cm2)[0])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,50 +103,74 @@ class SignalTable:
     step_g_cm2: NDArray[np.float32]
 
     def air_kev(self) -> NDArray[np.float64]:
-        """M1 per mAs in room air by these same tables, ``(columns,)`` [keV]."""
+        """M1 per mAs in room air by these same tables, ``(rows, columns)`` [keV]."""
         n_channels = 3 if self.log_loss.shape[2] > 1 else 2
-        shape = (1, 1, self.beam.bowtie_g_cm2.shape[1])
-        signal, energy = np.empty(shape, np.float32), np.empty(shape, np.uint16)
-        self.transmit(np.zeros((n_channels, *shape), np.float32), signal, energy)
-        return signal[0, 0].astype(np.float64)
+        first, second = np.zeros((2, 1, *self.beam.gain.shape), np.float32)
+        self.transmit(np.zeros((n_channels, *first.shape), np.float32), first, second)
+        return first[0].astype(np.float64)
 
     def transmit(
         self,
         path_g_cm2: NDArray[np.float32],
-        signal_kev: NDArray[np.float32],
-        mean_energy: NDArray[np.uint16],
+        first: NDArray[np.float32],
+        second: NDArray[np.float32],
+        *,
+        weight: float = 1.0,
     ) -> None:
-        """Overwrite M1 [keV per mAs] and M2 / M1 [``MEAN_ENERGY_STEP_KEV``] of ``(channel, view, row, column)``."""
-        air_kev = float((self.beam.photons_per_mas * ENERGY_KEV).sum())
-        bowtie = self.beam.bowtie_g_cm2.astype(np.float32)
+        """Add one transmission to M1 [keV per mAs] and M2 [keV2 per mAs], ``(view, row, column)``.
+
+        Parameters
+        ----------
+        path_g_cm2
+            ``(channel, view, row, column)`` float32: the body's area densities.
+        first, second
+            ``(view, row, column)`` float32: added to.
+        weight
+            Of this transmission among those of a reading [1].
+        """
+        air_kev = (self.beam.photons_per_mas * ENERGY_KEV).sum() * weight * self.beam.gain
         three = len(path_g_cm2) == 3
         tables = (self.log_loss, self.mean_energy_kev)
         run: Any = kernel.transmit_iodine if three else kernel.transmit
         run(
             path_g_cm2,
-            bowtie,
+            self.beam.path_g_cm2.astype(np.float32),
             *(tables if three else (table[:, :, 0] for table in tables)),
             self.step_g_cm2,
-            air_kev,
-            MEAN_ENERGY_STEP_KEV,
-            signal_kev,
-            mean_energy,
+            air_kev.astype(np.float32),
+            first,
+            second,
         )
 
 
-def beam_of(scanner: Scanner, kvp: int, bowtie: str, sampling: Sampling) -> Beam:
-    """The beam of a scanner at one tube potential, as one simulated reading sees it."""
-    filters = [layer.as_filter() for layer in scanner.inherent_filters]
-    spectrum = tube_spectrum(kvp, scanner.anode_angle_deg, filters)
+def mean_energy_units(first: NDArray[np.float32], second: NDArray[np.float32], energy: NDArray[np.uint16]) -> None:
+    """Overwrite ``energy`` with M2 / M1 in steps of ``MEAN_ENERGY_STEP_KEV``, all ``(view, row, column)``."""
+    kernel.mean_energies(first, second, MEAN_ENERGY_STEP_KEV, energy)
+
+
+def beam_of(scanner: Scanner, acquisition: Acquisition, sampling: Sampling) -> Beam:
+    """The beam of a scanner, as the readings of one acquisition see it.
+
+    Raises
+    ------
+    ValueError
+        If the scanner has not the bowtie or filter, the sampling does not divide the detector, or the cone reaches rays
+        that leave the anode too flatly.
+    """
+    photons = absorbed_spectrum(scanner, acquisition.kvp, acquisition.spectral_filter)
     detector = scanner.detector
-    scintillator = material(detector.material)
-    depth = mass_attenuation(scintillator) * scintillator.density_g_cm3 * detector.thickness_mm / MM_PER_CM
     row_pitch_mm = detector.row_pitch_iso_mm * scanner.detector_distance_mm / scanner.source_distance_mm
     area_mm2 = detector.column_pitch_mm * row_pitch_mm * detector.fill_factor
-    readings = n_merged(scanner, sampling) / scanner.views_per_rotation
-    photons = spectrum.fluence_per_mm2_mas * (MM_PER_M / scanner.detector_distance_mm) ** 2 * area_mm2 * readings
-    angles = binned_column_angle_rad(scanner, sampling)
-    return Beam(photons * -np.expm1(-depth), scanner.bowtie(bowtie).basis_g_cm2(angles))
+    spots = len(deflections_mm(scanner, acquisition))
+    views = n_merged(scanner, sampling) / (scanner.views_per_rotation * spots)
+    photons = photons * (MM_PER_M / scanner.detector_distance_mm) ** 2 * area_mm2 * views
+    angle = binned_column_angle_rad(scanner, sampling)
+    offset_mm, _ = binned_rows_mm(scanner, acquisition, sampling)
+    cone = cone_beam(scanner, acquisition.kvp, acquisition.spectral_filter, offset_mm, angle)
+    slant = np.sqrt(1.0 + (offset_mm / scanner.detector_distance_mm) ** 2)
+    bowtie = scanner.bowtie(acquisition.bowtie).basis_g_cm2(angle)
+    passed = detector.grid.primary_transmission if detector.grid is not None else 1.0
+    return Beam(photons, cone.path_g_cm2 + bowtie[:, None, :] * slant[:, None], cone.gain * passed)
 
 
 def signal_table(beam: Beam, n_channels: int) -> SignalTable:

@@ -1,10 +1,12 @@
 """X-ray spectra of the tube: a baked unfiltered tungsten spectrum behind any flat filters.
 
-``Phi(E) = Phi_0(E; kVp, anode angle) exp(-sum_k (mu/rho)_k rho_k t_k)`` [photons / mm2 / mAs per 1 keV bin at 1 m].
+``Phi(E) = Phi_0(E; kVp, take-off angle) exp(-sum_k (mu/rho)_k rho_k t_k)`` [photons / mm2 / mAs per 1 keV bin at 1 m].
 
 Source of Phi_0: SpekPy 2.5.4 "casim" (Poludniowski et al., Med Phys 48 (2021) 3630, doi:10.1002/mp.14945), see
-``scripts/bake_spectra.py``. The filters are crossed at right angles: the longer way of oblique rays through a flat
-filter is taken as part of the bowtie's equivalent thickness (``ctsim/bowtie.py``).
+``scripts/bake_spectra.py``. The take-off angle is that between ray and anode surface: the anode angle for the ray
+through the isocentre, less towards the anode (the heel effect, :mod:`ctsim.heel`). A ray at the angle phi to the central
+one, in the plane of tube axis and isocentre, has the spectrum of the take-off angle ``anode angle - phi``: SpekPy's
+off-axis spectra equal those on the axis of an anode so turned to every digit.
 """
 
 from __future__ import annotations
@@ -69,15 +71,15 @@ class Spectrum:
         return (low + high) / 2
 
 
-def tube_spectrum(kvp: int, anode_angle_deg: float, filters: Iterable[tuple[Material, float]] = ()) -> Spectrum:
+def tube_spectrum(kvp: int, take_off_angle_deg: float, filters: Iterable[tuple[Material, float]] = ()) -> Spectrum:
     """Spectrum of a tungsten tube behind its filters.
 
     Parameters
     ----------
     kvp
         Peak tube potential [kV]: 70 to 150 in steps of 5.
-    anode_angle_deg
-        7 to 13 [degrees]; between whole degrees the fluence is interpolated.
+    take_off_angle_deg
+        2 to 20 [degrees]; between whole degrees the fluence is interpolated by cubics.
     filters
         ``(material, thickness [mm])`` of each layer, at the material's natural density.
 
@@ -93,19 +95,31 @@ def tube_spectrum(kvp: int, anode_angle_deg: float, filters: Iterable[tuple[Mate
     >>> round(beam.mean_energy_kev, 1)
     60.0
     """
-    tables = _tables()
-    potentials, angles, fluence = tables
+    potentials, angles, fluence = _tables()
     if kvp not in potentials:
         raise ValueError(f"kvp must be one of {', '.join(map(str, potentials))} kV, got {kvp}")
-    if not angles[0] <= anode_angle_deg <= angles[-1]:
-        raise ValueError(f"anode_angle_deg must lie in {angles[0]} to {angles[-1]} degrees, got {anode_angle_deg}")
+    if not angles[0] <= take_off_angle_deg <= angles[-1]:
+        raise ValueError(
+            f"take_off_angle_deg must lie in {angles[0]} to {angles[-1]} degrees, got {take_off_angle_deg}"
+        )
     rows = fluence[:, list(potentials).index(kvp)]
-    below = min(int(anode_angle_deg - angles[0]), len(angles) - 2)
-    share = anode_angle_deg - angles[below]
-    spectrum = Spectrum((1 - share) * rows[below] + share * rows[below + 1])
+    first = min(max(int(take_off_angle_deg - angles[0]) - 1, 0), len(angles) - 4)
+    spectrum = Spectrum(_lagrange(take_off_angle_deg - angles[first]) @ rows[first : first + 4])
     for layer, thickness_mm in filters:
         spectrum = spectrum.filtered(layer, thickness_mm)
     return spectrum
+
+
+def _lagrange(x: float) -> NDArray[np.float64]:
+    """Weights of the values at 0, 1, 2, 3 in the cubic through them, at x."""
+    return np.array(
+        [
+            -(x - 1) * (x - 2) * (x - 3) / 6,
+            x * (x - 2) * (x - 3) / 2,
+            -x * (x - 1) * (x - 3) / 2,
+            x * (x - 1) * (x - 2) / 6,
+        ]
+    )
 
 
 @cache
@@ -115,7 +129,7 @@ def _tables() -> tuple[tuple[int, ...], tuple[int, ...], NDArray[np.float64]]:
             raise ValueError("ctsim/data/spectra.npz stands on other energy bins; bake it anew")
         return (
             tuple(int(k) for k in data["kvp"]),
-            tuple(int(a) for a in data["anode_angle_deg"]),
+            tuple(int(a) for a in data["take_off_angle_deg"]),
             data["fluence_per_mm2_mas"].astype(np.float64),
         )
 

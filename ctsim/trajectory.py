@@ -48,7 +48,7 @@ def plan_geometry(twin: Twin, scanner: Scanner, acquisition: Acquisition, sampli
     deflection_mm = deflections_mm(scanner, acquisition)
     collimation_mm = acquisition.collimation_rows * scanner.detector.row_pitch_iso_mm
     angle = binned_column_angle_rad(scanner, sampling)
-    offset, row_pitch_mm = _rows(scanner, acquisition, sampling)
+    offset, row_pitch_mm = binned_rows_mm(scanner, acquisition, sampling)
     x, y = acquisition.isocentre_mm or body_middle_mm(twin)
     low, high = scan_range_mm(twin, scanner, acquisition)
     start = math.radians(acquisition.start_angle_deg)
@@ -160,7 +160,8 @@ def binned_column_angle_rad(scanner: Scanner, sampling: Sampling) -> NDArray[np.
     return scanner.column_angle_rad().reshape(-1, binning).mean(axis=1)
 
 
-def _rows(scanner: Scanner, acquisition: Acquisition, sampling: Sampling) -> tuple[NDArray[np.float64], float]:
+def binned_rows_mm(scanner: Scanner, acquisition: Acquisition, sampling: Sampling) -> tuple[NDArray[np.float64], float]:
+    """Height of every simulated row's middle on the detector, growing, and their pitch [mm at SDD]."""
     if acquisition.collimation_rows % sampling.row_binning:
         raise ValueError(f"row_binning must divide {acquisition.collimation_rows} rows, got {sampling.row_binning}")
     n_rows = acquisition.collimation_rows // sampling.row_binning

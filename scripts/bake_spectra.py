@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import spekpy
 
-ANODE_ANGLE_DEG = np.arange(7, 14)
+TAKE_OFF_ANGLE_DEG = np.arange(2, 21)
 KVP = np.arange(70, 151, 5)
 ENERGY_KEV = np.arange(10.5, 150.0, 1.0)
 TARGET = Path(__file__).parents[1] / "ctsim" / "data" / "spectra.npz"
@@ -23,8 +23,8 @@ MM2_PER_CM2 = 100.0
 
 def main() -> None:
     """Write the table: ``fluence[angle, kvp, energy]`` in photons / mm2 / mAs / keV bin at 1 m."""
-    fluence = np.zeros((len(ANODE_ANGLE_DEG), len(KVP), len(ENERGY_KEV)), np.float32)
-    for i, angle in enumerate(ANODE_ANGLE_DEG):
+    fluence = np.zeros((len(TAKE_OFF_ANGLE_DEG), len(KVP), len(ENERGY_KEV)), np.float32)
+    for i, angle in enumerate(TAKE_OFF_ANGLE_DEG):
         for j, kvp in enumerate(KVP):
             spek = spekpy.Spek(kvp=float(kvp), th=float(angle), dk=1.0, z=100.0, physics="casim", targ="W")
             energy, per_kev = spek.get_spectrum(edges=False, flu=True, diff=True)
@@ -34,7 +34,7 @@ def main() -> None:
         TARGET,
         energy_kev=ENERGY_KEV.astype(np.float32),
         kvp=KVP.astype(np.int32),
-        anode_angle_deg=ANODE_ANGLE_DEG.astype(np.int32),
+        take_off_angle_deg=TAKE_OFF_ANGLE_DEG.astype(np.int32),
         fluence_per_mm2_mas=fluence,
         source=np.array(f"SpekPy {spekpy.__version__} casim, W anode, unfiltered, 1 m"),
     )

@@ -1,43 +1,123 @@
-"""Logarithm and water correction of readings, in place (see :mod:`ctsim.correction`).
+"""Starvation filter, logarithm and water correction of readings, in place (see :mod:`ctsim.correction`).
 
-Float policy: float32 stored, each reading worked in float64 on its own.
+Float policy: float32 stored, each reading worked in float64 on its own, no fastmath.
 """
 
 from __future__ import annotations
 
 import math
 
+import numpy as np
 from numba import njit, prange
+
+LOCAL = 3
+"""Half width of the square of readings whose mean says how starved the middle one is."""
+
+
+@njit(cache=True)
+def _box_means(view, means):
+    """Overwrite ``means`` (R, C) with those of the part of a square of 2 LOCAL + 1 readings that lies in ``view``."""
+    n_rows, n_columns = view.shape
+    along = np.empty((n_rows, n_columns))
+    for r in range(n_rows):
+        total = 0.0
+        for c in range(min(LOCAL, n_columns)):
+            total += view[r, c]
+        for c in range(n_columns):
+            if c + LOCAL < n_columns:
+                total += view[r, c + LOCAL]
+            if c - LOCAL - 1 >= 0:
+                total -= view[r, c - LOCAL - 1]
+            along[r, c] = total / (min(c + LOCAL, n_columns - 1) - max(c - LOCAL, 0) + 1)
+    for r in range(n_rows):
+        low, high = max(r - LOCAL, 0), min(r + LOCAL, n_rows - 1)
+        for c in range(n_columns):
+            total = 0.0
+            for s in range(low, high + 1):
+                total += along[s, c]
+            means[r, c] = total / (high - low + 1)
+
+
+@njit(cache=True)
+def _mean_around(view, r, c, half_rows, half_columns):
+    """Mean of ``view`` in a box of any width around a reading; readings partly inside count partly."""
+    n_rows, n_columns = view.shape
+    reach_r, reach_c = int(math.ceil(half_rows)), int(math.ceil(half_columns))
+    total, weights = 0.0, 0.0
+    for s in range(max(r - reach_r, 0), min(r + reach_r, n_rows - 1) + 1):
+        in_rows = min(1.0, half_rows + 1.0 - abs(s - r))
+        for d in range(max(c - reach_c, 0), min(c + reach_c, n_columns - 1) + 1):
+            weight = in_rows * min(1.0, half_columns + 1.0 - abs(d - c))
+            total += weight * view[s, d]
+            weights += weight
+    return total / weights
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
-def take_log(signal, air, floor):
-    """Overwrite ``signal`` (V, R, C) float32, not less than the floor, with -ln(signal / air); air is (C,) float64."""
+def feed_starved(signal, photon_kev, noise_kev, wanted, largest):
+    """Smooth, in place, the readings of each view that too few photons reached (see :mod:`ctsim.starvation`).
+
+    signal      (V, R, C) float32
+    photon_kev  float  energy that a count stands for [keV]
+    noise_kev   float  electronic noise, standard deviation [keV]
+    wanted      float  noise-equivalent counts that a reading shall have
+    largest     float  largest half width of the box [readings]
+    """
+    n_views, n_rows, n_columns = signal.shape
+    most_rows = 0.5 * (n_rows - 1)
+    for v in prange(n_views):
+        means = np.empty((n_rows, n_columns))
+        _box_means(signal[v], means)
+        starved = False
+        for r in range(n_rows):
+            for c in range(n_columns):
+                mean = max(means[r, c], 0.0)
+                means[r, c] = mean * mean / (photon_kev * mean + noise_kev * noise_kev) if mean > 0.0 else 0.0
+                starved = starved or means[r, c] < wanted
+        if not starved:
+            continue
+        before = signal[v].copy()
+        for r in range(n_rows):
+            for c in range(n_columns):
+                if means[r, c] < wanted:
+                    need = wanted / max(means[r, c], 1e-6 * wanted)
+                    half_rows = min(0.5 * (math.sqrt(need) - 1.0), largest, most_rows)
+                    half_columns = min(0.5 * (need / (2.0 * half_rows + 1.0) - 1.0), largest)
+                    signal[v, r, c] = _mean_around(before, r, c, half_rows, half_columns)
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+def take_log(signal, air, mas, floor):
+    """Overwrite ``signal`` (V, R, C) float32, not less than the floor, with -ln(signal / (mas air)).
+
+    air    (R, C) float64  air signal per mAs
+    mas    (V,) float64    mAs of the views
+    """
     n_rows = signal.shape[1]
     for line in prange(signal.shape[0] * n_rows):
         v, r = line // n_rows, line % n_rows
         for c in range(signal.shape[2]):
-            signal[v, r, c] = -math.log(max(signal[v, r, c], floor) / air[c])
+            signal[v, r, c] = -math.log(max(float(signal[v, r, c]), floor) / (mas[v] * air[r, c]))
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
 def evaluate(values, coefficient, longest):
-    """Overwrite ``values`` (V, R, C) float32 with each column's polynomial of them.
+    """Overwrite ``values`` (V, R, C) float32 with each cell's polynomial of them.
 
-    coefficient  (C, K) float64  of p, p^2, ...; only the first counts below 0
-    longest      (C, 3) float64  p from which a straight line goes on, its value there, its slope
+    coefficient  (R, C, K) float64  of p, p^2, ...; only the first counts below 0
+    longest      (R, C, 3) float64  p from which a straight line goes on, its value there, its slope
     """
-    n_rows, order = values.shape[1], coefficient.shape[1]
+    n_rows, order = values.shape[1], coefficient.shape[2]
     for line in prange(values.shape[0] * n_rows):
         v, r = line // n_rows, line % n_rows
         for c in range(values.shape[2]):
             p = float(values[v, r, c])
             if p <= 0.0:
-                corrected = coefficient[c, 0] * p
-            elif p >= longest[c, 0]:
-                corrected = longest[c, 1] + longest[c, 2] * (p - longest[c, 0])
+                corrected = coefficient[r, c, 0] * p
+            elif p >= longest[r, c, 0]:
+                corrected = longest[r, c, 1] + longest[r, c, 2] * (p - longest[r, c, 0])
             else:
                 corrected = 0.0
                 for k in range(order - 1, -1, -1):
-                    corrected = (corrected + coefficient[c, k]) * p
+                    corrected = (corrected + coefficient[r, c, k]) * p
             values[v, r, c] = corrected

@@ -4,8 +4,9 @@
     Ebar(L) = sum_e w_e E_e^2 exp(...) / sum_e w_e E_e exp(...)
 
 with photons w_e per 1 keV bin, curves f and area densities L. p and Ebar are smooth and nearly linear in L and are
-interpolated linearly between nodes; beyond the tables they go on linearly. Each thread works on its own
-readings; no fastmath.
+interpolated linearly between nodes; beyond the tables they go on linearly. A reading is a weighted sum of several
+transmissions (:mod:`ctsim.rays`), added up in float32 in the order of the calls. Each thread works on its own readings;
+no fastmath.
 """
 
 from __future__ import annotations
@@ -45,52 +46,47 @@ def tabulate(photons, energy, curves, n_0, n_1, n_2, step, log_loss, mean_energy
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
-def transmit(path, bowtie, log_loss, mean_energy, step, air_kev, energy_step_kev, signal_kev, energy_units) -> None:
-    """Overwrite signal and mean energy of two-channel readings.
+def transmit(path, air_path, log_loss, mean_energy, step, air_kev, first, second) -> None:
+    """Add the moments of two-channel readings.
 
     path          (2, V, R, C) float32  area densities [g/cm2]
-    bowtie        (2, C)       float32  the bowtie's area densities [g/cm2]
+    air_path      (2, R, C)    float32  what is in the way without a body [g/cm2]
     log_loss, mean_energy      (n_0, n_1) float32 tables of :func:`tabulate`
     step          (2,)         float32  distance of nodes [g/cm2]
-    air_kev       float                 signal without bowtie and body [keV]
-    energy_step_kev float               one unit of energy_units [keV]
-    signal_kev    (V, R, C)    float32  M1 [keV]
-    energy_units  (V, R, C)    uint16   Ebar in units
+    air_kev       (R, C)       float32  weight of this transmission x signal without anything in the way [keV]
+    first         (V, R, C)    float32  M1 [keV], added to
+    second        (V, R, C)    float32  M2 [keV2], added to
     """
     n_rows, n_columns = path.shape[2], path.shape[3]
     last_0, last_1 = log_loss.shape[0] - 2, log_loss.shape[1] - 2
     per_0, per_1 = np.float32(1.0) / step[0], np.float32(1.0) / step[1]
-    per_energy = np.float32(1.0 / energy_step_kev)
-    air = np.float32(air_kev)
-    half = np.float32(0.5)
     for line in prange(path.shape[1] * n_rows):
         v, r = line // n_rows, line % n_rows
         for c in range(n_columns):
-            x = (path[0, v, r, c] + bowtie[0, c]) * per_0
-            y = (path[1, v, r, c] + bowtie[1, c]) * per_1
+            x = (path[0, v, r, c] + air_path[0, r, c]) * per_0
+            y = (path[1, v, r, c] + air_path[1, r, c]) * per_1
             i = min(max(np.int32(x), 0), last_0)
             j = min(max(np.int32(y), 0), last_1)
             fx, fy = x - np.float32(i), y - np.float32(j)
             low = log_loss[i, j] + fy * (log_loss[i, j + 1] - log_loss[i, j])
             high = log_loss[i + 1, j] + fy * (log_loss[i + 1, j + 1] - log_loss[i + 1, j])
-            signal_kev[v, r, c] = air * math.exp(-(low + fx * (high - low)))
+            signal = np.float32(air_kev[r, c] * math.exp(-(low + fx * (high - low))))
             low = mean_energy[i, j] + fy * (mean_energy[i, j + 1] - mean_energy[i, j])
             high = mean_energy[i + 1, j] + fy * (mean_energy[i + 1, j + 1] - mean_energy[i + 1, j])
-            energy_units[v, r, c] = np.uint16((low + fx * (high - low)) * per_energy + half)
+            first[v, r, c] += signal
+            second[v, r, c] += signal * (low + fx * (high - low))
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
-def transmit_iodine(
-    path, bowtie, log_loss, mean_energy, step, air_kev, energy_step_kev, signal_kev, energy_units
-) -> None:
+def transmit_iodine(path, air_path, log_loss, mean_energy, step, air_kev, first, second) -> None:
     """The same for three channels: path ``(3, V, R, C)``, tables ``(n_0, n_1, n_2)``, step ``(3,)``."""
     n_rows, n_columns = path.shape[2], path.shape[3]
     last_0, last_1, last_2 = log_loss.shape[0] - 2, log_loss.shape[1] - 2, log_loss.shape[2] - 2
     for line in prange(path.shape[1] * n_rows):
         v, r = line // n_rows, line % n_rows
         for c in range(n_columns):
-            x = (path[0, v, r, c] + bowtie[0, c]) / step[0]
-            y = (path[1, v, r, c] + bowtie[1, c]) / step[1]
+            x = (path[0, v, r, c] + air_path[0, r, c]) / step[0]
+            y = (path[1, v, r, c] + air_path[1, r, c]) / step[1]
             z = path[2, v, r, c] / step[2]
             i = min(max(np.int32(x), 0), last_0)
             j = min(max(np.int32(y), 0), last_1)
@@ -107,5 +103,21 @@ def transmit_iodine(
                         )
                         loss += share * log_loss[i + a, j + b, k + d]
                         energy += share * mean_energy[i + a, j + b, k + d]
-            signal_kev[v, r, c] = air_kev * math.exp(-loss)
-            energy_units[v, r, c] = np.uint16(energy / energy_step_kev + 0.5)
+            signal = np.float32(air_kev[r, c] * math.exp(-loss))
+            first[v, r, c] += signal
+            second[v, r, c] += signal * np.float32(energy)
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+def mean_energies(first, second, energy_step_kev, energy_units) -> None:
+    """Overwrite ``energy_units`` (V, R, C) uint16 with M2 / M1 in steps of ``energy_step_kev``; 0 where nothing came."""
+    n_rows, n_columns = first.shape[1], first.shape[2]
+    per_energy = np.float32(1.0 / energy_step_kev)
+    half = np.float32(0.5)
+    for line in prange(first.shape[0] * n_rows):
+        v, r = line // n_rows, line % n_rows
+        for c in range(n_columns):
+            if first[v, r, c] > np.float32(0.0):
+                energy_units[v, r, c] = np.uint16(second[v, r, c] / first[v, r, c] * per_energy + half)
+            else:
+                energy_units[v, r, c] = np.uint16(0)

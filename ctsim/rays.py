@@ -1,0 +1,104 @@
+"""Where and when the transmissions of a reading are taken: points of the focal spot, instants of the view.
+
+A reading averages transmissions (not line integrals) over the spot's width, its length and the time of a view, so that
+edges inside its beam weigh as they do in a scanner (the non-linear partial volume effect; Joseph & Spital, Phys Med Biol
+26 (1981) 473, doi:10.1088/0031-9155/26/3/010). N points sample the three jointly with equal weights:
+
+1. N points of the Kronecker sequence of the plastic number (Roberts' R3) are replaced by their ranks in each dimension,
+   so that each dimension has one point in each of N equal shares (a Latin design: McKay et al., Technometrics 21
+   (1979) 239, doi:10.2307/1268522), and put at the middle quantile of the share;
+2. a linear map as close to the identity as there is makes means 0, standard deviations those of the spot (Gaussian or
+   uniform) and of the view (uniform), and correlations 0. Below 4 points not all correlations can vanish.
+
+Integrands that are quadratic over spot and view are averaged without error from 4 points on. The spot lies on the slanted
+anode: a point at z is :func:`ctsim.tube.radial_shift_mm` closer to the isocentre. During a view the gantry turns by 2 pi /
+views and the table moves by its share of the feed.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .geometry import Geometry
+from .protocol import Acquisition
+from .sampling import Sampling
+from .scanner import Scanner
+from .tube import radial_shift_mm
+
+FWHM_PER_SIGMA = 2 * math.sqrt(2 * math.log(2))
+PLASTIC = 1.2207440846057596
+"""Root of x^4 = x + 1."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RayPoints:
+    """Transmissions that a reading averages.
+
+    Parameters
+    ----------
+    spot_mm
+        ``(N, 3)`` float64: point of the spot from its middle: tangential, towards the isocentre, along z [mm].
+    instant
+        ``(N,)`` float64: time from the middle of the view [views].
+    weight
+        ``(N,)`` float64, summing to 1.
+    """
+
+    spot_mm: NDArray[np.float64]
+    instant: NDArray[np.float64]
+    weight: NDArray[np.float64]
+
+    def geometries(self, geometry: Geometry) -> list[Geometry]:
+        """The scan with the spot at each of the points, at each of the instants."""
+        turn = 2 * math.pi / geometry.views_per_rotation
+        feed_mm = geometry.feed_per_rotation_mm / geometry.views_per_rotation
+        return [
+            replace(
+                geometry,
+                view_angle_rad=geometry.view_angle_rad + when * turn,
+                source_z_mm=geometry.source_z_mm + when * feed_mm,
+                deflection_mm=geometry.deflection_mm + spot,
+            )
+            for spot, when in zip(self.spot_mm, self.instant, strict=True)
+        ]
+
+
+def ray_points(scanner: Scanner, acquisition: Acquisition, sampling: Sampling) -> RayPoints:
+    """The transmissions that each reading of an acquisition averages; one: middle of spot and view."""
+    n = sampling.rays_per_reading
+    spot = scanner.focal_spot(acquisition.focal_spot)
+    # view, width and length, so that below 4 points view and width are the ones that are uncorrelated
+    scale = np.array([1.0, spot.width_mm, spot.length_mm])
+    shapes = ("uniform", spot.shape, spot.shape)
+    points = _design(n, tuple(_quantiles(n, shape) for shape in shapes)) * scale
+    radial = np.array([radial_shift_mm(z, scanner.anode_angle_deg) for z in points[:, 2]])
+    spot_mm = np.stack([points[:, 1], radial, points[:, 2]], axis=1)
+    return RayPoints(spot_mm, points[:, 0], np.full(n, 1.0 / n))
+
+
+def _quantiles(n: int, shape: str) -> NDArray[np.float64]:
+    """Middle of n equal shares of a distribution of full width 1, widened to its standard deviation."""
+    middle = (np.arange(n) + 0.5) / n
+    if shape == "uniform":
+        places, sigma = middle - 0.5, 1 / math.sqrt(12)
+    else:
+        places, sigma = np.array([NormalDist().inv_cdf(p) for p in middle]), 1 / FWHM_PER_SIGMA
+    return places * (sigma / places.std()) if n > 1 else np.zeros(1)
+
+
+def _design(n: int, levels: tuple[NDArray[np.float64], ...]) -> NDArray[np.float64]:
+    """Levels of each dimension in the order of a low-discrepancy sequence, then made uncorrelated, ``(n, dims)``."""
+    steps = np.array([PLASTIC ** -(axis + 1) for axis in range(len(levels))])
+    places = (0.5 + np.arange(n)[:, None] * steps) % 1.0
+    ranks = places.argsort(axis=0, kind="stable").argsort(axis=0, kind="stable")
+    points = np.stack([level[ranks[:, axis]] for axis, level in enumerate(levels)], axis=1)
+    sigma = points.std(axis=0)
+    if n < len(levels) + 1:
+        return np.asarray(points)
+    left, _, right = np.linalg.svd(points / sigma, full_matrices=False)
+    return np.asarray(left @ right * math.sqrt(n) * sigma)
