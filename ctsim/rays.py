@@ -1,8 +1,8 @@
 """Where and when the transmissions of a reading are taken: points of the focal spot, instants of the view.
 
 A reading averages transmissions (not line integrals) over the spot's width, its length and the time of a view, so that
-edges inside its beam weigh as they do in a scanner (the non-linear partial volume effect; Joseph & Spital, Phys Med Biol
-26 (1981) 473, doi:10.1088/0031-9155/26/3/010). N points sample the three jointly with equal weights:
+edges inside its beam weigh as they do in a scanner (the non-linear partial volume effect; Joseph & Spital, Phys Med
+Biol 26 (1981) 473, doi:10.1088/0031-9155/26/3/010). N points sample the three jointly with equal weights:
 
 1. N points of the Kronecker sequence of the plastic number (Roberts' R3) are replaced by their ranks in each dimension,
    so that each dimension has one point in each of N equal shares (a Latin design: McKay et al., Technometrics 21
@@ -10,9 +10,9 @@ edges inside its beam weigh as they do in a scanner (the non-linear partial volu
 2. a linear map as close to the identity as there is makes means 0, standard deviations those of the spot (Gaussian or
    uniform) and of the view (uniform), and correlations 0. Below 4 points not all correlations can vanish.
 
-Integrands that are quadratic over spot and view are averaged without error from 4 points on. The spot lies on the slanted
-anode: a point at z is :func:`ctsim.tube.radial_shift_mm` closer to the isocentre. During a view the gantry turns by 2 pi /
-views and the table moves by its share of the feed.
+Integrands that are quadratic over spot and view are averaged without error from 4 points on. The spot lies on the
+slanted anode: a point at z is :func:`ctsim.tube.radial_shift_mm` closer to the isocentre. During a view the gantry
+turns by 2 pi / views and the table moves by its share of the feed.
 """
 
 from __future__ import annotations

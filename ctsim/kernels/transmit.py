@@ -110,7 +110,7 @@ def transmit_iodine(path, air_path, log_loss, mean_energy, step, air_kev, first,
 
 @njit(cache=True, parallel=True, error_model="numpy")
 def mean_energies(first, second, energy_step_kev, energy_units) -> None:
-    """Overwrite ``energy_units`` (V, R, C) uint16 with M2 / M1 in steps of ``energy_step_kev``; 0 where nothing came."""
+    """Overwrite ``energy_units`` (V, R, C) uint16 with M2 / M1 in steps of ``energy_step_kev``; 0 where M1 is 0."""
     n_rows, n_columns = first.shape[1], first.shape[2]
     per_energy = np.float32(1.0 / energy_step_kev)
     half = np.float32(0.5)
