@@ -4,9 +4,9 @@
 
 Source of Phi_0: SpekPy 2.5.4 "casim" (Poludniowski et al., Med Phys 48 (2021) 3630, doi:10.1002/mp.14945), see
 ``scripts/bake_spectra.py``. The take-off angle is that between ray and anode surface: the anode angle for the ray
-through the isocentre, less towards the anode (the heel effect, :mod:`ctsim.heel`). A ray at the angle phi to the central
-one, in the plane of tube axis and isocentre, has the spectrum of the take-off angle ``anode angle - phi``: SpekPy's
-off-axis spectra equal those on the axis of an anode so turned to every digit.
+through the isocentre, less towards the anode (the heel effect, :mod:`ctsim.heel`). A ray at the angle phi to the
+central one, in the plane of tube axis and isocentre, has the spectrum of the take-off angle ``anode angle - phi``:
+SpekPy's off-axis spectra equal those on the axis of an anode so turned to every digit.
 """
 
 from __future__ import annotations
