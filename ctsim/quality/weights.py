@@ -5,8 +5,8 @@ A filtered back projection is linear, so a voxel is a weighted sum of the scan's
     f(x) = sum_(v, r, c)  columns[v, c] rows[v, r] y[v, r, c],
 
 and the weights follow from the same steps as :mod:`ctsim.recon.fdk`, taken from the last to the first: interpolation
-between two places and scale 2 pi / (V L^2), filter along the places (symmetric, so its own transpose), cosine of the fan
-angle, cubic interpolation of the columns; along rows the share of the slice's box in each row and the cosine of its
+between two places and scale 2 pi / (V L^2), filter along the places (symmetric, so its own transpose), cosine of the
+fan angle, cubic interpolation of the columns; along rows the share of the slice's box in each row and the cosine of its
 cone angle.
 """
 
@@ -76,8 +76,8 @@ def voxel_weights(
         raise ValueError("weights are known for one rotation at rest only")
     if np.any(geometry.deflection_mm):
         raise ValueError(f"weights are known for a spot at rest only, deflection_mm is {geometry.deflection_mm}")
-    n_views, n_rows, n_columns = geometry.shape
-    sid, sdd = geometry.source_distance_mm, geometry.detector_distance_mm
+    n_views, _, n_columns = geometry.shape
+    sid = geometry.source_distance_mm
     x, y = point_mm[0] - geometry.isocentre_mm[0], point_mm[1] - geometry.isocentre_mm[1]
     cos, sin = np.cos(geometry.view_angle_rad), np.sin(geometry.view_angle_rad)
     radial, lateral = sid - (x * cos + y * sin), y * cos - x * sin

@@ -1,4 +1,4 @@
-"""Noise of images, predicted through the chain: weights are the reconstruction's own, variances those of many images."""
+"""Noise of images, predicted through the chain: weights are the reconstruction's own, variances those of images."""
 
 from __future__ import annotations
 
