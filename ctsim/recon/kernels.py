@@ -47,7 +47,7 @@ class Kernel(BaseModel):
     name: str = Field(min_length=1, description="Name on the console, e.g. B30f")
     mtf50_per_mm: float = Field(ge=0.05, le=3.0, description="Frequency where the image MTF is 0.5 [1/mm]")
     mtf10_per_mm: float = Field(ge=0.1, le=5.0, description="Frequency where the image MTF is 0.1 [1/mm]")
-    overshoot: float = Field(0.0, ge=0.0, le=1.0, description="Largest MTF minus 1: edge enhancement [1]")
+    overshoot: float = Field(0.0, ge=0.0, le=2.0, description="Largest MTF minus 1: edge enhancement [1]")
     source: str = Field("design default", min_length=1, description="Where the frequencies come from")
     status: Status = Field("estimated", description="How sure they are: measured, published or estimated")
 
