@@ -30,13 +30,13 @@ from twins import material
 
 from .attenuation import ENERGY_KEV
 from .basis import basis_curves, coefficients
+from .cells import electronic_noise_kev
 from .dose import ctdi_vol_mgy
 from .kernels.correct import evaluate, take_log
 from .raw import RawScan
 from .signal import MM_PER_CM, Beam, beam_of
 from .sinogram import Sinogram
 from .starvation import filter_starved
-from .trajectory import electronic_noise_kev
 from .voxels import room_air_g_cm3
 
 ORDER = 6

@@ -1,12 +1,9 @@
 """What the scanner hands to the reconstruction: water-corrected line integrals with their geometry; HDF5 on disk.
 
-File (format "lungtwin sinogram", version 2), units in each item's attribute ``unit``:
+File (format "lungtwin sinogram", version 2); units in each array's attribute ``unit``, axes in its dimension labels:
 
 - ``/line_integral`` float32 ``(view, row, column)``
-- ``/geometry/view_angle_rad``, ``source_z_mm``, ``column_angle_rad``, ``row_offset_mm``, ``deflection_mm``: float64
-  arrays
-- attributes of ``/geometry``: ``source_distance_mm``, ``detector_distance_mm``, ``isocentre_mm`` (x, y),
-  ``row_pitch_mm``, ``views_per_rotation``, ``feed_per_rotation_mm``
+- ``/geometry``: see :mod:`ctsim.geometry_file`
 - attributes of ``/``: ``format``, ``version``, ``mu_water_per_mm``, ``key`` (absent: no noise), ``ctdi_vol_mgy``
   (absent: unknown), and the JSON texts ``scanner``, ``protocol``, ``sampling``, ``meta``
 """
@@ -26,21 +23,13 @@ from numpy.typing import NDArray
 from twins.files import replacing
 
 from .geometry import Geometry
+from .geometry_file import READING_AXES, read_geometry, write_array, write_geometry
 from .protocol import Protocol
 from .sampling import Sampling
 from .scanner import Scanner
 
 FORMAT = "lungtwin sinogram"
 VERSION = 2
-
-_ARRAYS = {
-    "view_angle_rad": "rad",
-    "source_z_mm": "mm",
-    "column_angle_rad": "rad",
-    "row_offset_mm": "mm",
-    "deflection_mm": "mm",
-}
-_NUMBERS = ("source_distance_mm", "detector_distance_mm", "row_pitch_mm", "feed_per_rotation_mm")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,7 +51,8 @@ class Sinogram:
     ctdi_vol_mgy
         Volume CTDI of the 32 cm body phantom [mGy]; None if unknown.
     meta
-        Further plain data: ``z_range_mm`` (what the scan was to cover), ``backend``.
+        Further plain data: ``z_range_mm`` (what the scan was to cover), ``backend``, ``has_scatter``,
+        ``mean_mas_per_rotation``, ``water_diameter_mm`` and ``dose`` (where known), ``bone_corrected``.
 
     Raises
     ------
@@ -107,14 +97,8 @@ class Sinogram:
             for name in ("scanner", "protocol", "sampling"):
                 file.attrs[name] = getattr(self, name).model_dump_json()
             file.attrs["meta"] = json.dumps(dict(self.meta), sort_keys=True)
-            file.create_dataset("line_integral", data=self.line_integral).attrs["unit"] = "1"
-            group = file.create_group("geometry")
-            for name, unit in _ARRAYS.items():
-                group.create_dataset(name, data=getattr(self.geometry, name)).attrs["unit"] = unit
-            for name in _NUMBERS:
-                group.attrs[name] = float(getattr(self.geometry, name))
-            group.attrs["isocentre_mm"] = self.geometry.isocentre_mm
-            group.attrs["views_per_rotation"] = self.geometry.views_per_rotation
+            write_array(file, "line_integral", self.line_integral, "1", READING_AXES)
+            write_geometry(file, self.geometry)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Sinogram:
@@ -135,15 +119,8 @@ class Sinogram:
             with h5py.File(path, "r") as file:
                 if file.attrs.get("format") != FORMAT or file.attrs.get("version") != VERSION:
                     raise ValueError(f"not a {FORMAT} of version {VERSION}")
-                group = file["geometry"]
-                x, y = (float(value) for value in group.attrs["isocentre_mm"])
-                parts: dict[str, Any] = {name: group[name][()] for name in _ARRAYS}
-                parts |= {name: float(group.attrs[name]) for name in _NUMBERS}
-                geometry = Geometry(
-                    isocentre_mm=(x, y), views_per_rotation=int(group.attrs["views_per_rotation"]), **parts
-                )
                 return cls(
-                    geometry,
+                    read_geometry(file),
                     file["line_integral"][()],
                     float(file.attrs["mu_water_per_mm"]),
                     Scanner.model_validate_json(file.attrs["scanner"]),

@@ -42,7 +42,7 @@ def _box_means(view, means):
 def _mean_around(view, r, c, half_rows, half_columns):
     """Mean of ``view`` in a box of any width around a reading; readings partly inside count partly."""
     n_rows, n_columns = view.shape
-    reach_r, reach_c = int(math.ceil(half_rows)), int(math.ceil(half_columns))
+    reach_r, reach_c = math.ceil(half_rows), math.ceil(half_columns)
     total, weights = 0.0, 0.0
     for s in range(max(r - reach_r, 0), min(r + reach_r, n_rows - 1) + 1):
         in_rows = min(1.0, half_rows + 1.0 - abs(s - r))

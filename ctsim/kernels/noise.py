@@ -151,22 +151,67 @@ def poisson_quantile(u, mean):
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
-def detect(signal_kev, mean_energy, energy_step_kev, mas, noise_kev, key_low, key_high, out) -> None:
-    """Overwrite ``out`` with one realisation of the detected signal.
+def count(signal, mean_square, first_view, key_low, key_high):
+    """Overwrite mean energies with one realisation of the energy that counted photons deposit.
 
-    signal_kev    (V, R, C) float32  M1 per mAs [keV]
-    mean_energy   (V, R, C) uint16   M2 / M1 in units
-    energy_step_kev float            one unit [keV]
-    mas           float              mAs per rotation
-    noise_kev     float              electronic noise, standard deviation [keV]
-    key_low, key_high                words of the key
-    out           (V, R, C) float32  detected energy [keV]
+    signal       (V, R, C) float32  M1, overwritten by S without electronic noise [keV]
+    mean_square  (V, R, C) float32  M2 [keV2]
+    first_view   int                place of the block's first view in the scan, part of the counter
+    key_low, key_high               words of the key
     """
-    n_views, n_rows, n_columns = out.shape
+    n_views, n_rows, n_columns = signal.shape
     for line in prange(n_views * n_rows):
         v, r = line // n_rows, line % n_rows
         for c in range(n_columns):
-            w0, w1, w2, w3 = philox(c, r, v, 0, key_low, key_high)
-            energy = mean_energy[v, r, c] * energy_step_kev
-            count = poisson_quantile(uniform(w0, w1), mas * signal_kev[v, r, c] / energy)
-            out[v, r, c] = energy * count + noise_kev * normal_quantile(uniform(w2, w3))
+            mean = float(signal[v, r, c])
+            if mean > 0.0:
+                w0, w1, _, _ = philox(c, r, first_view + v, 0, key_low, key_high)
+                energy = mean_square[v, r, c] / mean
+                signal[v, r, c] = energy * poisson_quantile(uniform(w0, w1), mean / energy)
+            else:
+                signal[v, r, c] = 0.0
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+def add_electronic(signal, noise_kev, stream, first_view, key_low, key_high):
+    """Add electronic noise of standard deviation ``noise_kev`` to ``signal`` (V, R, C) float32 [keV], in place.
+
+    It takes the words of each reading's counter that :func:`count` (stream 0) or :func:`thin` (stream 1) leaves.
+    """
+    n_views, n_rows, n_columns = signal.shape
+    for line in prange(n_views * n_rows):
+        v, r = line // n_rows, line % n_rows
+        for c in range(n_columns):
+            _, _, w2, w3 = philox(c, r, first_view + v, stream, key_low, key_high)
+            signal[v, r, c] += noise_kev * normal_quantile(uniform(w2, w3))
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+def thin(signal, photon_kev, share, first_view, key_low, key_high):
+    """Overwrite ``signal`` by the counting noise that a scan at a share of its dose has beyond the scaled-down one.
+
+    A reading S of variance E S, scaled to ``share S``, lacks the variance ``share (1 - share) E S``; it is drawn from
+    a normal distribution, of counts never below 0.
+
+    signal      (V, R, C) float32  S, overwritten by noise of mean 0 [keV]
+    photon_kev  (V, R, C) float32  E, energy that a count stands for [keV]
+    share       float              0 to 1
+    """
+    n_views, n_rows, n_columns = signal.shape
+    for line in prange(n_views * n_rows):
+        v, r = line // n_rows, line % n_rows
+        for c in range(n_columns):
+            w0, w1, _, _ = philox(c, r, first_view + v, 1, key_low, key_high)
+            variance = share * (1.0 - share) * photon_kev[v, r, c] * max(float(signal[v, r, c]), 0.0)
+            signal[v, r, c] = math.sqrt(variance) * normal_quantile(uniform(w0, w1))
+
+
+@njit(cache=True)
+def normals(n_rows, n_columns, key_low, key_high):
+    """``(n_rows, n_columns)`` float64 standard normal numbers of a key: what stays the same from scan to scan."""
+    out = np.empty((n_rows, n_columns))
+    for r in range(n_rows):
+        for c in range(n_columns):
+            w0, w1, _, _ = philox(c, r, 0, 2, key_low, key_high)
+            out[r, c] = normal_quantile(uniform(w0, w1))
+    return out

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from ctsim.kernels.noise import detect, normal_quantile, philox, poisson_quantile, uniform
+from ctsim.kernels.noise import add_electronic, count, normal_quantile, philox, poisson_quantile, uniform
+from ctsim.kernels.readings import moments
 
 ENERGY_KEV = 60.0
 UNITS = 60 * 256
@@ -60,9 +61,11 @@ def test_counts_grow_with_the_mean(u, mean, more):
 
 
 def detected(mean_counts, key=7, shape=(20, 16, 500), mas=2.0, noise_kev=0.0, offset=0):
-    signal = np.full(shape, mean_counts * ENERGY_KEV / mas, np.float32)
-    out = np.empty(shape, np.float32)
-    detect(signal, np.full(shape, UNITS, np.uint16), 1 / 256, mas, noise_kev, key, offset, out)
+    primary, energy = np.full(shape, mean_counts * ENERGY_KEV / mas, np.float32), np.full(shape, UNITS, np.uint16)
+    out, second, none = np.empty(shape, np.float32), np.empty(shape, np.float32), np.zeros((1, 1, 1), np.float32)
+    moments(primary, energy, 1 / 256, False, none, none, np.full(shape[0], mas), out, second)
+    count(out, second, 0, key, offset)
+    add_electronic(out, noise_kev, 0, 0, key, offset)
     return out
 
 

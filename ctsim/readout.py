@@ -1,0 +1,184 @@
+"""From an exposure to what the detector reads: tube current, scatter, crosstalk, counting, afterglow, electronics.
+
+In this order, each step on all readings of a block of views before the next:
+
+1. Mean energy moments M1 and M2 of primary and scatter, times the view's mAs.
+2. X-ray crosstalk: a cell passes a share of its photons to its neighbours, which mixes both moments before counting.
+3. Counting: ``S = Ebar n`` with ``n ~ Poisson(M1 / Ebar)``, ``Ebar = M2 / M1`` (:mod:`ctsim.kernels.noise`).
+4. Afterglow over the views of each cell (:mod:`ctsim.kernels.afterglow`). The detector is taken to have been in the
+   mean light of the first view for ever when the scan begins.
+5. Optical crosstalk: mixes light after counting, and so correlates the noise of neighbours.
+6. Gain error that calibration has left, the same in every scan of one scanner: rings (:func:`ctsim.cells.gain_of`).
+7. Electronic noise, saturation, step of the analogue-to-digital converter.
+
+Order of steps after De Man et al., CatSim, Proc SPIE 6510 (2007) 65102G. Dark signal is zero. Without a key the
+readings are the mean ones: steps 3 and electronic noise fall away, and so does rounding to converter steps, which is
+noise too.
+
+Merged readings: see :mod:`ctsim.cells`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .cells import crosstalk_shares, electronic_noise_kev, gain_of, key_words
+from .exposure import BLOCK_BYTES, Exposure
+from .kernels.afterglow import glow
+from .kernels.crosstalk import mix
+from .kernels.noise import add_electronic, count
+from .kernels.readings import convert, moments
+from .protocol import Protocol
+from .raw import RawScan
+from .sampling import Sampling
+from .scanner import Scanner
+from .signal import MEAN_ENERGY_STEP_KEV
+from .trajectory import n_merged
+
+S_PER_MS = 1e-3
+
+
+def read_out(exposure: Exposure, protocol: Protocol, *, key: int | None, with_truth: bool = False) -> RawScan:
+    """Read an exposure out at a protocol's dose.
+
+    Parameters
+    ----------
+    exposure
+        Noise-free moments per mAs.
+    protocol
+        With the exposure's acquisition; says tube current and rotation time.
+    key
+        64-bit key that fixes the noise; None for a scan without noise.
+    with_truth
+        Keep the noise-free means of primary and scatter beside the readings (as large again, each).
+
+    Returns
+    -------
+    RawScan
+        Same exposure, protocol and key, same bytes, for any number of threads.
+
+    Raises
+    ------
+    ValueError
+        If the protocol is another acquisition, or the key has more than 64 bits.
+    """
+    scanner, sampling, geometry = exposure.scanner, exposure.sampling, exposure.geometry
+    protocol.check_on(scanner)
+    _check_same_acquisition(exposure, protocol)
+    key_low, key_high = key_words(key)
+    mas = np.full(geometry.shape[0], float(protocol.mas_per_rotation))
+    n_views, n_rows, n_columns = geometry.shape
+    signal = np.empty(geometry.shape, np.float32)
+    truth = [np.empty(geometry.shape, np.float32) for _ in range(2 if with_truth else 0)]
+    per_block = max(1, BLOCK_BYTES // (4 * n_rows * n_columns))
+    mean_square = np.empty((min(per_block, n_views), n_rows, n_columns), np.float32)
+    first_view_kev = np.zeros((n_rows, n_columns), np.float32)
+    for first in range(0, n_views, per_block):
+        block = slice(first, min(first + per_block, n_views))
+        n = block.stop - first
+        scattered, scatter_energy = _scatter(exposure, first, n)
+        moments(
+            exposure.signal_kev_per_mas[block],
+            exposure.mean_energy[block],
+            MEAN_ENERGY_STEP_KEV,
+            exposure.scatter is not None,
+            scattered,
+            scatter_energy,
+            mas[block],
+            signal[block],
+            mean_square[:n],
+        )
+        if with_truth:
+            per_view = mas[block, None, None].astype(np.float32)
+            truth[0][block] = exposure.signal_kev_per_mas[block] * per_view
+            truth[1][block] = scattered * per_view
+        shares = crosstalk_shares(scanner.detector.xray_crosstalk, sampling)
+        mix(signal[block], *shares)
+        if first == 0:
+            first_view_kev[:] = signal[0]
+        if key is not None:
+            mix(mean_square[:n], *shares)
+            count(signal[block], mean_square[:n], first, key_low, key_high)
+    collect_light(signal, first_view_kev, scanner, protocol, sampling, geometry.views_per_rotation)
+    if scanner.detector.gain_spread > 0:
+        signal *= gain_of(scanner, sampling, n_rows).astype(np.float32)
+    noise_kev = electronic_noise_kev(scanner, sampling)
+    if key is not None and noise_kev > 0:
+        add_electronic(signal, noise_kev, 0, 0, key_low, key_high)
+    convert_all(signal, scanner, sampling, rounded=key is not None)
+    air = np.ascontiguousarray(exposure.air_kev_per_mas, dtype=np.float32)[None].copy()
+    for share in (scanner.detector.xray_crosstalk, scanner.detector.optical_crosstalk):
+        mix(air, *crosstalk_shares(share, sampling))
+    return RawScan(
+        geometry,
+        signal,
+        mas,
+        air[0].astype(np.float64),
+        np.zeros((n_rows, n_columns)),
+        scanner,
+        protocol,
+        sampling,
+        key,
+        truth[0] if with_truth else None,
+        truth[1] if with_truth else None,
+        _meta(exposure),
+    )
+
+
+def collect_light(
+    signal: NDArray[np.float32],
+    before: NDArray[np.float32],
+    scanner: Scanner,
+    protocol: Protocol,
+    sampling: Sampling,
+    views_per_rotation: int,
+) -> None:
+    """Afterglow, then optical crosstalk of ``(view, row, column)``, in place.
+
+    ``before`` ``(row, column)`` is what had gone on for ever before the first view.
+    """
+    components = scanner.detector.afterglow
+    if components:
+        glow(
+            signal,
+            before,
+            np.array([part.fraction for part in components]),
+            np.array([part.time_constant_ms * S_PER_MS for part in components]),
+            protocol.rotation_s / views_per_rotation,
+        )
+    mix(signal, *crosstalk_shares(scanner.detector.optical_crosstalk, sampling))
+
+
+def convert_all(signal: NDArray[np.float32], scanner: Scanner, sampling: Sampling, *, rounded: bool = True) -> None:
+    """Saturation and converter steps of ``(view, row, column)``, in place."""
+    detector, merged = scanner.detector, n_merged(scanner, sampling)
+    limit = np.inf if detector.saturation_kev is None else detector.saturation_kev * merged
+    step = detector.step_kev * merged**0.5 if rounded else 0.0
+    if np.isfinite(limit) or step > 0:
+        convert(signal, limit, step)
+
+
+def _scatter(exposure: Exposure, first: int, n: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Scattered signal per mAs and its mean energy in a block of views; zeros where there is none."""
+    if exposure.scatter is None:
+        return np.zeros((n, 1, 1), np.float32), np.ones((n, 1, 1), np.float32)
+    return exposure.scatter.block(first, n)
+
+
+def _check_same_acquisition(exposure: Exposure, protocol: Protocol) -> None:
+    if protocol.acquisition() == exposure.acquisition:
+        return
+    other = exposure.acquisition.model_dump()
+    changed = [name for name, value in protocol.acquisition().model_dump().items() if value != other[name]]
+    raise ValueError(
+        f"protocol {protocol.name!r} is another acquisition than the exposure: {', '.join(changed)} differ"
+    )
+
+
+def _meta(exposure: Exposure) -> dict[str, object]:
+    return {
+        "z_range_mm": list(exposure.scan_range_mm),
+        "backend": exposure.backend,
+        "has_scatter": exposure.scatter is not None,
+    }
