@@ -6,15 +6,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .correction import correct as correct
     from .exposure import Exposure as Exposure
     from .exposure import expose as expose
     from .geometry import Geometry as Geometry
     from .image import CT as CT
+    from .low_dose import lower_dose as lower_dose
     from .profile import Profile as Profile
     from .profile import load_profile as load_profile
     from .profile import profile_names as profile_names
     from .protocol import Protocol as Protocol
     from .protocol import Reconstruction as Reconstruction
+    from .raw import RawScan as RawScan
+    from .readout import read_out as read_out
     from .recon.kernels import Kernel as Kernel
     from .recon.reconstruction import reconstruct as reconstruct
     from .sampling import Sampling as Sampling
@@ -36,15 +40,19 @@ _HOMES = {
     "Kernel": ".recon.kernels",
     "Profile": ".profile",
     "Protocol": ".protocol",
+    "RawScan": ".raw",
     "Reconstruction": ".protocol",
     "Sampling": ".sampling",
     "Scanner": ".scanner",
     "Sinogram": ".sinogram",
     "Spectrum": ".spectrum",
+    "correct": ".correction",
     "detect": ".scanning",
     "expose": ".exposure",
     "load_profile": ".profile",
+    "lower_dose": ".low_dose",
     "profile_names": ".profile",
+    "read_out": ".readout",
     "reconstruct": ".recon",
     "scan": ".scanning",
     "tube_spectrum": ".spectrum",
