@@ -100,15 +100,15 @@ def _add(
         raise ValueError(f"grid must be axis-aligned to be projected, direction is {grid.direction}")
     if out.shape[1] == 0 or out.shape[3] == 0:
         return
-    cell = np.array([geometry.column_pitch_rad, geometry.row_pitch_mm])
+    cell = np.array([geometry.column_pitch_rad * geometry.detector_distance_mm, geometry.row_pitch_mm])
     walk(
         volume,
         np.asarray(grid.spacing_mm),
         _sources(grid, geometry, views),
-        np.ascontiguousarray(geometry.column_angle_rad, dtype=np.float64),
-        np.ascontiguousarray(geometry.row_offset_mm, dtype=np.float32),
+        geometry.fan_angle_rad(),
+        geometry.cell_height_mm().astype(np.float32),
         cell,
-        float(geometry.detector_distance_mm),
+        geometry.cell_distance_mm(),
         DRIFT_VOXELS,
         _G_CM2_PER_MM * step_g_cm3,
         out,
@@ -116,20 +116,12 @@ def _add(
 
 
 def _sources(grid: Grid, geometry: Geometry, views: slice) -> NDArray[np.float64]:
-    """``(V, 6)``: source as a continuous index (z, y, x), cosine and sine of the view angle, 0."""
+    """``(V, 6)``: source as a continuous index (z, y, x), cosine and sine of the view angle, place in the cycle."""
     beta = geometry.view_angle_rad[views]
-    x, y = geometry.isocentre_mm
-    sources = np.zeros((len(beta), 6))
+    sources = np.empty((len(beta), 6))
+    sources[:, :3] = grid.world_to_index(geometry.source_mm(views))
     sources[:, 3], sources[:, 4] = np.cos(beta), np.sin(beta)
-    points = np.stack(
-        [
-            x + geometry.source_distance_mm * sources[:, 3],
-            y + geometry.source_distance_mm * sources[:, 4],
-            geometry.source_z_mm[views],
-        ],
-        axis=-1,
-    )
-    sources[:, :3] = grid.world_to_index(points)
+    sources[:, 5] = np.arange(views.start, views.stop) % len(geometry.deflection_mm)
     return sources
 
 
@@ -151,20 +143,25 @@ def _add_inset(inset: BasisInset, geometry: Geometry, views: slice, out: NDArray
 
 def _shadows(grid: Grid, geometry: Geometry, views: slice) -> list[tuple[int, int, int, int]]:
     """Runs of views (first, end, counted from the block's first) and the columns (first, end) of the shadow there."""
-    x, y = geometry.isocentre_mm
     nz, ny, nx = grid.shape
     corners = grid.index_to_world([(k - 0.5, j - 0.5, i - 0.5) for k in (0, nz) for j in (0, ny) for i in (0, nx)])
     beta = geometry.view_angle_rad[views][:, None]
-    radial = geometry.source_distance_mm - (corners[:, 0] - x) * np.cos(beta) - (corners[:, 1] - y) * np.sin(beta)
-    lateral = -(corners[:, 0] - x) * np.sin(beta) + (corners[:, 1] - y) * np.cos(beta)
+    away = corners[None] - geometry.source_mm(views)[:, None]
+    radial = -away[..., 0] * np.cos(beta) - away[..., 1] * np.sin(beta)
+    lateral = -away[..., 0] * np.sin(beta) + away[..., 1] * np.cos(beta)
     gamma = np.arctan2(lateral, radial)
     pitch = geometry.column_pitch_rad
+    # a deflected spot sees the columns under other angles and at other distances
+    turned = np.abs(geometry.fan_angle_rad() - geometry.column_angle_rad).max()
+    farther = np.abs(geometry.cell_distance_mm() / geometry.detector_distance_mm - 1).max()
+    moved_mm = np.abs(geometry.deflection_mm[:, 2]).max()
     first, last = geometry.column_angle_rad[0], geometry.column_angle_rad[-1]
-    margin = pitch + max(grid.spacing_mm) / np.maximum(radial, 1.0).min(axis=1)
+    margin = pitch + turned + max(grid.spacing_mm) / np.maximum(radial, 1.0).min(axis=1)
     # heights where the shadow's rays meet the inset, a row beyond on either side
     distance = np.maximum(np.hypot(lateral, radial), 1.0)
-    climb = (corners[:, 2] - geometry.source_z_mm[views][:, None]) / distance * geometry.detector_distance_mm
+    climb = away[..., 2] / distance * geometry.detector_distance_mm
     slack = geometry.row_pitch_mm + max(grid.spacing_mm) * geometry.detector_distance_mm / distance.min(axis=1)
+    slack += moved_mm + farther * np.abs(climb).max(axis=1)
     seen = (climb.min(axis=1) - slack <= geometry.row_offset_mm[-1] + geometry.row_pitch_mm) & (
         climb.max(axis=1) + slack >= geometry.row_offset_mm[0] - geometry.row_pitch_mm
     )

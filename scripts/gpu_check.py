@@ -30,16 +30,19 @@ def item(shape: tuple[int, int, int], n_views: int, n_rows: int, n_columns: int 
     source[:, 1] = (n_y - 1) / 2 + SID * np.sin(beta) / 0.7
     source[:, 2] = (n_x - 1) / 2 + SID * np.cos(beta) / 0.7
     source[:, 3], source[:, 4] = np.cos(beta), np.sin(beta)
+    source[:, 5] = np.arange(n_views) % 2
     pitch = np.deg2rad(50.0) / n_columns
     v = 0.6 * SDD / SID
     return {
         "volume": words.view(np.int32),
         "spacing": np.full(3, 0.7),
         "source": source,
-        "column": (np.arange(n_columns) - (n_columns - 1) / 2) * pitch,
-        "row": ((np.arange(n_rows) - (n_rows - 1) / 2) * v).astype(np.float32),
-        "cell": np.array([pitch, v]),
-        "distance": SDD,
+        "column": np.stack([(np.arange(n_columns) - (n_columns - 1) / 2 + shift) * pitch for shift in (0.25, -0.25)]),
+        "row": np.stack(
+            [(np.arange(n_rows) - (n_rows - 1) / 2 + shift) * v for shift in (-0.25, 0.25)], dtype=np.float32
+        ),
+        "cell": np.array([pitch * SDD, v]),
+        "distance": np.stack([np.full(n_columns, SDD - 2.0), np.full(n_columns, SDD + 2.0)]),
         "drift": 0.0,
         "unit": 1e-5,
     }

@@ -28,7 +28,7 @@ class Backend(Protocol):
         column: NDArray[np.float64],
         row: NDArray[np.float32],
         cell: NDArray[np.float64],
-        distance: float,
+        distance: NDArray[np.float64],
         drift: float,
         unit: float,
         out: NDArray[np.float32],

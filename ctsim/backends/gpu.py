@@ -59,7 +59,7 @@ class Gpu:
         column: NDArray[np.float64],
         row: NDArray[np.float32],
         cell: NDArray[np.float64],
-        distance: float,
+        distance: NDArray[np.float64],
         drift: float,  # noqa: ARG002 - same arguments as the Numba kernel
         unit: float,
         out: NDArray[np.float32],
@@ -81,7 +81,7 @@ class Gpu:
                 self._words(volume), np.int32(n_y), np.int32(n_x), np.int32(n_z),
                 *(np.float64(s) for s in spacing),
                 cp.asarray(source), cp.asarray(column), cp.asarray(row),
-                np.float64(cell[0]), np.float64(cell[1]), np.float64(distance), np.float64(unit),
+                np.float64(cell[0]), np.float64(cell[1]), cp.asarray(distance), np.float64(unit),
                 result, np.int32(n_views), np.int32(n_rows), np.int32(n_columns),
             ),
         )  # fmt: skip

@@ -7,8 +7,11 @@
 // Unlike project.py no planes are grouped: every plane is read at its own height (drift = 0).
 //
 // volume  (Y, X, Z) uint32  two uint16 densities, low and high half
-// source  (V, 6)    float64 source in voxel indices (z, y, x); cos, sin of the view angle; 0
-// column  (C,)      float64 fan angle [rad]            row (R,) float32 height on the detector [mm]
+// source  (V, 6)    float64 source in voxel indices (z, y, x); cos, sin of the view angle; place k of the spot
+// column  (K, C)    float64 fan angle as the spot at place k sees it [rad]
+// row     (K, R)    float32 height above the spot [mm at the detector]
+// away    (K, C)    float64 spot to the columns, in the plane [mm]
+// pitches of columns and rows [mm at the detector]
 // out     (2, V, R, C) float32, added to
 //
 // Float policy: ray set-up in double, loops in float, no fast-math options.
@@ -17,7 +20,7 @@ extern "C" __global__ void project(
     const unsigned int* volume, const int n_y, const int n_x, const int n_z,
     const double dz, const double dy, const double dx,
     const double* source, const double* column, const float* row,
-    const double cell_rad, const double cell_mm, const double distance, const double unit,
+    const double column_mm, const double row_mm, const double* away, const double unit,
     float* out, const int n_views, const int n_rows, const int n_columns)
 {
     const long long n = (long long)n_views * n_columns * n_rows;
@@ -28,7 +31,10 @@ extern "C" __global__ void project(
     const int w = (int)(index / ((long long)n_rows * n_columns));
 
     const double* s = source + 6LL * w;
-    const double cos_g = cos(column[c]), sin_g = sin(column[c]);
+    const int place = (int)s[5];
+    const double angle = column[place * n_columns + c], distance = away[place * n_columns + c];
+    const float height_mm = row[place * n_rows + r];
+    const double cos_g = cos(angle), sin_g = sin(angle);
     const double x_mm = -cos_g * s[3] - sin_g * s[4];  // in-plane unit vector of the ray
     const double y_mm = -cos_g * s[4] + sin_g * s[3];
     const bool along_x = fabs(x_mm) * dy >= fabs(y_mm) * dx;
@@ -40,7 +46,7 @@ extern "C" __global__ void project(
     const int n2 = along_x ? n_y : n_x;
     const double step = 1.0 / fabs(d1);
     const double slope = d2 / d1;
-    const double widening = cell_rad / ((along_x ? dy : dx) * (along_x ? fabs(x_mm) : fabs(y_mm)));
+    const double widening = column_mm / (distance * (along_x ? dy : dx) * (along_x ? fabs(x_mm) : fabs(y_mm)));
 
     int first = 0, last = n1 - 1;
     if (d1 > 0) {
@@ -60,8 +66,8 @@ extern "C" __global__ void project(
         const float a_high = fminf(p + 0.5f * width, (float)n2);
         if (a_high <= a_low) continue;
         const double per_mm = t / (distance * dz);
-        const float height = (float)fmax(1.0, cell_mm * per_mm);
-        const float q = (float)(s[0] + per_mm * row[r] + 0.5);
+        const float height = (float)fmax(1.0, row_mm * per_mm);
+        const float q = (float)(s[0] + per_mm * height_mm + 0.5);
         const float b_low = fmaxf(q - 0.5f * height, 0.0f);
         const float b_high = fminf(q + 0.5f * height, (float)n_z);
         if (b_high <= b_low) continue;
@@ -81,9 +87,9 @@ extern "C" __global__ void project(
         low_sum += scale * low_plane;
         high_sum += scale * high_plane;
     }
-    const double tangent = row[r] / distance;
+    const double tangent = height_mm / distance;
     const float weight = (float)(sqrt(1.0 + tangent * tangent) * step * unit);
-    const long long place = ((long long)w * n_rows + r) * n_columns + c;
-    out[place] += weight * low_sum;
-    out[place + (long long)n_views * n_rows * n_columns] += weight * high_sum;
+    const long long target = ((long long)w * n_rows + r) * n_columns + c;
+    out[target] += weight * low_sum;
+    out[target + (long long)n_views * n_rows * n_columns] += weight * high_sum;
 }

@@ -116,11 +116,11 @@ def project(volume, spacing, source, column, row, cell, distance, drift, unit, o
 
     volume    (Y, X, Z)          int32: two uint16 densities, low and high half; uint16 or float32: one
     spacing   (3,)      float64  voxel size along z, y, x [mm]
-    source    (V, 6)    float64  source in voxel indices (z, y, x); cos, sin of the view angle; 0
-    column    (C,)      float64  fan angle of the columns [rad]
-    row       (R,)      float32  height of the rows on the detector, growing, equally spaced [mm]
-    cell      (2,)      float64  column pitch [rad], row pitch at the detector [mm]
-    distance           float64  source to detector [mm]
+    source    (V, 6)    float64  source in voxel indices (z, y, x); cos, sin of the view angle; place k of the spot
+    column    (K, C)    float64  fan angle of the columns as the spot at place k sees them [rad]
+    row       (K, R)    float32  height of the rows above the spot, growing, equally spaced [mm at the detector]
+    cell      (2,)      float64  column pitch, row pitch [mm at the detector]
+    distance  (K, C)    float64  spot to the columns, in the plane [mm]
     drift              float64  how far a group of planes may carry a row in z [voxels]
     unit               float64  of one stored unit times one millimetre, e.g. 0.1 g/cm2 times the density step
     out       (M, V, R, C) float32, M = 1 or 2: added to
@@ -128,10 +128,6 @@ def project(volume, spacing, source, column, row, cell, distance, drift, unit, o
     n_y, n_x, n_z = volume.shape
     n_out, n_views, n_rows, n_columns = out.shape
     two = n_out == 2
-    v_first = float(row[0])
-    v_last = float(row[n_rows - 1])
-    v_pitch = (v_last - v_first) / (n_rows - 1) if n_rows > 1 else 1.0
-    v_reach = max(abs(v_first), abs(v_last)) / (distance * spacing[0])  # voxels climbed per millimetre, at most
     occupied = np.zeros((n_y, n_x), np.bool_)  # columns of voxels that hold anything: the others are stepped over
     for y in prange(n_y):
         for x in range(n_x):
@@ -144,9 +140,16 @@ def project(volume, spacing, source, column, row, cell, distance, drift, unit, o
         cumulative = np.zeros(n_z + 1, np.float32)
         reading = np.zeros((2, n_rows), np.float32)
         z_source = source[w, 0]
+        place = int(source[w, 5])
+        height = row[place]
+        v_first = float(height[0])
+        v_last = float(height[n_rows - 1])
+        v_pitch = (v_last - v_first) / (n_rows - 1) if n_rows > 1 else 1.0
         for c in range(n_columns):
-            cos_g = math.cos(column[c])
-            sin_g = math.sin(column[c])
+            away = distance[place, c]
+            v_reach = max(abs(v_first), abs(v_last)) / (away * spacing[0])  # voxels climbed per millimetre, at most
+            cos_g = math.cos(column[place, c])
+            sin_g = math.sin(column[place, c])
             x_mm = -cos_g * source[w, 3] - sin_g * source[w, 4]  # in-plane unit vector of the ray
             y_mm = -cos_g * source[w, 4] + sin_g * source[w, 3]
             along_x = abs(x_mm) * spacing[1] >= abs(y_mm) * spacing[2]
@@ -163,17 +166,17 @@ def project(volume, spacing, source, column, row, cell, distance, drift, unit, o
             step = 1.0 / abs(d1)  # millimetres of the in-plane ray per plane
             slope = d2 / d1
             # width of the cell in the minor axis, per millimetre from the source [voxels]
-            widening = cell[0] / (minor_mm * (abs(x_mm) if along_x else abs(y_mm)))
-            # planes whose interval meets the volume: 0 < t <= distance and -1/2 - width/2 < p < n2 - 1/2 + width/2
+            widening = cell[0] / (away * minor_mm * (abs(x_mm) if along_x else abs(y_mm)))
+            # planes whose interval meets the volume: 0 < t <= away and -1/2 - width/2 < p < n2 - 1/2 + width/2
             first = 0
             last = n1 - 1
             if d1 > 0:
                 first = max(first, math.floor(s1) + 1)
-                last = min(last, math.floor(s1 + distance * d1))
+                last = min(last, math.floor(s1 + away * d1))
             else:
                 last = min(last, math.ceil(s1) - 1)
-                first = max(first, math.ceil(s1 + distance * d1))
-            margin = 0.5 + 0.5 * max(1.0, widening * distance)
+                first = max(first, math.ceil(s1 + away * d1))
+            margin = 0.5 + 0.5 * max(1.0, widening * away)
             if abs(slope) > 1e-12:
                 a = s1 + (-margin - s2) / slope
                 b = s1 + (n2 - 1 + margin - s2) / slope
@@ -190,7 +193,7 @@ def project(volume, spacing, source, column, row, cell, distance, drift, unit, o
             while begin <= last:
                 end = min(begin + group - 1, last)
                 t = (0.5 * (begin + end) - s1) / d1  # distance from the source, in the plane [mm]
-                per_mm = t / (distance * spacing[0])  # voxels in z per millimetre of v
+                per_mm = t / (away * spacing[0])  # voxels in z per millimetre of v
                 half = max(0.5, 0.5 * cell[1] * per_mm)
                 # rows whose interval meets the volume
                 r0 = 0
@@ -255,17 +258,17 @@ def project(volume, spacing, source, column, row, cell, distance, drift, unit, o
                 if half > 0.5:
                     start = np.float32(z_source + 0.5 - k0)
                     wide = np.float32(half)
-                    _read_box(line[0], cumulative, n, start, rise, wide, row, r0, r1, reading[0])
+                    _read_box(line[0], cumulative, n, start, rise, wide, height, r0, r1, reading[0])
                     if two:
-                        _read_box(line[1], cumulative, n, start, rise, wide, row, r0, r1, reading[1])
+                        _read_box(line[1], cumulative, n, start, rise, wide, height, r0, r1, reading[1])
                 else:
                     start = np.float32(z_source + 1.0 - k0)
-                    _read_linear(line[0], n, start, rise, row, r0, r1, reading[0])
+                    _read_linear(line[0], n, start, rise, height, r0, r1, reading[0])
                     if two:
-                        _read_linear(line[1], n, start, rise, row, r0, r1, reading[1])
+                        _read_linear(line[1], n, start, rise, height, r0, r1, reading[1])
                 begin = end + 1
             for r in range(n_rows):
-                slant = math.sqrt(1.0 + (row[r] / distance) ** 2) * step * unit
+                slant = math.sqrt(1.0 + (height[r] / away) ** 2) * step * unit
                 out[0, w, r, c] += np.float32(reading[0, r] * slant)
                 if two:
                     out[1, w, r, c] += np.float32(reading[1, r] * slant)

@@ -26,6 +26,7 @@ def geometry(
     offset: float = 0.25,
     isocentre_mm: tuple[float, float] = (0.0, 0.0),
     start_rad: float = 0.0,
+    deflection_mm: tuple[tuple[float, float, float], ...] = ((0.0, 0.0, 0.0),),
 ) -> Geometry:
     """Curved detector with a quarter offset; ``views`` per rotation."""
     n = round(views * rotations)
@@ -42,6 +43,7 @@ def geometry(
         row_pitch_mm=row_iso_mm * magnification,
         views_per_rotation=views,
         feed_per_rotation_mm=feed_mm,
+        deflection_mm=np.array(deflection_mm),
     )
 
 
@@ -58,7 +60,12 @@ def rays(g: Geometry, sub_column: float = 0.0, sub_row: float = 0.0) -> tuple[Po
     y = g.isocentre_mm[1] + g.source_distance_mm * np.sin(beta)
     z = g.source_z_mm[:, None, None]
     along_x, along_y = -np.cos(beta - gamma), -np.sin(beta - gamma)
-    return (x, y, z), (x + g.detector_distance_mm * along_x, y + g.detector_distance_mm * along_y, z + v)
+    cell = (x + g.detector_distance_mm * along_x, y + g.detector_distance_mm * along_y, z + v)
+    moved = g.deflection_mm[np.arange(len(beta)) % len(g.deflection_mm)]
+    across, inwards, axial = (moved[:, axis, None, None] for axis in range(3))
+    spot_x = x - inwards * np.cos(beta) - across * np.sin(beta)
+    spot_y = y - inwards * np.sin(beta) + across * np.cos(beta)
+    return (spot_x, spot_y, z + axial), cell
 
 
 @dataclass(frozen=True)

@@ -42,19 +42,20 @@ def test_the_cuda_projector_sums_what_the_numba_projector_sums(tmp_path, system_
             (n_x - 1) / 2 + radius * np.cos(beta) / spacing[2],
             np.cos(beta),
             np.sin(beta),
-            np.zeros(n_views),
+            np.arange(n_views) % 2,
         ],
         axis=1,
     )
-    column = np.linspace(-0.25, 0.25, n_columns)
-    row = (rows_apart_mm * (np.arange(n_rows) - 2)).astype(np.float32)
-    cell = np.array([column[1] - column[0], rows_apart_mm])
+    column = np.linspace(-0.25, 0.25, n_columns) + np.array([[-2e-3], [2e-3]])  # a spot with two places
+    row = (rows_apart_mm * (np.arange(n_rows) - 2) + np.array([[-0.7], [0.7]])).astype(np.float32)
+    away = distance + np.array([[-3.0], [3.0]]) * np.cos(column)
+    cell = np.array([distance / 60, rows_apart_mm])
     expected = np.zeros((2, n_views, n_rows, n_columns), np.float32)
-    project(volume.view(np.int32), spacing, source, column, row, cell, distance, 0.0, 1e-5, expected)
+    project(volume.view(np.int32), spacing, source, column, row, cell, away, 0.0, 1e-5, expected)
     got = np.zeros_like(expected)
     cuda.launch(
         "project", n_views * n_rows * n_columns,
-        volume, n_y, n_x, n_z, *spacing, source, column, row, *cell, distance, 1e-5, got, n_views, n_rows, n_columns,
+        volume, n_y, n_x, n_z, *spacing, source, column, row, *cell, away, 1e-5, got, n_views, n_rows, n_columns,
     )  # fmt: skip
     assert expected.max() > 5
     # float32 sums of up to 21 planes in another order
