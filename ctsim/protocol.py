@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from .exposure_control import FixedCurrent, NoiseIndex, TargetSd, TubeCurrent
 from .scanner import Scanner
-from .tube_current import FixedCurrent, TubeCurrent
 
 
 class Reconstruction(BaseModel):
@@ -100,7 +100,10 @@ class Protocol(Acquisition):
 
     name: str = Field(min_length=1, description="Name in reports and file headers")
     mas_per_rotation: float = Field(
-        gt=0, le=2000, description="Tube current x rotation time [mAs]; mAs per slice x pitch"
+        gt=0,
+        le=2000,
+        description="Tube current x rotation time [mAs]; mAs per slice x pitch. With exposure control: that of the "
+        "reference patient, or the most allowed (see ctsim.exposure_control)",
     )
     rotation_s: float = Field(ge=0.2, le=4, description="Time of one rotation [s]")
     tube_current: TubeCurrent = Field(FixedCurrent(), description="How the tube current follows the patient")
@@ -132,12 +135,7 @@ class Protocol(Acquisition):
             problems.append(f"pitch = {self.pitch} is outside {scanner.smallest_pitch} to {scanner.largest_pitch}")
         if self.rotation_s not in scanner.rotation_times_s:
             problems.append(f"rotation_s = {self.rotation_s} s is not one of {_listed(scanner.rotation_times_s)}")
-        current = self.mas_per_rotation / self.rotation_s
-        if current > scanner.largest_tube_current_ma:
-            problems.append(
-                f"mas_per_rotation = {self.mas_per_rotation} mAs in {self.rotation_s} s needs {current:.0f} mA, "
-                f"the tube gives {scanner.largest_tube_current_ma:g} mA"
-            )
+        problems += self._current_problems(scanner)
         for field, choices in (
             ("bowtie", scanner.bowties),
             ("focal_spot", scanner.focal_spots),
@@ -153,6 +151,34 @@ class Protocol(Acquisition):
                     problems.append(f"kvp = {self.kvp} kV cannot be used with {chosen} ({_listed(allowed)})")
         if problems:
             raise ValueError(f"protocol {self.name!r} is impossible on {scanner.name}: " + "; ".join(problems))
+
+    def _current_problems(self, scanner: Scanner) -> list[str]:
+        problems = []
+        low, high = current_limits_ma(scanner, self)
+        current = self.mas_per_rotation / self.rotation_s
+        if not low * (1 - 1e-9) <= current <= high * (1 + 1e-9):
+            problems.append(
+                f"mas_per_rotation = {self.mas_per_rotation} mAs in {self.rotation_s} s needs {current:.0f} mA, "
+                f"the tube gives {low:g} to {high:g} mA"
+            )
+        style = self.tube_current
+        if isinstance(style, NoiseIndex | TargetSd) and style.smallest_ma is not None:
+            most = min(current, high)
+            if not low <= style.smallest_ma <= most:
+                problems.append(
+                    f"tube_current.smallest_ma = {style.smallest_ma} mA is outside {low:g} to {most:g} mA "
+                    "(generator, mas_per_rotation / rotation_s)"
+                )
+        return problems
+
+
+def current_limits_ma(scanner: Scanner, acquisition: Acquisition) -> tuple[float, float]:
+    """Smallest and largest tube current [mA]: of the generator, and of the focal spot where it is known there."""
+    names = [spot.name for spot in scanner.focal_spots]
+    chosen = acquisition.focal_spot
+    spot = scanner.focal_spots[0 if chosen is None or chosen not in names else names.index(chosen)]
+    largest = scanner.largest_tube_current_ma
+    return scanner.smallest_tube_current_ma, largest if spot.largest_ma is None else min(largest, spot.largest_ma)
 
 
 def _listed(values: object) -> str:
