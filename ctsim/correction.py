@@ -28,7 +28,6 @@ from scipy.interpolate import CubicSpline
 
 from twins import material
 
-from .attenuation import ENERGY_KEV
 from .basis import basis_curves, coefficients
 from .cells import electronic_noise_kev
 from .dose import ctdi_vol_mgy
@@ -112,7 +111,7 @@ def _loss_of_lengths(
     """-ln(M1 / M1 of air) behind lengths of water, ``(len(rows), columns, lengths)``; same sums as `moments_kev`."""
     present = beam.photons_per_mas > 0
     curves = basis_curves()[:2, present]
-    energy = (beam.photons_per_mas * ENERGY_KEV)[present]
+    energy = (beam.photons_per_mas * beam.energy_kev)[present]
     transmitted = np.exp(-np.einsum("krc,ke->rce", beam.path_g_cm2[:, rows], curves)) * energy
     signal = transmitted @ np.exp(-(per_mm @ curves)[:, None] * length_mm)
     return np.asarray(-np.log(signal / signal[..., :1]))

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,10 +33,10 @@ from twins import material
 
 from .attenuation import ENERGY_KEV, mass_attenuation
 from .basis import basis_curves
+from .response import DetectorModel, energy_integrating
 from .scanner import Scanner
 from .spectrum import tube_spectrum
 
-MM_PER_CM = 10.0
 WATER_G_CM2 = (0.0, 10.0, 20.0, 30.0, 40.0)
 """Water behind which the fit is to hold [g/cm2] (design choice: 0 to 400 mm)."""
 
@@ -57,7 +58,13 @@ class ConeBeam:
 
 
 def absorbed_spectrum(
-    scanner: Scanner, kvp: int, spectral_filter: str | None, cone_angle_rad: float = 0.0, fan_angle_rad: float = 0.0
+    scanner: Scanner,
+    kvp: int,
+    spectral_filter: str | None,
+    cone_angle_rad: float = 0.0,
+    fan_angle_rad: float = 0.0,
+    *,
+    model: DetectorModel = energy_integrating,
 ) -> NDArray[np.float64]:
     """Photons per mm2 and mAs absorbed in a cell at 1 m that the ray meets in the plane, ``(140,)``.
 
@@ -72,11 +79,7 @@ def absorbed_spectrum(
     longer = 1.0 + (1.0 / math.cos(cone_angle_rad) - 1.0) / math.cos(fan_angle_rad)
     layers = [layer.as_filter() for layer in scanner.filters(spectral_filter)]
     spectrum = tube_spectrum(kvp, take_off_deg, [(matter, longer * thickness) for matter, thickness in layers])
-    detector = scanner.detector
-    scintillator = material(detector.material)
-    depth_cm = detector.thickness_mm / MM_PER_CM / math.cos(cone_angle_rad)
-    depth = mass_attenuation(scintillator) * scintillator.density_g_cm3 * depth_cm
-    return np.asarray(spectrum.fluence_per_mm2_mas * -np.expm1(-depth))
+    return np.asarray(spectrum.fluence_per_mm2_mas * model(scanner.detector, cone_angle_rad).counts)
 
 
 def cone_beam(
@@ -85,6 +88,8 @@ def cone_beam(
     spectral_filter: str | None,
     row_offset_mm: NDArray[np.float64],
     fan_angle_rad: NDArray[np.float64],
+    *,
+    model: DetectorModel = energy_integrating,
 ) -> ConeBeam:
     """Gain and path of every (row, column).
 
@@ -96,6 +101,8 @@ def cone_beam(
         ``(rows,)`` height of the rows on the detector [mm at SDD].
     fan_angle_rad
         ``(columns,)`` fan angle of the columns [rad].
+    model
+        What kind of detector it is.
 
     Raises
     ------
@@ -104,15 +111,16 @@ def cone_beam(
     """
     tangent = row_offset_mm / scanner.detector_distance_mm
     cosine = 1.0 / np.sqrt(1.0 + tangent**2)
-    middle = absorbed_spectrum(scanner, kvp, spectral_filter)
+    absorbed = partial(absorbed_spectrum, scanner, kvp, spectral_filter, model=model)
+    middle = absorbed()
     weights = _weights(middle)
     along_fan = 1.0 / np.cos(fan_angle_rad)
     log_gain = np.empty((len(row_offset_mm), len(fan_angle_rad)))
     path = np.empty((2, *log_gain.shape))
     for row, phi in enumerate(np.arctan(tangent)):
         # the exponent is linear in the obliquity of the filters, 1 / cos g: two fits give all columns
-        at_middle = _fit(absorbed_spectrum(scanner, kvp, spectral_filter, phi), middle, weights)
-        at_edge = _fit(absorbed_spectrum(scanner, kvp, spectral_filter, phi, math.acos(0.5)), middle, weights)
+        at_middle = _fit(absorbed(phi), middle, weights)
+        at_edge = _fit(absorbed(phi, math.acos(0.5)), middle, weights)
         line = at_middle[:, None] + (at_edge - at_middle)[:, None] * (along_fan - 1.0)
         log_gain[row], path[:, row] = line[0], line[1:]
     return ConeBeam(np.exp(log_gain) * cosine[:, None] ** 3, path)

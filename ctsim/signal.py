@@ -15,7 +15,7 @@ iodine, 0.05 % (0.1 % at 80 kVp), see ``tests/ctsim/test_signal.py``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ from .basis import basis_curves
 from .heel import absorbed_spectrum, cone_beam
 from .kernels import transmit as kernel
 from .protocol import Acquisition
+from .response import DetectorModel, energy_integrating
 from .sampling import Sampling
 from .scanner import Scanner
 from .trajectory import binned_column_angle_rad, binned_rows_mm, deflections_mm, n_merged
@@ -54,11 +55,15 @@ class Beam:
         obliquity of the flat filters; slightly negative where the beam is softer [g/cm2].
     gain
         ``(rows, columns)`` float64: intensity relative to the central ray: heel, distance, anti-scatter grid [1].
+    energy_kev
+        ``(140,)`` float64: what one of these photons adds to the reading; its energy, if the detector adds up energy
+        (:mod:`ctsim.response`) [keV].
     """
 
     photons_per_mas: NDArray[np.float64]
     path_g_cm2: NDArray[np.float64]
     gain: NDArray[np.float64]
+    energy_kev: NDArray[np.float64] = field(default_factory=lambda: ENERGY_KEV.astype(np.float64))
 
     def moments_kev(self, path_g_cm2: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """M1 [keV] and M2 [keV2] per mAs from the 1 keV bins, for area densities ``(channels, ...)`` [g/cm2].
@@ -67,14 +72,14 @@ class Beam:
         """
         curves = basis_curves()
         depth = sum(path_g_cm2[k][..., None] * curves[k] for k in range(len(path_g_cm2)))
-        energy = self.photons_per_mas * ENERGY_KEV * np.exp(-depth)
-        return energy.sum(axis=-1), (energy * ENERGY_KEV).sum(axis=-1)
+        energy = self.photons_per_mas * self.energy_kev * np.exp(-depth)
+        return energy.sum(axis=-1), (energy * self.energy_kev).sum(axis=-1)
 
     @property
     def mean_energy_kev(self) -> float:
         """Mean energy that a count stands for in air, M2 / M1 of the central ray without bowtie [keV]."""
-        energy = self.photons_per_mas * ENERGY_KEV
-        return float((energy * ENERGY_KEV).sum() / energy.sum())
+        energy = self.photons_per_mas * self.energy_kev
+        return float((energy * self.energy_kev).sum() / energy.sum())
 
     def air_kev(self) -> NDArray[np.float64]:
         """M1 per mAs in room air, gain included, ``(rows, columns)`` [keV]."""
@@ -128,7 +133,7 @@ class SignalTable:
         weight
             Of this transmission among those of a reading [1].
         """
-        air_kev = (self.beam.photons_per_mas * ENERGY_KEV).sum() * weight * self.beam.gain
+        air_kev = (self.beam.photons_per_mas * self.beam.energy_kev).sum() * weight * self.beam.gain
         three = len(path_g_cm2) == 3
         tables = (self.log_loss, self.mean_energy_kev)
         run: Any = kernel.transmit_iodine if three else kernel.transmit
@@ -148,8 +153,17 @@ def mean_energy_units(first: NDArray[np.float32], second: NDArray[np.float32], e
     kernel.mean_energies(first, second, MEAN_ENERGY_STEP_KEV, energy)
 
 
-def beam_of(scanner: Scanner, acquisition: Acquisition, sampling: Sampling) -> Beam:
+def beam_of(
+    scanner: Scanner, acquisition: Acquisition, sampling: Sampling, *, model: DetectorModel = energy_integrating
+) -> Beam:
     """The beam of a scanner, as the readings of one acquisition see it.
+
+    Parameters
+    ----------
+    scanner, acquisition, sampling
+        Hardware, what is asked of it, and how finely it is simulated.
+    model
+        What kind of detector it is: what a photon adds to a reading.
 
     Raises
     ------
@@ -157,7 +171,7 @@ def beam_of(scanner: Scanner, acquisition: Acquisition, sampling: Sampling) -> B
         If the scanner has not the bowtie or filter, the sampling does not divide the detector, or the cone reaches rays
         that leave the anode too flatly.
     """
-    photons = absorbed_spectrum(scanner, acquisition.kvp, acquisition.spectral_filter)
+    photons = absorbed_spectrum(scanner, acquisition.kvp, acquisition.spectral_filter, model=model)
     detector = scanner.detector
     row_pitch_mm = detector.row_pitch_iso_mm * scanner.detector_distance_mm / scanner.source_distance_mm
     area_mm2 = detector.column_pitch_mm * row_pitch_mm * detector.fill_factor
@@ -166,11 +180,12 @@ def beam_of(scanner: Scanner, acquisition: Acquisition, sampling: Sampling) -> B
     photons = photons * (MM_PER_M / scanner.detector_distance_mm) ** 2 * area_mm2 * views
     angle = binned_column_angle_rad(scanner, sampling)
     offset_mm, _ = binned_rows_mm(scanner, acquisition, sampling)
-    cone = cone_beam(scanner, acquisition.kvp, acquisition.spectral_filter, offset_mm, angle)
+    cone = cone_beam(scanner, acquisition.kvp, acquisition.spectral_filter, offset_mm, angle, model=model)
     slant = np.sqrt(1.0 + (offset_mm / scanner.detector_distance_mm) ** 2)
     bowtie = scanner.bowtie(acquisition.bowtie).basis_g_cm2(angle)
     passed = detector.grid.primary_transmission if detector.grid is not None else 1.0
-    return Beam(photons, cone.path_g_cm2 + bowtie[:, None, :] * slant[:, None], cone.gain * passed)
+    path = cone.path_g_cm2 + bowtie[:, None, :] * slant[:, None]
+    return Beam(photons, path, cone.gain * passed, model(detector, 0.0).energy_kev)
 
 
 def signal_table(beam: Beam, n_channels: int) -> SignalTable:
@@ -190,7 +205,7 @@ def signal_table(beam: Beam, n_channels: int) -> SignalTable:
     present = beam.photons_per_mas > 0
     kernel.tabulate(
         beam.photons_per_mas[present],
-        ENERGY_KEV[present],
+        beam.energy_kev[present],
         np.ascontiguousarray(basis_curves()[:, present]),
         n_0,
         n_1,
