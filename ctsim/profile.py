@@ -69,6 +69,46 @@ class Profile(BaseModel):
                 raise ValueError(f"protocol {protocol.name!r}: {error}") from None
         return self
 
+    def provenance(self, field: str) -> Provenance:
+        """Where a number of the scanner comes from.
+
+        Parameters
+        ----------
+        field
+            Dotted name below the scanner, e.g. ``detector.n_columns`` or ``bowties.body.thickness_mm``.
+
+        Raises
+        ------
+        ValueError
+            If no source covers that field.
+        """
+        for entry in self.sources:
+            if any(field == covered or field.startswith(covered + ".") for covered in entry.fields):
+                return entry
+        raise ValueError(f"sources: no source is given for scanner.{field}")
+
+    def check_kernels(self) -> None:
+        """Refuse protocols whose kernel is sharper than their own sampling carries.
+
+        Raises
+        ------
+        ValueError
+            Listing them, each with what its sampling allows.
+        """
+        from .recon.chain import scanner_chain
+        from .recon.filtering import window
+        from .sampling import Sampling
+
+        problems = []
+        for protocol in self.protocols:
+            chain = scanner_chain(self.scanner, protocol, Sampling())
+            try:
+                window(self.kernel(protocol.reconstruction.kernel), chain, 0.0)
+            except ValueError as error:
+                problems.append(f"protocol {protocol.name!r}: {error}")
+        if problems:
+            raise ValueError("; ".join(problems))
+
     def protocol(self, name: str) -> Protocol:
         """The protocol of that name.
 

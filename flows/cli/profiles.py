@@ -1,55 +1,134 @@
-"""``lungtwin profiles list|show|validate``."""
+"""``lungtwin profiles list|show|validate|diff``."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .console import out
 
+if TYPE_CHECKING:
+    from ctsim import Profile
+    from ctsim.facts import Fact
+
 app = typer.Typer(
     help="Scanner profiles: hardware, protocols and kernels, each number with its source.", no_args_is_help=True
 )
 
+NamedOrFile = Annotated[str, typer.Argument(metavar="PROFILE", help="Name, or a YAML file.")]
+
 
 @app.command("list")
 def list_profiles() -> None:
-    """Names of the profiles that come with the package, and their protocols."""
-    from rich.table import Table
+    """Names of the profiles that come with the package, protocols, kernels, and how much of them is sourced."""
+    from rich.table import Column, Table
 
     from ctsim import load_profile, profile_names
 
-    table = Table("profile", "scanner", "protocols", "kernels")
+    table = Table(Column("profile", no_wrap=True), "scanner", "protocols", "kernels", "not estimated")
     for name in profile_names():
         profile = load_profile(name)
         protocols = ", ".join(protocol.name for protocol in profile.protocols)
         kernels = ", ".join(kernel.name for kernel in profile.kernels)
-        table.add_row(name, f"{profile.scanner.manufacturer} {profile.scanner.model}", protocols, kernels)
+        scanner = f"{profile.scanner.manufacturer} {profile.scanner.model}"
+        table.add_row(name, scanner, protocols, kernels, _share(profile), end_section=True)
     out.print(table)
 
 
 @app.command("show")
-def show(profile: Annotated[str, typer.Argument(help="Name, or a YAML file.")]) -> None:
-    """All numbers of a profile, as YAML."""
-    import sys
-
-    from ruamel.yaml import YAML
-
+def show(profile: NamedOrFile) -> None:
+    """All values of a profile as YAML that can be loaded again; what is estimated is marked so."""
     from ctsim import load_profile
 
-    yaml = YAML(typ="safe", pure=True)
-    yaml.default_flow_style = None
-    yaml.width = 120
-    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
-    yaml.dump(load_profile(profile).model_dump(mode="json", exclude_none=True), sys.stdout)
+    out.file.write(_as_yaml(load_profile(profile)))
 
 
 @app.command("validate")
 def validate(file: Annotated[Path, typer.Argument(help="A profile of your own (YAML).")]) -> None:
-    """Check a profile file: fields, ranges, sources, protocols that the hardware can do."""
+    """Check a profile file: fields, ranges, sources, protocols the hardware can do, kernels within the sampling."""
     from ctsim import load_profile
 
     profile = load_profile(file)
-    out.print(f"{file}: fine; {len(profile.protocols)} protocols, {len(profile.kernels)} kernels")
+    profile.check_kernels()
+    out.print(
+        f"{file}: fine; {len(profile.protocols)} protocols, {len(profile.kernels)} kernels; "
+        f"{_share(profile)} values are not estimated"
+    )
+
+
+@app.command("diff")
+def diff(
+    first: NamedOrFile,
+    second: Annotated[str, typer.Argument(metavar="OTHER", help="Name, or a YAML file.")],
+) -> None:
+    """Fields in which two profiles differ, side by side; ~ marks what is estimated, - what one of them lacks."""
+    from rich.table import Column, Table
+
+    from ctsim import load_profile
+    from ctsim.facts import differences
+
+    a, b = load_profile(first), load_profile(second)
+    table = Table(*(Column(title, overflow="fold") for title in ("field", a.name, b.name)))
+    found = differences(a, b)
+    for difference in found:
+        table.add_row(difference.field, _shown(difference.first), _shown(difference.second))
+    if found:
+        out.print(table)
+    out.print(f"{len(found)} differences")
+
+
+def _share(profile: Profile) -> str:
+    from ctsim.facts import facts
+
+    sourced = [fact for fact in facts(profile) if fact.source]
+    return f"{sum(fact.status != 'estimated' for fact in sourced)} of {len(sourced)}"
+
+
+def _shown(fact: Fact | None) -> str:
+    from ctsim.facts import PRESENT
+
+    if fact is None:
+        return "-"
+    if fact.value is PRESENT:
+        return "there"
+    value = ", ".join(str(v) for v in fact.value) if isinstance(fact.value, tuple) else str(fact.value)
+    return value + (" ~" if fact.status == "estimated" else "")
+
+
+def _as_yaml(profile: Profile) -> str:
+    """The profile as YAML, with the status of its scanner's values as comments."""
+    from io import StringIO
+
+    from ruamel.yaml import YAML
+
+    data = profile.model_dump(mode="json", exclude_none=True)
+    data["scanner"] = _commented(data["scanner"], profile, "")
+    yaml = YAML(typ="rt", pure=True)
+    yaml.default_flow_style = None
+    yaml.width = 100_000  # lines are not broken, so that a comment stands behind its value
+    text = StringIO()
+    yaml.dump(data, text)
+    return text.getvalue()
+
+
+def _commented(values: dict[str, Any], profile: Profile, prefix: str) -> Any:
+    from ruamel.yaml.comments import CommentedMap
+
+    mapping = CommentedMap()
+    mapping.fa.set_block_style()
+    for key, value in values.items():
+        field = prefix + key
+        if isinstance(value, dict):
+            mapping[key] = _commented(value, profile, f"{field}.")
+            continue
+        mapping[key] = value
+        if isinstance(value, str) or value == []:
+            continue
+        status = profile.provenance(field).status
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            mapping.yaml_set_comment_before_after_key(key, before=f"{status}:", indent=2 * (1 + prefix.count(".")))
+        else:
+            mapping.yaml_add_eol_comment(status, key)
+    return mapping
