@@ -3,7 +3,7 @@
 It depends on the twin and on the acquisition, not on tube current, noise key or reconstruction, so that one exposure
 serves any number of doses and keys (:func:`ctsim.detect`). A reading averages the transmissions of several points of
 the focal spot and instants of the view (:mod:`ctsim.rays`), each through the projector's cell average of area
-densities.
+densities. The couch is added to the rays' paths.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,19 +19,22 @@ from numpy.typing import NDArray
 from twins import Twin
 
 from .backends import load
+from .couch import couch_path_g_cm2, couch_top_mm
 from .geometry import Geometry
+from .kernels.transmit import add_in_plane
 from .projection import project
 from .protocol import Acquisition, Protocol
 from .rays import ray_points
 from .sampling import Sampling
 from .scanner import Scanner
 from .signal import beam_of, mean_energy_units, signal_table
+from .tabletop import Couch
+from .topogram import Topogram, take_topogram
 from .trajectory import plan_geometry, scan_range_mm
 from .voxels import basis_insets, pack
 
 if TYPE_CHECKING:
     from .scatter import ScatterField
-    from .topogram import Topogram
 
 BLOCK_BYTES = 64 * 2**20
 """Largest block of projected views held at a time [bytes]."""
@@ -113,6 +116,8 @@ def expose(
     sampling = sampling or Sampling()
     geometry = plan_geometry(twin, scanner, protocol, sampling)
     volume, insets = pack(twin, extend_mm=_reach_mm(twin, geometry)), basis_insets(twin)
+    couch = scanner.couch if protocol.with_couch else None
+    top_mm = None if couch is None else couch_top_mm(twin, couch, geometry.isocentre_mm[0])
     table = signal_table(beam_of(scanner, protocol, sampling), volume.n_channels)
     points = ray_points(scanner, protocol, sampling)
     scans = points.geometries(geometry)
@@ -129,20 +134,38 @@ def expose(
         block = slice(first, first + n)
         for moved, weight in zip(scans, points.weight, strict=True):
             project(volume, insets, moved, first, path, walk=device.project)
+            if couch is not None and top_mm is not None:
+                _add_couch(couch, top_mm, moved, block, path)
             table.transmit(path, signal[block], second[0], weight=float(weight))
         mean_energy_units(signal[block], second[0], mean_energy[block])
         if progress is not None:
             progress((first + n) / n_views)
+    air = table.air_kev()
     return Exposure(
         geometry,
         signal,
         mean_energy,
-        table.air_kev(),
+        air,
         scanner,
         protocol.acquisition(),
         sampling,
         scan_range_mm(twin, scanner, protocol),
         device.name,
+        topogram=take_topogram(volume, scanner, protocol, sampling, geometry, couch=couch, top_mm=top_mm),
+    )
+
+
+def _add_couch(
+    couch: Couch, top_mm: tuple[float, float], geometry: Geometry, views: slice, path: NDArray[np.float32]
+) -> None:
+    """Add the couch to the area densities ``(channel, view, row, column)`` of some views [g/cm2]."""
+    run: Any = add_in_plane
+    run(
+        couch_path_g_cm2(couch, geometry, views, top_mm),
+        geometry.cell_height_mm(),
+        geometry.cell_distance_mm(),
+        views.start % len(geometry.deflection_mm),
+        path,
     )
 
 
@@ -151,7 +174,7 @@ def _reach_mm(twin: Twin, geometry: Geometry) -> float:
     low = twin.grid.index_to_world((-0.5, 0, 0))[2]
     high = twin.grid.index_to_world((twin.grid.shape[0] - 0.5, 0, 0))[2]
     half_width = 0.5 * max(twin.grid.size_mm[1:])
-    tallest = float(np.abs(geometry.row_offset_mm).max(initial=0.0)) + geometry.row_pitch_mm
+    tallest = float(np.abs(geometry.cell_height_mm()).max(initial=0.0)) + geometry.row_pitch_mm
     climb = tallest * (geometry.source_distance_mm + half_width) / geometry.detector_distance_mm
     lowest, highest = float(geometry.source_z_mm.min()) - climb, float(geometry.source_z_mm.max()) + climb
     return max(0.0, min(low, high) - lowest, highest - max(low, high))

@@ -109,6 +109,26 @@ def transmit_iodine(path, air_path, log_loss, mean_energy, step, air_kev, first,
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
+def add_in_plane(in_plane, height, distance, first_place, path) -> None:
+    """Add to every row what its ray meets of something that is the same at every z.
+
+    in_plane      (2, V, C)    float32  area densities along the in-plane part of the rays [g/cm2]
+    height        (K, R)       float64  of the rows above the spot at place k [mm at the detector]
+    distance      (K, C)       float64  spot to the columns, in the plane [mm]
+    first_place                int      place of the spot in the first view
+    path          (M, V, R, C) float32  added to in channels 0 and 1 [g/cm2]
+    """
+    n_rows, n_columns = path.shape[2], path.shape[3]
+    for line in prange(path.shape[1] * n_rows):
+        v, r = line // n_rows, line % n_rows
+        k = (first_place + v) % len(height)
+        for c in range(n_columns):
+            slant = np.float32(math.sqrt(1.0 + (height[k, r] / distance[k, c]) ** 2))
+            path[0, v, r, c] += slant * in_plane[0, v, c]
+            path[1, v, r, c] += slant * in_plane[1, v, c]
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
 def mean_energies(first, second, energy_step_kev, energy_units) -> None:
     """Overwrite ``energy_units`` (V, R, C) uint16 with M2 / M1 in steps of ``energy_step_kev``; 0 where M1 is 0."""
     n_rows, n_columns = first.shape[1], first.shape[2]

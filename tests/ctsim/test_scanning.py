@@ -20,7 +20,7 @@ def twin():
 
 @pytest.fixture(scope="module")
 def protocol():
-    return AS.protocol("screening_low_dose").model_copy(update={"scan_range_mm": (-5.0, 5.0)})
+    return AS.protocol("screening_low_dose").model_copy(update={"scan_range_mm": (-5.0, 5.0), "with_couch": False})
 
 
 @pytest.fixture(scope="module")
