@@ -21,8 +21,8 @@ import numpy as np
 
 from ctsim.geometry import Geometry
 from ctsim.projection import project
+from ctsim.recon.chain import geometric_chain
 from ctsim.recon.fdk import fdk
-from ctsim.recon.filtering import chain_of
 from ctsim.recon.kernels import Kernel
 from ctsim.recon.wfbp import wfbp
 from ctsim.voxels import BasisVolume
@@ -130,7 +130,7 @@ def main(names: list[str]) -> None:
         beam = z[np.abs(z) < 0.3 * rows * (1 - n * size / 2 / SID_MM)]
         images: list[np.ndarray] = []
         radius = SID_MM * math.sin(math.radians(24.9))
-        wall, cpu = best(lambda: images.append(fdk(truth, g, KERNEL, chain_of(g), (beam, y, x), size, radius)))  # noqa: B023
+        wall, cpu = best(lambda: images.append(fdk(truth, g, KERNEL, geometric_chain(g), (beam, y, x), size, radius)[0]))  # noqa: B023
         a, b, r, (cx, cy, _) = body(n * size)
         middle = images[-1][:, :, len(beam) // 2]
         to_ball = np.hypot(x - cx, y[:, None] - cy)
@@ -150,7 +150,7 @@ def main(names: list[str]) -> None:
         data = np.ones(helix.shape, np.float32)
         x = (np.arange(512) - 255.5) * 360 / 512
         axes = (np.arange(150) - 74.5, x, x)
-        wall, cpu = best(lambda: wfbp(data, helix, KERNEL, chain_of(helix), axes, 1.0, 250.0))
+        wall, cpu = best(lambda: wfbp(data, helix, KERNEL, geometric_chain(helix), axes, 1.0, 250.0))
         print(json.dumps({"op": "wfbp", "item": "512x512x150, 9 x 576 views", "seconds": wall, "cpu_s": cpu}))
 
 

@@ -60,14 +60,32 @@ def cubic(x: float) -> float:
     return ((-0.5 * a + 2.5) * a - 4) * a + 2 if a < 2 else 0.0
 
 
-def reading_between(readings: np.ndarray, view: float, row: int, column: float) -> float:
-    """A reading ``(view, row, column)`` by cubic convolution along views and columns; end columns go on."""
+def ray_between(
+    readings: np.ndarray, state: int, n_states: int, view: float, row: int, column: int, period: int = 0
+) -> float:
+    """A reading of one state of the spot by cubic convolution along its views, which go round or end with the scan."""
+    views = readings[state::n_states]
     total = 0.0
     for v in range(math.floor(view) - 1, math.floor(view) + 3):
-        for c in range(math.floor(column) - 1, math.floor(column) + 3):
-            value = readings[min(max(v, 0), readings.shape[0] - 1), row, min(max(c, 0), readings.shape[2] - 1)]
-            total += cubic(view - v) * cubic(column - c) * value
+        there = v % period if period else min(max(v, 0), len(views) - 1)
+        total += cubic(view - v) * views[there, row, column]
     return total
+
+
+def between(x: np.ndarray, y: np.ndarray, at: float) -> float:
+    """Cubic between samples at growing x: Hermite, slope at a sample that of the parabola through its neighbours."""
+    n = len(x)
+    i = min(max(int(np.searchsorted(x, at, side="right")) - 1, 0), n - 2)
+    xs = [x[max(i - 1, 0)], x[i], x[i + 1], x[min(i + 2, n - 1)]]
+    if i == 0:
+        xs[0] = 2 * x[0] - x[1]
+    if i == n - 2:
+        xs[3] = 2 * x[-1] - x[-2]
+    ys = [y[max(i - 1, 0)], y[i], y[i + 1], y[min(i + 2, n - 1)]]
+    slopes = [np.polyder(np.poly1d(np.polyfit(xs[k : k + 3], ys[k : k + 3], 2)))(xs[k + 1]) for k in (0, 1)]
+    h, t = x[i + 1] - x[i], min(max((at - x[i]) / (x[i + 1] - x[i]), 0.0), 1.0)
+    value = (1 + 2 * t) * (1 - t) ** 2 * y[i] + t * t * (3 - 2 * t) * y[i + 1]
+    return float(value + h * (t * (1 - t) ** 2 * slopes[0] - t * t * (1 - t) * slopes[1]))
 
 
 def mean_over_rows(line: np.ndarray, middle: float, width: float) -> float:
@@ -77,29 +95,15 @@ def mean_over_rows(line: np.ndarray, middle: float, width: float) -> float:
     return float(share_of_interval(low - 0.5, high - 0.5, len(line)) @ line)
 
 
-def fan_back_projection(
-    filtered: np.ndarray, geometry: Geometry, gamma: np.ndarray, point: tuple[float, float, float], box_mm: float
-) -> float:
-    """Sum over views of filtered projections ``(view, row, place)`` at the voxel's ray, over L^2; the axis is at 0."""
-    x, y, z = point
-    total = 0.0
-    for beta, rows in zip(geometry.view_angle_rad, filtered, strict=True):
-        ray = np.array([x, y]) - geometry.source_distance_mm * np.array([math.cos(beta), math.sin(beta)])
-        length = math.hypot(*ray)
-        angle = math.asin((ray @ (-math.sin(beta), math.cos(beta))) / length)
-        rise = geometry.detector_distance_mm / length / geometry.row_pitch_mm
-        middle = z * rise - geometry.row_offset_mm[0] / geometry.row_pitch_mm + 0.5
-        line = [np.interp(angle, gamma, row) for row in rows]
-        total += mean_over_rows(np.array(line), middle, box_mm * rise) / length**2
-    return total
-
-
-def mean_of_half_turns(lines: list[np.ndarray], middles: list[float], widths: list[float]) -> float:
-    """Mean of what each half turn's rows read, weighted by W(q), q from -1 to 1 over the rows; NaN if none counts."""
+def mean_of_sets(lines: list[np.ndarray], middles: list[float], widths: list[float], beyond: float = 1.0) -> float:
+    """Mean of what each set's rows read, weighted by W(q), q from -1 to 1 over the rows; NaN if none counts."""
     total = weights = 0.0
     for line, middle, width in zip(lines, middles, widths, strict=True):
-        s = (abs(2 * middle / len(line) - 1) - 0.6) / 0.4
+        q = abs(2 * middle / len(line) - 1)
+        s = (q - 0.6) / 0.4
         weight = 1.0 if s < 0 else 0.0 if s > 1 else 1 - s * s * (3 - 2 * s)
+        if beyond > 1 and q <= beyond:
+            weight = max(weight, 1e-3)
         total += weight * mean_over_rows(line, middle, width)
         weights += weight
     return total / weights if weights > 1e-6 else math.nan

@@ -1,9 +1,9 @@
-"""Fan-beam readings resampled for filtering: by cubic convolution along columns, and along views.
+"""Fan-beam readings resampled to parallel places for filtering: first along views, then along merged rays.
 
-Keys, IEEE Trans ASSP 29:1153 (1981), doi:10.1109/TASSP.1981.1163711, with a = -1/2: the interpolant goes through the
-samples and reproduces quadratics. Beyond the first and last column their value goes on.
+Weights are the caller's (:mod:`ctsim.recon.parallel`: cubic convolution). Views of one place of the focal spot are
+every K-th of a scan; those of a rotation at rest go round, those of a helix end with the scan.
 
-Float policy: float32 stored and summed over 16 taps in one order, ``contract`` only; every output is independent.
+Float policy: float32 stored and summed over 4 taps in one order, ``contract`` only; every output is independent.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numba.extending import register_jitable
 
 @register_jitable
 def cubic_weights(share, weights):
-    """Weights of the samples at -1, 0, 1, 2 for a place at ``share`` in [0, 1]."""
+    """Keys' weights (a = -1/2) of the samples at -1, 0, 1, 2 for a place at ``share`` in [0, 1]."""
     s = share
     weights[0] = ((-0.5 * s + 1.0) * s - 0.5) * s
     weights[1] = (1.5 * s - 2.5) * s * s + 1.0
@@ -26,50 +26,53 @@ def cubic_weights(share, weights):
 
 
 @njit(parallel=True, cache=True, error_model="numpy", fastmath={"contract"})
-def rebin(readings, first, place, shift, row_weight, out):
-    """Overwrite ``out`` with readings taken between columns and views.
+def rebin(readings, first, origin, period, n_states, state, column, shift, tap, tap_weight, row_weight, out):
+    """Overwrite ``out`` with readings taken between views and between rays.
 
-    readings    (V, R, C) float32
-    first       (N,)      int64    view index of output n; out[n, r, q] is taken at view first[n] + shift[q]
-    place       (Q,)      float64  column index of output q
-    shift       (Q,)      float64  in views; 1 <= first + shift <= V - 3, or shift is 0 throughout and any first will do
+    readings    (V, R, C) float32  views of state k of the focal spot are k, k + n_states, ...
+    first       (N,)      int64    direction of output n, counted like a state's views from origin[n]
+    origin      (N,)      int64    first view of the rotation that output n belongs to
+    period              int      views of a state in a rotation, after which they go round; 0: they end with the scan
+    n_states            int
+    state       (M,)      int64    of merged ray m
+    column      (M,)      int64    of merged ray m
+    shift       (M,)      float64  merged ray m of output n is read at view first[n] + shift[m] of its state
+    tap         (Q, 4)    int64    merged rays that output q is read from
+    tap_weight  (Q, 4)    float32  their weights
     row_weight  (R, Q)    float32  factor of each output
     out         (N, R, Q) float32
     """
     n_out, n_rows, n_places = out.shape
-    n_views, _, n_columns = readings.shape
-    column = np.empty((n_places, 4), np.int64)
-    column_weight = np.empty((n_places, 4), np.float32)
-    view = np.empty(n_places, np.int64)
-    view_weight = np.empty((n_places, 4), np.float32)
+    n_views = readings.shape[0]
+    n_rays = len(column)
+    low = np.empty(n_rays, np.int64)
+    view_weight = np.empty((4, n_rays), np.float32)
     weights = np.empty(4)
-    still = True
-    for q in range(n_places):
-        low = math.floor(place[q])
-        cubic_weights(place[q] - low, weights)
+    for m in range(n_rays):
+        low[m] = math.floor(shift[m])
+        cubic_weights(shift[m] - low[m], weights)
         for t in range(4):
-            column[q, t] = min(max(low - 1 + t, 0), n_columns - 1)
-            column_weight[q, t] = weights[t]
-        view[q] = math.floor(shift[q])
-        cubic_weights(shift[q] - view[q], weights)
-        for t in range(4):
-            view_weight[q, t] = weights[t]
-        still = still and shift[q] == 0.0
+            view_weight[t, m] = weights[t]
     for n in prange(n_out):
+        view = np.empty((4, n_rays), np.int64)
+        line = np.empty(n_rays, np.float32)
+        for m in range(n_rays):
+            last = (n_views - 1 - origin[n] - state[m]) // n_states
+            for t in range(4):
+                j = first[n] + low[m] - 1 + t
+                j = j % period if period > 0 else min(max(j, 0), last)
+                view[t, m] = origin[n] + state[m] + j * n_states
         for r in range(n_rows):
+            for m in range(n_rays):
+                c = column[m]
+                total = view_weight[0, m] * readings[view[0, m], r, c]
+                total += view_weight[1, m] * readings[view[1, m], r, c]
+                total += view_weight[2, m] * readings[view[2, m], r, c]
+                total += view_weight[3, m] * readings[view[3, m], r, c]
+                line[m] = total
             for q in range(n_places):
-                c0, c1, c2, c3 = column[q, 0], column[q, 1], column[q, 2], column[q, 3]
-                w0, w1, w2, w3 = column_weight[q, 0], column_weight[q, 1], column_weight[q, 2], column_weight[q, 3]
-                if still:
-                    line = readings[first[n], r]
-                    total = w0 * line[c0] + w1 * line[c1] + w2 * line[c2] + w3 * line[c3]
-                else:
-                    total = np.float32(0.0)
-                    start = first[n] + view[q] - 1
-                    for t in range(4):
-                        line = readings[min(max(start + t, 0), n_views - 1), r]
-                        along = w0 * line[c0] + w1 * line[c1] + w2 * line[c2] + w3 * line[c3]
-                        total += view_weight[q, t] * along
+                total = tap_weight[q, 0] * line[tap[q, 0]] + tap_weight[q, 1] * line[tap[q, 1]]
+                total += tap_weight[q, 2] * line[tap[q, 2]] + tap_weight[q, 3] * line[tap[q, 3]]
                 out[n, r, q] = total * row_weight[r, q]
 
 

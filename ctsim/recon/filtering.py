@@ -2,84 +2,29 @@
 
     H(f) = |f| W(f),    W(f) = MTF_target(f) / MTF_system(f)
 
-MTF_system is what the chain does to an image at the rotation axis before the filter can act: the detector cell's
-aperture (a box), cubic interpolation of the columns (Keys) to half the column pitch, and linear interpolation in back
-projection. The focal spot is a point, views are instants. The ramp is the transform of its band-limited samples (Ram &
-Lakshminarayanan, PNAS 68:2236, 1971; fan beam: Kak & Slaney, Principles of Computerized Tomographic Imaging, 1988,
-eq. 3.75 and 3.136), so that the mean is kept; rows are zero-padded to twice their length.
+with MTF_system of :mod:`ctsim.recon.chain`. The ramp is the transform of its band-limited samples (Ram &
+Lakshminarayanan, PNAS 68:2236, 1971; Kak & Slaney, Principles of Computerized Tomographic Imaging, 1988, eq. 3.75), so
+that the mean is kept; rows are zero-padded to twice their length.
 
-With a quarter offset of the detector, opposite rays interleave and image frequencies up to the full column pitch are
-sampled; without it, half of that. W is at most ``LARGEST_GAIN`` (a design choice) and is tapered to zero over the last
-tenth below the limit; a kernel whose 10 % point would need more is refused, or softened on demand.
+W is at most ``LARGEST_GAIN`` (a design choice) and is tapered to zero over the last tenth below the highest frequency
+that is sampled; a kernel whose 10 % point would need more is refused, or softened on demand.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numba
 import numpy as np
 import scipy.fft
 from numpy.typing import ArrayLike, NDArray
 
-from ..geometry import Geometry
+from .chain import Chain
 from .kernels import Kernel
-
-OVERSAMPLING = 2
-"""Places per column after resampling."""
 
 LARGEST_GAIN = 12.0
 """Largest W (design default)."""
 
 _ROWS_TOGETHER = 256
 """Rows filtered at a time, so that their spectra stay in the processor's cache (measured: three times faster)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Chain:
-    """What the chain samples at the rotation axis.
-
-    Parameters
-    ----------
-    cell_mm
-        Column pitch, which is also the aperture, scaled to the axis [mm].
-    is_interleaved
-        Whether opposite rays fall between each other (quarter offset).
-    """
-
-    cell_mm: float
-    is_interleaved: bool
-
-    @property
-    def place_mm(self) -> float:
-        """Distance of resampled places at the axis [mm]."""
-        return self.cell_mm / OVERSAMPLING
-
-    @property
-    def limit_per_mm(self) -> float:
-        """Highest image frequency that is sampled [1/mm]."""
-        return (1.0 if self.is_interleaved else 0.5) / self.cell_mm
-
-    def mtf(self, frequency_per_mm: ArrayLike) -> NDArray[np.float64]:
-        """MTF of aperture, column interpolation and back projection [1/mm]."""
-        f = np.asarray(frequency_per_mm, dtype=np.float64)
-        return np.sinc(f * self.cell_mm) * cubic_response(f * self.cell_mm) * np.sinc(f * self.place_mm) ** 2
-
-
-def chain_of(geometry: Geometry) -> Chain:
-    """The sampling of a scan."""
-    pitch = geometry.column_pitch_rad
-    phase = abs(2 * geometry.column_angle_rad[0] / pitch) % 1.0  # 1/2 where opposite rays are half a column apart
-    return Chain(pitch * geometry.source_distance_mm, bool(0.25 <= phase <= 0.75))
-
-
-def cubic_response(cycles_per_sample: ArrayLike) -> NDArray[np.float64]:
-    """Fourier transform of Keys' cubic (a = -1/2) at frequencies in cycles per sample."""
-    f = np.asarray(cycles_per_sample, dtype=np.float64)
-    safe = np.where(np.abs(f) < 1e-2, 1.0, f)
-    sinc, double, fourth = np.sinc(safe), np.sinc(2 * safe), np.sinc(4 * safe)
-    exact = (3 * (sinc**2 - double) - (3 * double**2 - 2 * double - fourth)) / (np.pi * safe) ** 2
-    return np.where(np.abs(f) < 1e-2, 1.0, exact)  # 1 - O(f^4)
 
 
 def window(kernel: Kernel, chain: Chain, frequency_per_mm: ArrayLike) -> NDArray[np.float64]:
@@ -91,10 +36,11 @@ def window(kernel: Kernel, chain: Chain, frequency_per_mm: ArrayLike) -> NDArray
         If the kernel needs frequencies that are not sampled, or more gain than :data:`LARGEST_GAIN`.
     """
     if not is_reachable(kernel, chain):
+        help_ = "a softer kernel" if chain.n_merged > 1 else "a softer kernel or an in-plane flying focal spot"
         raise ValueError(
-            f"kernel {kernel.name!r} asks for MTF 10 % at mtf10_per_mm = {kernel.mtf10_per_mm} 1/mm, but columns of "
-            f"{chain.cell_mm:.3f} mm {'with' if chain.is_interleaved else 'without'} quarter offset allow "
-            f"{_reach_per_mm(kernel, chain):.2f} 1/mm for its shape; take a softer kernel or finer columns"
+            f"kernel {kernel.name!r} asks for MTF 10 % at mtf10_per_mm = {kernel.mtf10_per_mm} 1/mm, but rays "
+            f"{chain.sample_mm:.3f} mm apart {'with' if chain.is_interleaved else 'without'} interleaved opposite rays "
+            f"allow {_reach_per_mm(kernel, chain):.2f} 1/mm for its shape; take {help_}"
         )
     f = np.abs(np.asarray(frequency_per_mm, dtype=np.float64))
     system = np.maximum(chain.mtf(f), 1e-3)
@@ -134,18 +80,6 @@ def parallel_filter(kernel: Kernel, chain: Chain, n_places: int) -> NDArray[np.f
     ramp[0] = 1 / (4 * step**2)
     transfer = np.fft.rfft(ramp).real * step
     return (transfer * window(kernel, chain, np.fft.rfftfreq(n, step))).astype(np.float32)
-
-
-def fan_filter(kernel: Kernel, chain: Chain, pitch_rad: float, n_places: int) -> NDArray[np.float32]:
-    """Transfer function of places ``pitch_rad`` apart in fan angle; the 1/2 of a full scan is inside [1/rad]."""
-    n = _padded(n_places)
-    k = np.fft.fftfreq(n, 1 / n)
-    odd = k % 2 == 1
-    ramp = np.where(odd, -1 / (2 * np.pi**2 * np.sin(np.where(odd, k, 0.5) * pitch_rad) ** 2), 0.0)
-    ramp[np.abs(k) >= n_places] = 0.0  # beyond the fan, where the sine turns round
-    ramp[0] = 1 / (8 * pitch_rad**2)
-    transfer = np.fft.rfft(ramp).real * pitch_rad
-    return (transfer * window(kernel, chain, np.fft.rfftfreq(n, chain.place_mm))).astype(np.float32)
 
 
 def filter_rows(rows: NDArray[np.float32], transfer: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from twins import Grid
 
 from ..image import CT
+from .chain import chain_of
 from .fdk import fdk
-from .filtering import chain_of, softened
+from .filtering import softened
 from .hounsfield import LOWEST_HU, to_hu
 from .kernels import Kernel
 from .slices import box_for, profile_fwhm_mm
@@ -70,7 +71,7 @@ def reconstruct(
         grid = _default_grid(sinogram)
     if not grid.is_axis_aligned:
         raise ValueError(f"grid must be axis-aligned, direction is {grid.direction}")
-    chain = chain_of(geometry)
+    chain = chain_of(sinogram)
     asked = _default_kernel(sinogram) if kernel is None else kernel
     used = softened(asked, chain) if sinogram.sampling.column_binning > 1 else asked
     row_mm = geometry.row_pitch_mm * geometry.source_distance_mm / geometry.detector_distance_mm
@@ -81,18 +82,16 @@ def reconstruct(
     if sinogram.sampling.row_binning > 1:
         thickness = max(thickness, row_mm)
     box_mm = box_for(thickness, row_mm)
-    gamma = geometry.column_angle_rad
-    radius = geometry.source_distance_mm * math.sin(max(0.0, min(-gamma[0], gamma[-1])))
+    p, _ = geometry.parallel_rays()
+    radius = max(0.0, min(-float(p[:, 0].max()), float(p[:, -1].min())))
     line_integral = np.ascontiguousarray(sinogram.line_integral, dtype=np.float32)
     axes = grid.axes_mm()
-    seen: NDArray[np.uint16] | None = None
-    if geometry.is_helical:
-        mu, seen = wfbp(line_integral, geometry, used, chain, axes, box_mm, radius, progress)
-    else:
-        mu = fdk(line_integral, geometry, used, chain, axes, box_mm, radius, progress)
-    hu, n_unseen = _image(mu, seen, geometry, axes, radius, row_mm, sinogram.mu_water_per_mm)
+    method = wfbp if geometry.is_helical else fdk
+    water = float(sinogram.mu_water_per_mm)
+    mu, seen = method(line_integral, geometry, used, chain, axes, box_mm, radius, water, progress)
+    hu, n_unseen = _image(mu, seen, geometry, axes, radius, water)
     meta: dict[str, Any] = {
-        "method": "wfbp" if geometry.is_helical else "fdk",
+        "method": method.__name__,
         "kernel": used.name,
         "kernel_mtf50_per_mm": used.mtf50_per_mm,
         "kernel_mtf10_per_mm": used.mtf10_per_mm,
@@ -143,29 +142,21 @@ def _default_kernel(sinogram: Sinogram) -> Kernel:
 
 def _image(
     mu: NDArray[np.float32],
-    seen: NDArray[np.uint16] | None,
+    seen: NDArray[np.uint16],
     geometry: Geometry,
     axes_mm: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]],
     radius_mm: float,
-    row_mm: float,
     mu_water_per_mm: float,
 ) -> tuple[NDArray[np.int16], int]:
-    """``(z, y, x)`` HU of attenuation ``(y, x, z)``, padded where nothing was measured; voxels padded in the circle."""
+    """``(z, y, x)`` HU of attenuation ``(y, x, z)``, padded where too little was seen, and how many in the circle."""
     z, y, x = axes_mm
     hu = np.empty((len(z), len(y), len(x)), np.int16)
-    n_directions = geometry.views_per_rotation // 2
-    half_beam = 0.5 * len(geometry.row_offset_mm) * row_mm
-    lit = np.abs(z - geometry.source_z_mm[0]) <= half_beam + 1e-6
+    n_directions = geometry.views_per_rotation // len(geometry.deflection_mm) // 2
     n_unseen = 0
     for j in range(len(y)):
         inside = (x - geometry.isocentre_mm[0]) ** 2 + (y[j] - geometry.isocentre_mm[1]) ** 2 <= radius_mm**2
-        line = mu[j]
-        if seen is None:
-            good = np.broadcast_to(lit, line.shape)
-        else:
-            good = seen[j] >= _LEAST_SHARE * n_directions
-            line = line * (np.float32(n_directions) / np.maximum(seen[j], np.uint16(1)).astype(np.float32))
-        good = good & inside[:, None]
+        good = (seen[j] >= _LEAST_SHARE * n_directions) & inside[:, None]
+        line = mu[j] * (np.float32(n_directions) / np.maximum(seen[j], np.uint16(1)).astype(np.float32))
         n_unseen += int(inside.sum()) * len(z) - int(good.sum())
         hu[:, j, :] = np.where(good, to_hu(line, mu_water_per_mm), LOWEST_HU).T
     return hu, n_unseen

@@ -8,18 +8,16 @@ import numba
 import numpy as np
 import pytest
 
-from ctsim.kernels.gather import gather_circle, gather_directions
+from ctsim.kernels.gather import gather_directions
 from ctsim.kernels.rebin import cumulate_rows, rebin
-from ctsim.kernels.spread import spread_circle, spread_directions
+from ctsim.kernels.spread import spread_directions
+from ctsim.recon.chain import geometric_chain
 from ctsim.recon.fdk import fdk
-from ctsim.recon.filtering import chain_of
 from ctsim.recon.kernels import Kernel
+from ctsim.recon.parallel import _cubic_taps
 from ctsim.recon.wfbp import wfbp
 from tests import reference
-from tests.ctsim.scans import SDD_MM, SID_MM, Ellipsoid, geometry, integrals
-
-DISTANCE = np.array([SID_MM, SDD_MM])
-NODES = np.array([1 / 700.0, (1 / 500.0 - 1 / 700.0) / 9])
+from tests.ctsim.scans import Ellipsoid, geometry, integrals
 
 
 def running_sums(filtered):
@@ -29,21 +27,39 @@ def running_sums(filtered):
     return sums
 
 
-def test_readings_between_columns_and_views_are_those_of_cubic_convolution():
+def test_rays_between_views_are_those_of_cubic_convolution_and_places_cubics_between_rays():
     rng = np.random.default_rng(1)
-    readings = rng.random((12, 3, 20)).astype(np.float32)
-    place, weight = np.linspace(-0.2, 19.3, 31), rng.random((3, 31)).astype(np.float32)
-    for shift in (np.zeros(31), np.linspace(-1.7, 2.2, 31)):
+    readings = rng.random((24, 3, 9)).astype(np.float32)
+    state, column = rng.integers(0, 2, 14), rng.integers(0, 9, 14)
+    shift = np.linspace(-1.7, 2.2, 14)
+    x = np.cumsum(rng.uniform(0.3, 1.0, 14))
+    place = np.linspace(x[0] - 0.2, x[-1] + 0.2, 31)
+    tap, tap_weight = _cubic_taps(x, place)
+    weight = rng.random((3, 31)).astype(np.float32)
+    for origin, period in ((0, 0), (0, 12), (12, 6)):
         out = np.empty((4, 3, 31), np.float32)
-        rebin(readings, np.arange(3, 7), place, shift, weight, out)
-        expected = [
-            [
-                [weight[r, q] * reference.reading_between(readings, n + shift[q], r, place[q]) for q in range(31)]
-                for r in range(3)
-            ]
-            for n in range(3, 7)
-        ]
-        np.testing.assert_allclose(out, expected, atol=2e-6)  # 16 terms of float32 below 1.4
+        rebin(
+            readings, np.arange(3, 7), np.full(4, origin), period, 2, state, column, shift, tap,
+            tap_weight.astype(np.float32), weight, out,
+        )  # fmt: skip
+        for n in range(4):
+            for r in range(3):
+                rays = np.array(
+                    [
+                        reference.ray_between(readings[origin:], k, 2, n + 3 + s, r, c, period)
+                        for k, c, s in zip(state, column, shift, strict=True)
+                    ]
+                )
+                expected = [weight[r, q] * reference.between(x, rays, at) for q, at in enumerate(place)]
+                np.testing.assert_allclose(out[n, r], expected, atol=3e-6)  # 16 terms of float32 below 1.4
+
+
+def test_a_cubic_between_unequal_rays_keeps_parabolas():
+    x = np.cumsum(np.random.default_rng(2).uniform(0.2, 1.0, 20))
+    place = np.linspace(x[1], x[-2], 50)
+    tap, weight = _cubic_taps(x, place)
+    y = 3 - x + 0.7 * x**2
+    np.testing.assert_allclose((weight * y[tap]).sum(axis=1), 3 - place + 0.7 * place**2, rtol=1e-12)
 
 
 def test_running_sums_are_cumulative_sums_from_zero():
@@ -53,83 +69,49 @@ def test_running_sums_are_cumulative_sums_from_zero():
     np.testing.assert_allclose(sums[:, :, 1:], rows.cumsum(axis=1).transpose(0, 2, 1), rtol=1e-6)
 
 
-def gathered(filtered, g, gamma, slices, disc_mm=90.0):
-    row = np.array([g.row_offset_mm[0] - g.row_pitch_mm / 2, g.row_pitch_mm])
-    fan = np.array([gamma[0], gamma[1] - gamma[0]])
-    view = np.stack([np.cos(g.view_angle_rad), np.sin(g.view_angle_rad)], axis=1)
-    sheet = np.full((len(filtered), len(gamma), 10, 9), np.nan, np.float32)
-    disc = np.array([0.0, 0.0, disc_mm])
-    gather_circle(running_sums(filtered), view, fan, NODES, slices, row, DISTANCE, disc, sheet)
-    return sheet, view, fan
-
-
-@pytest.mark.parametrize("box_mm", [0.3, 3.1, 40.0])
-def test_a_node_of_a_circle_reads_the_mean_of_the_rows_that_see_its_slice(box_mm):
-    g = geometry(4, 12, 30, pitch_iso_mm=5.0, start_rad=0.3)
-    filtered = np.random.default_rng(3).random((4, 12, 30))
-    slices = np.array([-13.0, 3.3, box_mm])  # first and last lie beyond the rows
-    sheet, _, _ = gathered(filtered, g, g.column_angle_rad, slices)
-    for w, q, j, k in np.random.default_rng(4).integers(0, (4, 30, 10, 9), (300, 4)):
-        length = 1 / (NODES[0] + j * NODES[1])
-        gamma = g.column_angle_rad[q]
-        lateral = length * math.sin(gamma)
-        if math.hypot(SID_MM - length * math.cos(gamma), lateral) > 90:
-            assert np.isnan(sheet[w, q, j, k])  # left alone
-            continue
-        rise = SDD_MM / length / g.row_pitch_mm
-        middle = (slices[0] + k * slices[1]) * rise + 6
-        expected = reference.mean_over_rows(filtered[w, :, q], middle, box_mm * rise)
-        # differences of sums below 12 in float32, over a box of at least 0.07 rows
-        assert sheet[w, q, j, k] == pytest.approx(expected, abs=3e-5)
-
-
-@pytest.mark.parametrize(("per_row", "atol"), [(0.0, 1e-5), (0.1, 0.1 / 4 / 3.9)])
-def test_nodes_lose_nothing_where_readings_are_linear_along_the_rows(per_row, atol):
-    # constant rows: float32; rows in steps of 0.1: sums over steps are off their parabola by 1/8 step at either end of
-    # a box of 3.9 rows (8 mm at the largest distance), which voxels and nodes meet in different phases
-    g = geometry(5, 40, 60, pitch_iso_mm=3.0, start_rad=0.3)
-    filtered = np.random.default_rng(5).random((5, 1, 60)) + per_row * (np.arange(40) - 20)[:, None]
-    slices = np.array([-16.0, 4.0, 8.0])
-    sheet, view, fan = gathered(filtered, g, g.column_angle_rad, slices)
-    x, y = np.linspace(-37, 40, 19), np.linspace(-33, 30, 18)
-    out = np.ones((18, 19, 9), np.float32)
-    spread_circle(sheet, view, x, y, fan, NODES, SID_MM, 45.0, SID_MM**2 / 5, out)
-    for j in range(18):
-        for i in range(0, 19, 3):
-            for k in (0, 3, 8):
-                point = (x[i], y[j], slices[0] + k * slices[1])
-                expected = reference.fan_back_projection(filtered, g, g.column_angle_rad, point, 8.0) * SID_MM**2 / 5
-                expected *= math.hypot(x[i], y[j]) <= 45
-                assert out[j, i, k] - 1 == pytest.approx(expected, abs=atol * 1.2)  # L^2 is up to 15 % smaller
-
-
-def test_a_node_of_a_helix_reads_the_weighted_mean_of_its_half_turns():
+@pytest.mark.parametrize("beyond", [1.0, 1.2])
+@pytest.mark.parametrize("box_mm", [0.3, 2.2, 40.0])
+def test_a_node_reads_the_weighted_mean_of_the_sets_of_its_direction(beyond, box_mm):
     rng = np.random.default_rng(6)
     filtered = rng.random((5, 8, 21))
     turn = np.array([[0, 1, -1], [2, 3, 4]])
     source_z = np.array([[-9.0, 2.0, 11.0], [-8.0, 1.5, 12.5]])
-    half_turn, feed, box_mm = np.array([1.0, -1.0, 1.0]), 3.5, 2.2
-    places, nodes, slices = np.array([-50.0, 5.0]), np.array([-60.0, 12.0]), np.array([-14.0, 1.5, box_mm])
-    row_pitch = 3.6
-    sheet, is_unseen = np.zeros((2, 21, 11, 20), np.float32), np.zeros((2, 21), np.bool_)
+    half_turn, fan = np.array([1.0, -1.0, 1.0]), np.array([0, 1, 1])
+    to_axis, climb = rng.uniform(550, 600, (2, 21)), rng.uniform(-2, 2, (2, 21))
+    cell_distance, bottom, row_pitch = rng.uniform(1050, 1100, (2, 21)), np.array([-14.4, -13.1]), 3.6
+    place, first_place = np.array([-50.0, 5.0]), np.array([2, 0])
+    slices = np.array([-14.0, 1.5, box_mm])
+    theta = np.array([0.3, 1.9])
+    direction = np.stack([np.cos(theta), np.sin(theta)], axis=1)
+    node_mm, first_node, disc = 12.0, np.array([-60.0, -55.0]), np.array([5.0, -8.0, 45.0])
+    sheet, is_unseen = np.full((2, 18, 11, 20), 99.0, np.float32), np.zeros((2, 18), np.bool_)
     gather_directions(
-        running_sums(filtered), turn, source_z, half_turn, slices, places, nodes, np.array([-4 * row_pitch, row_pitch]),
-        DISTANCE, feed, 200.0, sheet, is_unseen,
+        running_sums(filtered), turn, source_z, half_turn, fan, to_axis, climb, cell_distance, bottom, row_pitch,
+        beyond, slices, place, first_place, node_mm, first_node, direction, disc, sheet, is_unseen,
     )  # fmt: skip
-    for d, q, t, k in rng.integers(0, (2, 21, 11, 20), (400, 4)):
-        p, along, z = places[0] + 5 * q, nodes[0] + 12 * t, slices[0] + 1.5 * k
+    n_nan = 0
+    for d, i, t, k in rng.integers(0, (2, 18, 11, 20), (500, 4)):
+        q = first_place[d] + i
+        p, along, z = -50 + 5 * q, first_node[d] + 12 * t, slices[0] + 1.5 * k
+        x, y = along * direction[d] + p * np.array([-direction[d, 1], direction[d, 0]])
+        if math.hypot(x - 5, y + 8) > 45:
+            assert sheet[d, i, t, k] == 99.0  # left alone
+            continue
         lines, middles, widths = [], [], []
-        for n, sign, z_source in zip(turn[d], half_turn, source_z[d], strict=True):
-            if n < 0:
+        for n, sign, z_source, j in zip(turn[d], half_turn, source_z[d], fan, strict=True):
+            m = q if sign > 0 else 20 - q
+            if n < 0 or not 0 <= m < 21:
                 continue
-            rise = SDD_MM / (math.sqrt(SID_MM**2 - p * p) - sign * along) / row_pitch
-            lines.append(filtered[n, :, q if sign > 0 else 20 - q])
-            middles.append((z - z_source - sign * feed * math.asin(p / SID_MM)) * rise + 4)
+            rise = cell_distance[j, m] / (to_axis[j, m] - sign * along) / row_pitch
+            lines.append(filtered[n, :, m])
+            middles.append((z - z_source - climb[j, m]) * rise - bottom[j] / row_pitch)
             widths.append(box_mm * rise)
-        expected = reference.mean_of_half_turns(lines, middles, widths)
-        assert is_unseen[d, q] or not math.isnan(expected)
-        # sums below 8 in float32 over 0.9 rows; weights near 1e-6 are float32 too
-        assert sheet[d, q, t, k] == pytest.approx(expected, abs=2e-5, nan_ok=True)
+        expected = reference.mean_of_sets(lines, middles, widths, beyond)
+        n_nan += math.isnan(expected)
+        assert is_unseen[d, i] or not math.isnan(expected)
+        # differences of sums below 8 in float32 over at least 0.12 rows; weights near 1e-6 are float32 too
+        assert sheet[d, i, t, k] == pytest.approx(expected, abs=2e-5 if box_mm > 1 else 1e-4, nan_ok=True)
+    assert n_nan > 10
 
 
 def test_voxels_of_a_helix_interpolate_between_four_nodes_and_count_the_unseen():
@@ -139,16 +121,17 @@ def test_voxels_of_a_helix_interpolate_between_four_nodes_and_count_the_unseen()
     theta = np.array([0.2, 1.1, 2.9])
     direction = np.stack([np.cos(theta), np.sin(theta)], axis=1)
     x, y = np.linspace(-20, 21, 23), np.linspace(-19, 20, 35)
-    out, missed = np.zeros((35, 23, 5), np.float32), np.zeros((35, 23, 5), np.uint16)
+    out, missed = np.zeros((35, 23, 8), np.float32), np.zeros((35, 23, 8), np.uint16)
+    first_p, first_t = np.array([-36.0, -35.0, -36.5]), np.array([-40.0, -41.0, -38.0])
     spread_directions(
-        sheet, np.array([False, True, False]), direction, x, y, np.array([-36.0, 3.0]), np.array([-40.0, 10.0]), 25.0,
-        0.5, out, missed,
-    )  # fmt: skip
+        sheet, np.array([False, True, False]), direction, x, y, first_p, 3.0, first_t, 10.0, 25.0, 0.5, 2, out, missed
+    )
     for j in range(35):
         for i in range(23):
             total, unseen = np.zeros(5), np.zeros(5, int)
             for d, (cos, sin) in enumerate(direction):
-                p, t = (y[j] * cos - x[i] * sin + 36) / 3, (x[i] * cos + y[j] * sin + 40) / 10
+                p = (y[j] * cos - x[i] * sin - first_p[d]) / 3
+                t = (x[i] * cos + y[j] * sin - first_t[d]) / 10
                 value = np.zeros(5)
                 for a in (math.floor(p), math.floor(p) + 1):
                     for b in (math.floor(t), math.floor(t) + 1):
@@ -156,8 +139,9 @@ def test_voxels_of_a_helix_interpolate_between_four_nodes_and_count_the_unseen()
                 unseen += np.isnan(value)
                 total += 0.5 * np.nan_to_num(value)
             inside = math.hypot(x[i], y[j]) <= 25
-            np.testing.assert_allclose(out[j, i], total * inside, atol=1e-5)
-            np.testing.assert_array_equal(missed[j, i], unseen * inside)
+            np.testing.assert_allclose(out[j, i, 2:7], total * inside, atol=1e-5)
+            assert not out[j, i, [0, 1, 7]].any()
+            np.testing.assert_array_equal(missed[j, i, 2:7], unseen * inside)
     assert missed.any()
 
 
@@ -167,8 +151,8 @@ def test_an_image_has_the_same_bytes_for_any_number_of_threads(feed_mm):
     line = integrals(g, [Ellipsoid((5, 3, 0), (30, 20, 15))]).astype(np.float32)
     axis = np.arange(35) * 2.0 - 34
     kernel = Kernel(name="smooth", mtf50_per_mm=0.1, mtf10_per_mm=0.2)
-    arguments = (line, g, kernel, chain_of(g), (axis[15:20], axis, axis), 2.0, 55.0)
-    take = lambda: (wfbp(*arguments)[0] if feed_mm else fdk(*arguments)).tobytes()  # noqa: E731
+    arguments = (line, g, kernel, geometric_chain(g), (axis[15:20], axis, axis), 2.0, 55.0)
+    take = lambda: (wfbp if feed_mm else fdk)(*arguments)[0].tobytes()  # noqa: E731
     before = numba.get_num_threads()
     many = take()
     numba.set_num_threads(1)

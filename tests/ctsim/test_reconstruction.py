@@ -14,27 +14,43 @@ from hypothesis import strategies as st
 from ctsim.image import CT, load_ct
 from ctsim.quality import wire_mtf
 from ctsim.recon import Kernel, reconstruct
-from ctsim.recon.filtering import chain_of, cubic_response, filter_rows, parallel_filter, softened, window
+from ctsim.recon.chain import cubic_response, geometric_chain
+from ctsim.recon.filtering import filter_rows, parallel_filter, softened, window
 from ctsim.recon.hounsfield import to_hu
 from ctsim.recon.slices import box_for, profile_fwhm_mm
+from ctsim.tube import FocalSpot
 from tests.ctsim.scans import Ellipsoid, centred, geometry, integrals
 
 SMOOTH = Kernel(name="smooth", mtf50_per_mm=0.2, mtf10_per_mm=0.36)
+SPOT = FocalSpot(name="point", width_mm=0.0, length_mm=0.0)
 MU = 0.02  # of water, so that a value of 1 is 0 HU
 
 
 def scan(g, line_integral, **options):
     """What reconstruct() needs of a sinogram."""
     choice = {"kernel": "smooth", "fov_mm": 200.0, "matrix": 64, "slice_thickness_mm": 2.0, "increment_mm": 2.0}
+    choice |= {"iterative_strength": 0}
     choice |= {"centre_mm": None} | options.pop("choice", {})
-    protocol = SimpleNamespace(reconstruction=SimpleNamespace(**choice), name="test", kvp=120, mas_per_rotation=100.0)
+    protocol = SimpleNamespace(
+        reconstruction=SimpleNamespace(**choice),
+        name="test",
+        kvp=120,
+        mas_per_rotation=100.0,
+        focal_spot=None,
+        corrections=SimpleNamespace(bone=False),
+    )
     return SimpleNamespace(
         geometry=g,
         line_integral=(MU * line_integral).astype(np.float32),
         mu_water_per_mm=MU,
         protocol=protocol,
-        scanner=SimpleNamespace(name="nobody's"),
-        sampling=SimpleNamespace(**{"column_binning": 1, "row_binning": 1} | options),
+        scanner=SimpleNamespace(
+            name="nobody's",
+            anode_angle_deg=7.0,
+            focal_spot=lambda _: SPOT,
+            detector=SimpleNamespace(xray_crosstalk=(0.0, 0.0), optical_crosstalk=(0.0, 0.0)),
+        ),
+        sampling=SimpleNamespace(**{"column_binning": 1, "row_binning": 1, "rays_per_reading": 1} | options),
         key=1,
         ctdi_vol_mgy=None,
         meta={"z_range_mm": (-4.0, 4.0)},
@@ -189,7 +205,7 @@ def test_what_cannot_be_resolved_is_refused_and_softened_only_in_previews():
     assert preview.meta["kernel_is_softened"]
     assert preview.meta["slice_is_thickened"]
     assert 0.4 < preview.meta["kernel_mtf10_per_mm"] < 0.72
-    with pytest.raises(ValueError, match="one full rotation"):
+    with pytest.raises(ValueError, match="needs full rotations"):
         reconstruct(body_scan({"rotations": 0.8}), kernel=SMOOTH, grid=grid)
     with pytest.raises(ValueError, match="no half turn"):
         reconstruct(body_scan({"rotations": 0.5, "feed_mm": 20.0}), kernel=SMOOTH, grid=grid)
@@ -232,7 +248,7 @@ def test_the_cubic_response_is_the_transform_of_the_cubic():
 
 def test_the_ramp_of_a_parallel_filter_keeps_the_mean():
     g = geometry(8, 1, 200, pitch_iso_mm=1.0)
-    chain = chain_of(g)
+    chain = geometric_chain(g)
     transfer = parallel_filter(SMOOTH, chain, 400)
     f = np.fft.rfftfreq(2 * (len(transfer) - 1), chain.place_mm)
     middle = (f > 0.02) & (f < 0.3)
@@ -243,12 +259,12 @@ def test_the_ramp_of_a_parallel_filter_keeps_the_mean():
 
 
 def test_a_softened_kernel_is_reachable_and_a_reachable_one_is_left_alone():
-    chain = chain_of(geometry(8, 1, 100, pitch_iso_mm=1.4))
+    chain = geometric_chain(geometry(8, 1, 100, pitch_iso_mm=1.4))
     assert softened(SMOOTH, chain) is SMOOTH
     soft = softened(Kernel(name="sharp", mtf50_per_mm=0.65, mtf10_per_mm=1.0), chain)
     assert soft.mtf10_per_mm / soft.mtf50_per_mm == pytest.approx(1.0 / 0.65)
     window(soft, chain, [0.1])
-    plain = chain_of(geometry(8, 1, 100, pitch_iso_mm=1.4, offset=0.0))
+    plain = geometric_chain(geometry(8, 1, 100, pitch_iso_mm=1.4, offset=0.0))
     assert chain.is_interleaved
     assert not plain.is_interleaved
     assert plain.limit_per_mm == chain.limit_per_mm / 2
