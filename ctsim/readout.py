@@ -2,7 +2,7 @@
 
 In this order, each step on all readings of a block of views before the next:
 
-1. Mean energy moments M1 and M2 of primary and scatter, times the view's mAs.
+1. Mean energy moments M1 and M2 of primary and scatter, times the view's mAs (:mod:`ctsim.tube_current`).
 2. X-ray crosstalk: a cell passes a share of its photons to its neighbours, which mixes both moments before counting.
 3. Counting: ``S = Ebar n`` with ``n ~ Poisson(M1 / Ebar)``, ``Ebar = M2 / M1`` (:mod:`ctsim.kernels.noise`).
 4. Afterglow over the views of each cell (:mod:`ctsim.kernels.afterglow`). The detector is taken to have been in the
@@ -35,8 +35,12 @@ from .sampling import Sampling
 from .scanner import Scanner
 from .signal import MEAN_ENERGY_STEP_KEV
 from .trajectory import n_merged
+from .tube_current import Modulation, modulate
 
 S_PER_MS = 1e-3
+
+_N_DIAMETERS = 33
+"""Places along z whose water-equivalent diameters are averaged."""
 
 
 def read_out(exposure: Exposure, protocol: Protocol, *, key: int | None, with_truth: bool = False) -> RawScan:
@@ -67,7 +71,8 @@ def read_out(exposure: Exposure, protocol: Protocol, *, key: int | None, with_tr
     protocol.check_on(scanner)
     _check_same_acquisition(exposure, protocol)
     key_low, key_high = key_words(key)
-    mas = np.full(geometry.shape[0], float(protocol.mas_per_rotation))
+    current = modulate(protocol, exposure.topogram, geometry, scanner)
+    mas = np.ascontiguousarray(current.mas, dtype=np.float64)
     n_views, n_rows, n_columns = geometry.shape
     signal = np.empty(geometry.shape, np.float32)
     truth = [np.empty(geometry.shape, np.float32) for _ in range(2 if with_truth else 0)]
@@ -122,7 +127,7 @@ def read_out(exposure: Exposure, protocol: Protocol, *, key: int | None, with_tr
         key,
         truth[0] if with_truth else None,
         truth[1] if with_truth else None,
-        _meta(exposure),
+        _meta(exposure, current),
     )
 
 
@@ -176,9 +181,15 @@ def _check_same_acquisition(exposure: Exposure, protocol: Protocol) -> None:
     )
 
 
-def _meta(exposure: Exposure) -> dict[str, object]:
-    return {
+def _meta(exposure: Exposure, current: Modulation) -> dict[str, object]:
+    """What is told about a scan beside its specs, see :class:`ctsim.raw.RawScan`."""
+    meta: dict[str, object] = {
         "z_range_mm": list(exposure.scan_range_mm),
         "backend": exposure.backend,
         "has_scatter": exposure.scatter is not None,
+        "clipped_current_fraction": current.clipped_fraction,
     }
+    if exposure.topogram is not None:
+        z = np.linspace(*exposure.scan_range_mm, _N_DIAMETERS)
+        meta["water_diameter_mm"] = float(np.mean(exposure.topogram.water_equivalent_diameter_mm(z)))
+    return meta
