@@ -68,13 +68,27 @@ def noise_spectrum(regions: NDArray[np.generic], spacing_mm: tuple[float, float]
     flat = regions.reshape(len(regions), -1).astype(np.float64)
     flat = flat - (plane @ np.linalg.lstsq(plane, flat.T, rcond=None)[0]).T
     power = np.abs(np.fft.fft2(flat.reshape(regions.shape))) ** 2
-    nps = power.mean(axis=0) * dx * dy / (n_x * n_y)
-    fy, fx = np.fft.fftfreq(n_y, dy), np.fft.fftfreq(n_x, dx)
-    f = np.hypot(fy[:, None], fx)
+    return rings_of(power.mean(axis=0) * dx * dy / (n_x * n_y), spacing_mm, n_rings)
+
+
+def rings_of(nps: NDArray[np.float64], spacing_mm: tuple[float, float], n_rings: int = 32) -> NoiseSpectrum:
+    """Radial average of a two-dimensional NPS.
+
+    Parameters
+    ----------
+    nps
+        ``(y, x)`` at the frequencies of ``numpy.fft.fftfreq`` [HU^2 mm^2].
+    spacing_mm
+        Pixel size along (y, x) [mm].
+    n_rings
+        Rings between 0 and the lower Nyquist frequency.
+    """
+    (n_y, n_x), (dy, dx) = nps.shape, spacing_mm
+    f = np.hypot(np.fft.fftfreq(n_y, dy)[:, None], np.fft.fftfreq(n_x, dx))
     sd = float(np.sqrt(nps.sum() / (n_y * dy * n_x * dx)))
     nyquist = min(0.5 / dy, 0.5 / dx)
     ring = np.minimum((f / nyquist * n_rings).astype(int), n_rings)  # the last collects the corners and is dropped
-    ring[0, 0] = n_rings  # the mean is taken away
+    ring[0, 0] = n_rings  # the mean is no noise
     count = np.bincount(ring.ravel(), minlength=n_rings + 1)[:n_rings]
     total = np.bincount(ring.ravel(), nps.ravel(), n_rings + 1)[:n_rings]
     where = np.bincount(ring.ravel(), f.ravel(), n_rings + 1)[:n_rings]

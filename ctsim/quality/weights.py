@@ -1,133 +1,182 @@
-"""How much each reading counts in one voxel of an axial image: the reconstruction's transpose, written out.
+"""How much each reading counts in one voxel of an image: the reconstruction's transpose, written out.
 
-A filtered back projection is linear, so a voxel is a weighted sum of the scan's line integrals y,
+A filtered back projection is linear, so a voxel is a weighted sum of the scan's line integrals,
 
-    f(x) = sum_(v, r, c)  columns[v, c] rows[v, r] y[v, r, c],
+    f(x) = sum_(v, r, c) w[v, r, c] y[v, r, c],
 
-and the weights follow from the same steps as :mod:`ctsim.recon.fdk`, taken from the last to the first: interpolation
-between two places and scale 2 pi / (V L^2), filter along the places (symmetric, so its own transpose), cosine of the
-fan angle, cubic interpolation of the columns; along rows the share of the slice's box in each row and the cosine of its
-cone angle.
+and the weights follow from the steps of :mod:`ctsim.recon.backprojection`, taken from the last to the first:
+interpolation between two places and two nodes along the ray, the step pi / D of D directions, weights of the half turns
+that see the voxel and the share of the slice's box in each of their rows, filter along the places (symmetric, so its
+own transpose), cosine of the cone angle, cubic interpolation of rays and views (:mod:`ctsim.kernels.unrebin`). Rows
+that the body leaves at their ends are taken not to be extended. Two neighbouring places are taken to see a slice with
+the same shares of the rows.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from twins import Grid
+
 from ..geometry import Geometry
-from ..kernels.rebin import rebin
-from ..recon.fdk import OVERSAMPLING
-from ..recon.filtering import filter_rows
-
-if TYPE_CHECKING:
-    from ..recon.kernels import Kernel
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class VoxelWeights:
-    """Weights of one voxel, in its attenuation [1/mm] per line integral.
-
-    Parameters
-    ----------
-    columns
-        ``(V, C)`` float64 [1/mm].
-    rows
-        ``(V, R)`` float64 [1].
-    """
-
-    columns: NDArray[np.float64]
-    rows: NDArray[np.float64]
-
-    def value(self, line_integral: NDArray[np.floating]) -> float:
-        """The voxel's attenuation for readings ``(V, R, C)`` [1/mm]."""
-        return float(np.einsum("vc,vr,vrc->", self.columns, self.rows, line_integral, optimize=True))
-
-    def full(self) -> NDArray[np.float32]:
-        """Weights of all readings ``(V, R, C)`` float32."""
-        return np.asarray(self.rows[:, :, None] * self.columns[:, None, :], dtype=np.float32)
+from ..kernels.gather import FULL_WEIGHT, LEAST_WEIGHT
+from ..kernels.unrebin import unrebin
+from ..recon.backprojection import Turns, _nodes, _windows
+from ..recon.chain import Chain, chain_of
+from ..recon.fdk import turns_at_rest
+from ..recon.filtering import filter_rows, parallel_filter
+from ..recon.kernels import Kernel
+from ..recon.parallel import Fan, fans, places_mm
+from ..recon.slices import box_for
+from ..recon.wfbp import turns_of_helix
+from ..sinogram import Sinogram
 
 
 def voxel_weights(
-    geometry: Geometry, transfer: NDArray[np.float32], point_mm: tuple[float, float, float], box_mm: float
-) -> VoxelWeights:
-    """Weights of a voxel in an image of :func:`ctsim.recon.fdk.fdk`.
+    sinogram: Sinogram, kernel: Kernel, grid: Grid, index: tuple[int, int, int], thickness_mm: float
+) -> NDArray[np.float32]:
+    """Weights ``(V, R, C)`` of a voxel of :func:`ctsim.reconstruct`, in its attenuation per line integral [1/mm].
 
     Parameters
     ----------
-    geometry
-        Of one rotation at rest, focal spot undeflected.
-    transfer
-        The fan-beam filter that the reconstruction used (:func:`ctsim.recon.filtering.fan_filter`).
-    point_mm
-        World (x, y, z) of the voxel's middle [mm].
-    box_mm
-        Thickness of the slab over which rows are averaged [mm].
+    sinogram
+        Says geometry and sampling; its readings play no part.
+    kernel, thickness_mm
+        Of the image [mm].
+    grid, index
+        Lattice of the image, and which of its voxels (z, y, x).
 
     Raises
     ------
     ValueError
-        If the table moves, the spot is deflected, or the point lies beyond the fan.
+        If columns are merged (the kernel might be softened), or the voxel is not seen from all directions.
     """
-    if geometry.is_helical or len(geometry.view_angle_rad) != geometry.views_per_rotation:
-        raise ValueError("weights are known for one rotation at rest only")
-    if np.any(geometry.deflection_mm):
-        raise ValueError(f"weights are known for a spot at rest only, deflection_mm is {geometry.deflection_mm}")
-    n_views, _, n_columns = geometry.shape
-    sid = geometry.source_distance_mm
-    x, y = point_mm[0] - geometry.isocentre_mm[0], point_mm[1] - geometry.isocentre_mm[1]
-    cos, sin = np.cos(geometry.view_angle_rad), np.sin(geometry.view_angle_rad)
-    radial, lateral = sid - (x * cos + y * sin), y * cos - x * sin
-    distance = np.hypot(radial, lateral)
-    n_places = OVERSAMPLING * (n_columns - 1) + 1
-    pitch = geometry.column_pitch_rad / OVERSAMPLING
-    place = (np.arctan2(lateral, radial) - geometry.column_angle_rad[0]) / pitch
-    if place.min() < 0 or place.max() > n_places - 1:
-        raise ValueError(f"point_mm = {point_mm} lies beyond the fan")
-    left = np.minimum(place.astype(np.int64), n_places - 2)
-    share = place - left
-    scale = 2 * np.pi / n_views / distance**2
-    read = np.zeros((n_views, n_places), np.float32)
-    view = np.arange(n_views)
-    read[view, left] = scale * (1 - share)
-    read[view, left + 1] = scale * share
-    gamma = geometry.column_angle_rad[0] + pitch * np.arange(n_places)
-    spread = filter_rows(read, transfer).astype(np.float64) * (sid * np.cos(gamma))
-    columns = np.asarray(spread @ _column_interpolation(n_columns))
-    return VoxelWeights(columns, _row_shares(geometry, distance, point_mm[2] - geometry.source_z_mm[0], box_mm))
+    if sinogram.sampling.column_binning > 1:
+        raise ValueError(f"weights are known for whole columns only, got {sinogram.sampling.column_binning} merged")
+    geometry = sinogram.geometry
+    row_mm = geometry.row_pitch_mm * geometry.source_distance_mm / geometry.detector_distance_mm
+    p, _ = geometry.parallel_rays()
+    radius_mm = max(0.0, min(-float(p[:, 0].max()), float(p[:, -1].min())))
+    box_mm = box_for(thickness_mm, row_mm)
+    return weights_of(geometry, kernel, chain_of(sinogram), grid.axes_mm(), index, box_mm, radius_mm)
 
 
-def fdk_transfer(geometry: Geometry, kernel: Kernel, chain: object) -> NDArray[np.float32]:
-    """The filter that :func:`ctsim.recon.fdk.fdk` takes for this geometry, kernel and chain [1/rad]."""
-    from ..recon.filtering import fan_filter
+def weights_of(
+    geometry: Geometry,
+    kernel: Kernel,
+    chain: Chain,
+    axes_mm: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]],
+    index: tuple[int, int, int],
+    box_mm: float,
+    radius_mm: float,
+) -> NDArray[np.float32]:
+    """The same for a bare geometry, chain and box; parameters of :func:`ctsim.recon.backprojection.back_project`."""
+    turns = turns_of_helix(geometry, chain) if geometry.is_helical else turns_at_rest(geometry, radius_mm)
+    beams = fans(geometry, chain.place_mm)
+    p = places_mm(geometry, chain.place_mm)
+    x_axis, y_axis = axes_mm[2] - geometry.isocentre_mm[0], axes_mm[1] - geometry.isocentre_mm[1]
+    z, y, x = float(axes_mm[0][index[0]]), float(y_axis[index[1]]), float(x_axis[index[2]])
+    n_directions = len(turns.view)
+    theta = float(geometry.view_angle_rad[0]) + np.pi / n_directions * np.arange(n_directions)
+    disc, n_places, n_nodes, node_mm = _nodes(x_axis, y_axis, radius_mm, geometry, chain.place_mm, len(p), box_mm)
+    direction = np.stack([np.cos(theta), np.sin(theta)], axis=-1)
+    _, first_node = _windows(direction, disc, p[0], chain.place_mm, len(p), n_places, n_nodes, node_mm)
+    node = (x * direction[:, 0] + y * direction[:, 1] - first_node) / node_mm
+    place = (y * direction[:, 0] - x * direction[:, 1] - p[0]) / chain.place_mm
+    if place.min() < 0 or place.max() > len(p) - 1:
+        raise ValueError(f"index = {index} lies beyond the fan")
+    left, near = np.minimum(place.astype(np.int64), len(p) - 2), np.minimum(node.astype(np.int64), n_nodes - 2)
+    looks, parts = [], []
+    for q, place_share in ((left, 1 - (place - left)), (left + 1, place - left)):
+        for n, node_share in ((near, 1 - (node - near)), (near + 1, node - near)):
+            looks.append(_look(geometry, turns, beams, p, q, first_node + node_mm * n, z, box_mm))
+            parts.append(place_share * node_share)
+    return _to_readings(geometry, turns, beams, parallel_filter(kernel, chain, len(p)), looks, parts)
 
-    n_places = OVERSAMPLING * (geometry.shape[2] - 1) + 1
-    return fan_filter(kernel, chain, geometry.column_pitch_rad / OVERSAMPLING, n_places)  # type: ignore[arg-type]
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Look:
+    """How the half turns of each direction see the voxel at one place; D directions, T half turns, J fans."""
+
+    ray: NDArray[np.int64]  # (D, T) place of the half turn's ray
+    share: NDArray[np.float64]  # (D, T, J) of the direction's value
+    row: NDArray[np.float64]  # (D, T, J, R)
 
 
-def _row_shares(geometry: Geometry, distance: NDArray[np.float64], z_mm: float, box_mm: float) -> NDArray[np.float64]:
-    """``(V, R)``: part of each row in the box about height z over the source, times the cosine of its cone angle."""
-    n_rows = geometry.shape[1]
-    sdd, pitch = geometry.detector_distance_mm, geometry.row_pitch_mm
-    rise = sdd / (distance * pitch)  # rows per millimetre of z
-    lower_edge = geometry.row_offset_mm[0] / pitch - 0.5
-    middle = np.clip(z_mm * rise - lower_edge, 0, n_rows)
-    low, high = np.clip(middle - box_mm / 2 * rise, 0, n_rows), np.clip(middle + box_mm / 2 * rise, 0, n_rows)
-    row = np.arange(n_rows)
-    overlap = np.minimum(high[:, None], row + 1) - np.maximum(low[:, None], row)
-    share = np.clip(overlap, 0, None) / (high - low)[:, None]
-    return np.asarray(share * (sdd / np.hypot(sdd, geometry.row_offset_mm)))
+def _look(
+    geometry: Geometry,
+    turns: Turns,
+    beams: tuple[Fan, ...],
+    p: NDArray[np.float64],
+    q: NDArray[np.int64],
+    t: NDArray[np.float64],
+    z_mm: float,
+    box_mm: float,
+) -> _Look:
+    n_rows, pitch = geometry.shape[1], geometry.row_pitch_mm
+    v_max = 0.5 * n_rows * pitch
+    mirror = round(-2.0 * p[0] / (p[1] - p[0]))
+    ray = np.where(turns.half_turn > 0, q[:, None], mirror - q[:, None])
+    there = (turns.view >= 0) & (ray >= 0) & (ray < len(p))
+    m = np.clip(ray, 0, len(p) - 1)
+    share, rows = [], []
+    for beam in beams:
+        rise = beam.cell_distance_mm[m] / ((beam.to_axis_mm[m] - turns.half_turn * t[:, None]) * pitch)
+        reach = v_max / (rise * pitch)
+        middle = turns.source_z_mm + beam.height_mm + turns.climb_mm_per_rad * beam.lead_rad[m]
+        above = z_mm - middle - (beam.bottom_mm + v_max) / (rise * pitch)
+        fall = np.clip((np.abs(above / reach) - FULL_WEIGHT) / (1 - FULL_WEIGHT), 0, 1)
+        weight = 1 - fall**2 * (3 - 2 * fall)
+        weight = np.maximum(weight, LEAST_WEIGHT if turns.beyond > 1 else 0.0)
+        share.append(np.where(there & (np.abs(above) <= turns.beyond * reach), weight, 0.0))
+        at = np.clip(above * rise + v_max / pitch, 0, n_rows)[..., None]
+        half = 0.5 * box_mm * rise[..., None]
+        low, high = np.maximum(at - half, 0), np.minimum(at + half, n_rows)
+        row = np.arange(n_rows)
+        rows.append(np.clip(np.minimum(high, row + 1) - np.maximum(low, row), 0, None) / (high - low))
+    total = np.sum(share, axis=(0, 2))
+    if total.min() < 1e-6:
+        raise ValueError("the voxel is not seen from all directions")
+    return _Look(m, np.stack(share, axis=-1) / total[:, None, None], np.stack(rows, axis=2))
 
 
-def _column_interpolation(n_columns: int) -> NDArray[np.float64]:
-    """``(places, columns)``: what each place reads of the columns, from the kernel itself."""
-    n_places = OVERSAMPLING * (n_columns - 1) + 1
-    place = np.arange(n_places) / OVERSAMPLING
-    out = np.empty((1, n_columns, n_places), np.float32)
-    weight = np.ones((n_columns, n_places), np.float32)
-    first = np.zeros(1, np.int64)
-    rebin(np.eye(n_columns, dtype=np.float32)[None], first, place, np.zeros(n_places), weight, out)
-    return np.asarray(out[0].T, dtype=np.float64)
+def _to_readings(
+    geometry: Geometry,
+    turns: Turns,
+    beams: tuple[Fan, ...],
+    transfer: NDArray[np.float32],
+    looks: list[_Look],
+    parts: list[NDArray[np.float64]],
+) -> NDArray[np.float32]:
+    """Filter and hand back to the readings what places count."""
+    n_directions, n_turns = turns.view.shape
+    out = np.zeros(geometry.shape)
+    step = np.pi / n_directions
+    for j, beam in enumerate(beams):
+        n_places = len(beam.to_axis_mm)
+        slant = beam.row_weight[:, n_places // 2].astype(np.float64)
+        for k in range(n_turns):
+            seen = np.nonzero(sum(look.share[:, k, j] for look in looks) > 0)[0]
+            if not len(seen):
+                continue
+            read = np.zeros((len(seen), n_places), np.float32)
+            row = np.zeros((len(seen), geometry.shape[1]))
+            counted = np.zeros(len(seen))
+            for look, part in zip(looks, parts, strict=True):
+                weight = part[seen] * look.share[seen, k, j]
+                read[np.arange(len(seen)), look.ray[seen, k]] += step * weight
+                row += weight[:, None] * look.row[seen, k, j]
+                counted += weight
+            row = row / np.maximum(counted, 1e-30)[:, None] * slant
+            filtered = filter_rows(read, transfer).astype(np.float64)
+            ray = np.zeros((len(seen), len(beam.column)))
+            for tap, weight in zip(beam.tap.T, beam.tap_weight.T, strict=True):
+                np.add.at(ray.T, tap, (filtered * weight).T)
+            unrebin(
+                ray, row, turns.view[seen, k], np.full(len(seen), turns.origin[k]), turns.period,
+                len(geometry.deflection_mm), beam.state, beam.column, beam.shift, out,
+            )  # fmt: skip
+    return out.astype(np.float32)

@@ -1,0 +1,80 @@
+"""Slice sensitivity profile: how an image follows a thin disc through the slices (IEC 61223-3-5, 2019)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SliceProfile:
+    """A measured profile.
+
+    Parameters
+    ----------
+    z_mm
+        ``(n,)`` growing, from the disc [mm].
+    sensitivity
+        ``(n,)``, 1 at the maximum.
+    """
+
+    z_mm: NDArray[np.float64]
+    sensitivity: NDArray[np.float64]
+
+    @property
+    def fwhm_mm(self) -> float:
+        """Full width at half maximum, between the outermost crossings of 1/2 [mm].
+
+        Raises
+        ------
+        ValueError
+            If the profile does not fall below 1/2 on both sides.
+        """
+        above = np.nonzero(self.sensitivity >= 0.5)[0]
+        first, last = int(above[0]), int(above[-1])
+        if first == 0 or last == len(self.z_mm) - 1:
+            raise ValueError("the profile does not fall below one half on both sides; take more slices")
+        return float(self._crossing(last, last + 1) - self._crossing(first, first - 1))
+
+    def _crossing(self, inside: int, outside: int) -> float:
+        high, low = self.sensitivity[inside], self.sensitivity[outside]
+        share = (high - 0.5) / (high - low)
+        return float(self.z_mm[inside] + share * (self.z_mm[outside] - self.z_mm[inside]))
+
+
+def slice_profile(values: ArrayLike, z_mm: ArrayLike, disc_mm: float, *, z_disc_mm: float = 0.0) -> SliceProfile:
+    """Slice profile from the mean of a thin disc's middle in closely spaced slices.
+
+    Parameters
+    ----------
+    values
+        ``(n,)`` mean of a region inside the disc in each slice [HU].
+    z_mm
+        ``(n,)`` world z of the slices, growing [mm].
+    disc_mm
+        Thickness of the disc [mm].
+    z_disc_mm
+        World z of the disc [mm].
+
+    Notes
+    -----
+    The background is the mean of the outermost tenth of the slices on each side. The disc widens a profile of standard
+    deviation s to ``sqrt(s^2 + t^2 / 12)``; 0.1 mm widens one of 0.6 mm by 0.7 %, which is left in.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than 20 slices, or the disc is thicker than a quarter of the profile.
+    """
+    value, z = np.asarray(values, dtype=np.float64), np.asarray(z_mm, dtype=np.float64)
+    if value.shape != z.shape or value.ndim != 1 or len(z) < 20:
+        raise ValueError(f"values and z_mm must be alike with at least 20 slices, got {value.shape} and {z.shape}")
+    n_edge = len(z) // 10
+    background = np.concatenate([value[:n_edge], value[-n_edge:]]).mean()
+    excess = value - background
+    profile = SliceProfile(z - z_disc_mm, excess / excess[np.abs(excess).argmax()])
+    if disc_mm > 0.25 * profile.fwhm_mm:
+        raise ValueError(f"disc_mm = {disc_mm} is too thick for a profile of {profile.fwhm_mm:.3g} mm")
+    return profile
