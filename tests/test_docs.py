@@ -68,7 +68,7 @@ def test_every_command_explains_itself(path):
     [
         w
         for w in commands("lungtwin")
-        if tuple(w[1:3]) in {("plan", "demo"), ("profiles", "list"), ("profiles", "show")} or w[1] == "doctor"
+        if tuple(w[1:3]) in {("plan", "demo"), ("profiles", "list"), ("profiles", "show"), ("profiles", "diff")} or w[1] == "doctor"
     ],
     ids=lambda w: " ".join(w[1:3]),
 )

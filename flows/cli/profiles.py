@@ -51,7 +51,10 @@ def validate(file: Annotated[Path, typer.Argument(help="A profile of your own (Y
     from ctsim import load_profile
 
     profile = load_profile(file)
-    profile.check_kernels()
+    try:
+        profile.check_kernels()
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from None
     out.print(
         f"{file}: fine; {len(profile.protocols)} protocols, {len(profile.kernels)} kernels; "
         f"{_share(profile)} values are not estimated"

@@ -9,7 +9,7 @@ from flows.cli import main
 COMMANDS = [
     [], ["build"], ["plan"], ["scan"], ["verify"], ["report"], ["doctor"], ["serve"],
     ["twin"], ["twin", "import"], ["twin", "build"], ["twin", "show"],
-    ["profiles"], ["profiles", "list"], ["profiles", "show"], ["profiles", "validate"],
+    ["profiles"], ["profiles", "list"], ["profiles", "show"], ["profiles", "validate"], ["profiles", "diff"],
 ]  # fmt: skip
 
 
