@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -27,9 +28,10 @@ from .hu_scale import (
     patient_materials,
 )
 from .noise import denoise, estimate_noise_hu
+from .truncation import carried_on, extend, measured_region, outline_of
 from .volume import read_volume
 
-VERSION = "patient-ct-1"
+VERSION = "patient-ct-2"
 """Changes whenever the same file would give another twin."""
 
 _COARSE_MM = 1.8
@@ -63,7 +65,8 @@ def from_ct(
     -------
     Twin
         Its provenance holds the file's name and digest, the host's own lattice (``host_grid``), the noise found and
-        the methods.
+        the methods. A body that the field of view cuts off is carried on beyond it (:mod:`.truncation`), and
+        ``extension`` in its provenance says how much of it was added.
 
     Raises
     ------
@@ -77,15 +80,19 @@ def from_ct(
         raise ValueError(f"spacing_mm must lie between 0.3 and 10 mm, got {spacing_mm}")
     lookup = mixture_lookup(kvp)
     volume = read_volume(path)
-    hu, grid = np.clip(volume.hu, -1024, 3071), volume.grid
-    step = max(1, round(_COARSE_MM / grid.spacing_mm[1]))
+    step = max(1, round(_COARSE_MM / volume.grid.spacing_mm[1]))
     try:
+        hu, grid, added, extension = _whole(volume.hu, volume.grid, step)
         coarse_body = find_body(_coarser(hu, step), _coarse_spacing(grid, step))
         body = _finer(coarse_body, step, hu.shape)
         start, stop = _bounds(body, grid, step)
         hu, body = hu[:, start[0] : stop[0], start[1] : stop[1]], body[:, start[0] : stop[0], start[1] : stop[1]]
         grid = grid.crop((0, *start), hu.shape)
-        noise = estimate_noise_hu(hu, body, patch=min(max(round(_PATCH_MM / grid.spacing_mm[1]), 6), 16))
+        if added is not None:
+            added = added[:, start[0] : stop[0], start[1] : stop[1]] & body
+            extension["share_of_body"] = round(float(added.sum() / body.sum()), 4)
+        seen = body if added is None else body & ~added
+        noise = estimate_noise_hu(hu, seen, patch=min(max(round(_PATCH_MM / grid.spacing_mm[1]), 6), 16))
         clean = denoise(hu, noise, body)
         coarse_body = coarse_body[:, start[0] // step : stop[0] // step, start[1] // step : stop[1] // step]
         anatomy = find_anatomy(_coarser(clean, step), coarse_body, _coarse_spacing(grid, step))
@@ -106,6 +113,7 @@ def from_ct(
         "noise_sd_hu": round(noise, 3),
         "kvp_assumed": float(kvp),
         "effective_kev": {"bone": effective_kev(kvp), "iodine": effective_kev(kvp, iodine=True)},
+        "extension": extension,
         "enhanced_blood_hu": None if anatomy.blood_hu is None else round(anatomy.blood_hu, 1),
         "spacing_mm": None if spacing_mm is None else float(spacing_mm),
         "methods": {
@@ -126,6 +134,30 @@ def from_ct(
         landmarks_mm=landmarks,
         provenance=provenance,
     )
+
+
+def _whole(
+    hu: NDArray[np.float32], grid: Grid, step: int
+) -> tuple[NDArray[np.float32], Grid, NDArray[np.bool_] | None, dict[str, Any]]:
+    """The volume with a body that is nowhere cut, its lattice, what was added, and an account of it."""
+    measured = measured_region(hu)
+    hu = np.clip(hu, -1024, 3071)
+    shown = _coarser(carried_on(hu, measured), step)
+    spacing = _coarse_spacing(grid, step)
+    inside = _coarser(measured[None].astype(np.float32), step)[0] == 1
+    outline = outline_of(shown, find_body(shown, spacing), inside, spacing)
+    if outline is None:
+        return hu, grid, None, {"cut_by": None, "share_of_body": 0.0, "largest_mm": 0.0}
+    to_centre = [(step - 1) / 2 * s for s in grid.spacing_mm[1:]]  # of the first coarse voxel from that of the first
+    y, x = outline.middle_mm
+    outline = replace(outline, middle_mm=(y + to_centre[0], x + to_centre[1]))
+    beyond = np.where(outline.is_cut, outline.radius_mm - outline.limit_mm, 0.0)
+    account = {
+        "cut_by": "image edge" if measured.all() else "circle",
+        "share_of_body": 0.0,
+        "largest_mm": round(float(beyond.max()), 1),
+    }
+    return *extend(hu, grid, measured, outline), account
 
 
 def _coarser(hu: NDArray[np.float32], step: int) -> NDArray[np.float32]:
