@@ -68,7 +68,7 @@ def test_every_command_explains_itself(path):
     [
         w
         for w in commands("lungtwin")
-        if tuple(w[1:3]) in {("plan", "demo"), ("profiles", "list"), ("profiles", "show"), ("profiles", "diff")} or w[1] == "doctor"
+        if " ".join(w[1:3]) in {"plan demo", "profiles list", "profiles show", "profiles diff"} or w[1] == "doctor"
     ],
     ids=lambda w: " ".join(w[1:3]),
 )
@@ -115,3 +115,19 @@ def test_the_study_shown_in_the_documents_is_one(tmp_path):
     (text,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "studies.md").read_text(), flags=re.DOTALL)
     study = parse_spec(text, StudySpec, name="studies.md")
     assert study.name == "my-host"
+
+
+def test_the_page_on_profiles_runs(tmp_path):
+    page = (ROOT / "docs" / "profiles.md").read_text()
+    (profile,) = re.findall(r"```yaml\n(.*?)```", page, flags=re.DOTALL)
+    (tmp_path / "my_scanner.yaml").write_text(profile)
+    code = "\n".join(re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL))
+    assert code.count("assert") >= 6
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, cwd=tmp_path, timeout=400
+    )
+    assert done.returncode == 0, done.stderr
+    run(["lungtwin", "profiles", "validate", "my_scanner.yaml"], tmp_path)
+    known = {path for path, _ in command_line()}
+    shown = re.findall(r"lungtwin ((?:[a-z]+ ?)+)", page)
+    assert all(any(tuple(words.split()[: len(path)]) == path for path in known) for words in shown), shown
