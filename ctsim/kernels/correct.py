@@ -39,6 +39,18 @@ def _box_means(view, means):
 
 
 @njit(cache=True)
+def _half_width(wanted, largest):
+    """Half width of a line of readings, its ends counted partly, whose mean has the noise of ``wanted`` readings.
+
+    With k whole readings and the part f of one more on either side, m = 2 k + 1: (m + 2 f)^2 / (m + 2 f^2) = wanted.
+    """
+    k = math.floor(0.5 * (max(wanted, 1.0) - 1.0))
+    m = 2.0 * k + 1.0
+    square, rest = 4.0 - 2.0 * wanted, m * (wanted - m)
+    return min(k + 2.0 * rest / (4.0 * m + math.sqrt(16.0 * m * m + 4.0 * square * rest)), largest)
+
+
+@njit(cache=True)
 def _mean_around(view, r, c, half_rows, half_columns):
     """Mean of ``view`` in a box of any width around a reading; readings partly inside count partly."""
     n_rows, n_columns = view.shape
@@ -64,7 +76,6 @@ def feed_starved(signal, photon_kev, noise_kev, wanted, largest):
     largest     float  largest half width of the box [readings]
     """
     n_views, n_rows, n_columns = signal.shape
-    most_rows = 0.5 * (n_rows - 1)
     for v in prange(n_views):
         means = np.empty((n_rows, n_columns))
         _box_means(signal[v], means)
@@ -81,8 +92,9 @@ def feed_starved(signal, photon_kev, noise_kev, wanted, largest):
             for c in range(n_columns):
                 if means[r, c] < wanted:
                     need = wanted / max(means[r, c], 1e-6 * wanted)
-                    half_rows = min(0.5 * (math.sqrt(need) - 1.0), largest, most_rows)
-                    half_columns = min(0.5 * (need / (2.0 * half_rows + 1.0) - 1.0), largest)
+                    rows = min(math.sqrt(need), 2.0 * largest + 1.0, float(n_rows))
+                    half_rows = min(_half_width(rows, largest), 0.5 * (n_rows - 1))
+                    half_columns = _half_width(need / rows, largest)
                     signal[v, r, c] = _mean_around(before, r, c, half_rows, half_columns)
 
 
