@@ -34,6 +34,7 @@ F64 = NDArray[np.float64]
 
 
 def main() -> None:
+    """Print the measured ratio and the fitted kernels."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("soft", type=Path)
     parser.add_argument("sharp", type=Path)
@@ -62,11 +63,13 @@ def main() -> None:
 
 
 def read(path: Path) -> tuple[F64, float]:
+    """Image ``(z, y, x)`` from -1024 HU on [HU] and its pixel [mm]."""
     image = sitk.ReadImage(str(path))
     return np.maximum(sitk.GetArrayFromImage(image).astype(float), -1024.0), float(image.GetSpacing()[0])
 
 
 def size_of(length_mm: float, pixel_mm: float) -> int:
+    """Even number of pixels nearest to a length."""
     return round(length_mm / pixel_mm) // 2 * 2
 
 
@@ -95,6 +98,7 @@ def patches(mask: NDArray[np.bool_], n: int, share: float) -> list[tuple[int, in
 
 
 def detrended(patch: F64) -> F64:
+    """A square less its best surface of second order."""
     y, x = np.mgrid[-1 : 1 : patch.shape[0] * 1j, -1 : 1 : patch.shape[1] * 1j]
     surface = np.stack([c.ravel() for c in (np.ones_like(x), x, y, x * x, x * y, y * y)], axis=1)
     fitted = surface @ np.linalg.lstsq(surface, patch.ravel(), rcond=None)[0]
@@ -102,6 +106,7 @@ def detrended(patch: F64) -> F64:
 
 
 def flattest(hu: F64, at: list[tuple[int, int, int]], n: int) -> list[tuple[int, int, int]]:
+    """The tenth of the patches (at least 30) with the smallest spread: noise, little anatomy."""
     spread = [detrended(hu[k, y : y + n, x : x + n]).std() for k, y, x in at]
     return [at[i] for i in np.argsort(spread)[: max(30, int(FLATTEST * len(at)))]]
 
@@ -132,7 +137,7 @@ def sharp_kernel(soft: Kernel, f: F64, ratio: F64) -> tuple[Kernel, F64]:
     """The kernel whose MTF over that of ``soft`` fits the ratio best (squared logarithms), and fit / ratio."""
 
     def kernel(v: F64) -> Kernel:
-        mtf50, relative, overshoot = np.clip(v, (0.2, 1.06, 0.0), (1.5, 2.0, 2.0))
+        mtf50, relative, overshoot = v
         return Kernel(
             name="sharp",
             mtf50_per_mm=round(mtf50, 4),
@@ -142,12 +147,13 @@ def sharp_kernel(soft: Kernel, f: F64, ratio: F64) -> tuple[Kernel, F64]:
 
     def error(v: F64) -> F64:
         try:
-            return np.asarray(np.log(kernel(v).mtf(f) / soft.mtf(f) / ratio))
+            return np.asarray(np.log(np.maximum(kernel(v).mtf(f), 1e-6) / soft.mtf(f) / ratio))
         except ValueError:  # not in the family
             return np.full(f.shape, 9.0)
 
     starts = [(a, b, c) for a in (0.5, 0.6, 0.7, 0.8) for b in (1.15, 1.3) for c in (0.3, 0.8, 1.3)]
-    best = min((least_squares(error, s, diff_step=1e-3) for s in starts), key=lambda fit: fit.cost)
+    fits = (least_squares(error, s, diff_step=1e-3, bounds=((0.2, 1.06, 0.0), (1.5, 2.0, 2.0))) for s in starts)
+    best = min(fits, key=lambda fit: fit.cost)
     return kernel(best.x), np.exp(error(best.x))
 
 
