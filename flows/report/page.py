@@ -11,6 +11,7 @@ import numpy as np
 from twins.files import replacing
 
 from ..dataset import Dataset
+from ..study import StudySpec
 from ..volumes import read_volume
 from .views import compare, host_views, lung_views, nodule_views, share_of
 
@@ -67,6 +68,7 @@ def _content(dataset: Dataset) -> dict[str, Any]:
         "manifest": manifest,
         "twins": twins,
         "n_hidden": len(manifest) - shown,
+        "profiles": _profiles(study),
         "figures": {
             "images": len(manifest),
             "twins": len(twins),
@@ -76,6 +78,34 @@ def _content(dataset: Dataset) -> dict[str, Any]:
         "version": manifest[0]["version"] if manifest else "",
         "backend": manifest[0]["backend"] if manifest else "",
     }
+
+
+def _profiles(study: StudySpec) -> list[dict[str, Any]]:
+    """How sure the scanners' values are, for each profile of the package that the study uses."""
+    from ctsim import load_profile, profile_names
+    from ctsim.facts import facts
+
+    found = []
+    for name in dict.fromkeys(scan.profile for scan in study.scans):
+        if name not in profile_names():
+            found.append({"name": name, "is_own": True})
+            continue
+        profile = load_profile(name)
+        used = {f"protocols.{scan.protocol}" for scan in study.scans if scan.profile == name}
+        used |= {f"kernels.{scan.kernel}" for scan in study.scans if scan.profile == name}
+        things = {fact.field.rsplit(".", 1)[0] for fact in facts(profile) if fact.status == "estimated"}
+        numbers = [fact for fact in facts(profile) if fact.field.startswith("scanner.") and fact.source]
+        estimated = [field for entry in profile.sources if entry.status == "estimated" for field in entry.fields]
+        found.append(
+            {
+                "name": name,
+                "is_own": False,
+                "n_values": len(numbers),
+                "n_estimated": sum(fact.status == "estimated" for fact in numbers),
+                "estimated": [*estimated, *sorted(thing for thing in used if thing in things)],
+            }
+        )
+    return found
 
 
 def _image(dataset: Dataset, row: Mapping[str, str]) -> dict[str, Any]:
