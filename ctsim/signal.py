@@ -9,8 +9,8 @@ a (row, column) hold the bowtie, and what distinguishes the ray from the central
 (:mod:`ctsim.heel`) and the primary transmission of the anti-scatter grid. They are those of the spot at rest: a flying
 spot's places are taken as calibrated one by one, which leaves their differences (1 % of the intensity) to the noise.
 
-Tables over the area densities stand for the sums over 1 keV bins: M1 errs by at most 0.025 % (two channels) and, with
-iodine, 0.05 % (0.1 % at 80 kVp), see ``tests/ctsim/test_signal.py``.
+Tables over the area densities stand for the sums over 1 keV bins: M1 errs by at most 0.035 % at 70 kVp and 0.02 % at
+120 kVp, with iodine 0.05 % and 0.02 % (``tests/ctsim/test_signal.py``).
 """
 
 from __future__ import annotations
@@ -37,8 +37,9 @@ MEAN_ENERGY_STEP_KEV = 1 / 256
 MM_PER_CM = 10.0
 MM_PER_M = 1000.0
 
-_RANGES = {2: ((201, 0.5), (301, 0.1), (1, 1.0)), 3: ((101, 1.0), (151, 0.2), (65, 0.005))}
-"""Nodes and their distance [g/cm2] for basis 0, basis 1, iodine: to 100, 30 and 0.32 g/cm2, linear beyond."""
+_RANGES = {2: ((201, 0.5), (301, 0.1), (1, 1.0)), 3: ((201, 0.5), (201, 0.1), (65, 0.005))}
+"""Nodes and their distance [g/cm2] for basis 0, basis 1, iodine: from the thinnest air path on,
+to 100, 30 (20 with iodine) and 0.32 g/cm2, linear beyond."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,7 +55,8 @@ class Beam:
         ``(2, rows, columns)`` float64: basis area densities in the way, beyond those of the central ray: bowtie, heel,
         obliquity of the flat filters; slightly negative where the beam is softer [g/cm2].
     gain
-        ``(rows, columns)`` float64: intensity relative to the central ray: heel, distance, anti-scatter grid [1].
+        ``(rows, columns)`` float64: intensity relative to the central ray before the path: heel, distance, anti-scatter
+        grid; only gain and path together say how strong the beam is [1].
     energy_kev
         ``(140,)`` float64: what one of these photons adds to the reading; its energy, if the detector adds up energy
         (:mod:`ctsim.response`) [keV].
@@ -95,17 +97,23 @@ class SignalTable:
     beam
         Whose signal it is.
     log_loss
-        ``(n_0, n_1, n_2)`` float32: -ln(M1 / M1 of nothing).
+        ``(n_0, n_1, n_2)`` float32: -ln(M1 / M1 at the first node).
     mean_energy_kev
         ``(n_0, n_1, n_2)`` float32: M2 / M1 [keV].
     step_g_cm2
         ``(3,)`` float32: distance of nodes [g/cm2].
+    origin_g_cm2
+        ``(2,)`` float64: area densities of basis 0 and 1 at the first node: the least in any ray [g/cm2].
+    origin_kev
+        M1 per mAs at the first node, before the gain [keV].
     """
 
     beam: Beam
     log_loss: NDArray[np.float32]
     mean_energy_kev: NDArray[np.float32]
     step_g_cm2: NDArray[np.float32]
+    origin_g_cm2: NDArray[np.float64]
+    origin_kev: float
 
     def air_kev(self) -> NDArray[np.float64]:
         """M1 per mAs in room air by these same tables, ``(rows, columns)`` [keV]."""
@@ -133,16 +141,16 @@ class SignalTable:
         weight
             Of this transmission among those of a reading [1].
         """
-        air_kev = (self.beam.photons_per_mas * self.beam.energy_kev).sum() * weight * self.beam.gain
+        origin_kev = self.origin_kev * weight * self.beam.gain
         three = len(path_g_cm2) == 3
         tables = (self.log_loss, self.mean_energy_kev)
         run: Any = kernel.transmit_iodine if three else kernel.transmit
         run(
             path_g_cm2,
-            self.beam.path_g_cm2.astype(np.float32),
+            (self.beam.path_g_cm2 - self.origin_g_cm2[:, None, None]).astype(np.float32),
             *(tables if three else (table[:, :, 0] for table in tables)),
             self.step_g_cm2,
-            air_kev.astype(np.float32),
+            origin_kev.astype(np.float32),
             first,
             second,
         )
@@ -202,9 +210,11 @@ def signal_table(beam: Beam, n_channels: int) -> SignalTable:
     step = np.array([step_0, step_1, step_2])
     log_loss = np.empty((n_0, n_1, n_2), np.float32)
     mean_energy = np.empty((n_0, n_1, n_2), np.float32)
-    present = beam.photons_per_mas > 0
+    origin = beam.path_g_cm2.min(axis=(1, 2))
+    photons = beam.photons_per_mas * np.exp(-origin @ basis_curves()[:2])
+    present = photons > 0
     kernel.tabulate(
-        beam.photons_per_mas[present],
+        photons[present],
         beam.energy_kev[present],
         np.ascontiguousarray(basis_curves()[:, present]),
         n_0,
@@ -214,4 +224,5 @@ def signal_table(beam: Beam, n_channels: int) -> SignalTable:
         log_loss,
         mean_energy,
     )
-    return SignalTable(beam, log_loss, mean_energy, step.astype(np.float32))
+    first_kev = float((photons * beam.energy_kev).sum())
+    return SignalTable(beam, log_loss, mean_energy, step.astype(np.float32), origin, first_kev)

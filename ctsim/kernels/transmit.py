@@ -21,7 +21,7 @@ from numba import njit, prange
 def tabulate(photons, energy, curves, n_0, n_1, n_2, step, log_loss, mean_energy) -> None:
     """Overwrite the tables.
 
-    photons       (E,)            float64  detected photons per bin [1]
+    photons       (E,)            float64  detected photons per bin at the first node [1]
     energy        (E,)            float64  energy of the bins [keV]
     curves        (3, E)          float64  mass attenuation of the channels [cm2/g]
     step          (3,)            float64  distance of nodes [g/cm2]
@@ -29,31 +29,41 @@ def tabulate(photons, energy, curves, n_0, n_1, n_2, step, log_loss, mean_energy
     mean_energy   (n_0, n_1, n_2) float32  Ebar [keV]
     """
     n_bins = energy.size
-    air = 0.0
+    origin = 0.0
     for e in range(n_bins):
-        air += photons[e] * energy[e]
-    for i in prange(n_0):
+        origin += photons[e] * energy[e]
+    passed_1, passed_2 = np.empty((n_1, n_bins)), np.empty((n_2, n_bins))
+    for e in range(n_bins):
         for j in range(n_1):
+            passed_1[j, e] = math.exp(-curves[1, e] * step[1] * j)
+        for k in range(n_2):
+            passed_2[k, e] = math.exp(-curves[2, e] * step[2] * k)
+    for i in prange(n_0):
+        alone, both = np.empty(n_bins), np.empty(n_bins)
+        for e in range(n_bins):
+            alone[e] = photons[e] * energy[e] * math.exp(-curves[0, e] * step[0] * i)
+        for j in range(n_1):
+            for e in range(n_bins):
+                both[e] = alone[e] * passed_1[j, e]
             for k in range(n_2):
                 first, second = 0.0, 0.0
                 for e in range(n_bins):
-                    depth = curves[0, e] * step[0] * i + curves[1, e] * step[1] * j + curves[2, e] * step[2] * k
-                    share = photons[e] * energy[e] * math.exp(-depth)
+                    share = both[e] * passed_2[k, e]
                     first += share
                     second += share * energy[e]
-                log_loss[i, j, k] = -math.log(first / air)
+                log_loss[i, j, k] = -math.log(first / origin)
                 mean_energy[i, j, k] = second / first
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
-def transmit(path, air_path, log_loss, mean_energy, step, air_kev, first, second) -> None:
+def transmit(path, air_path, log_loss, mean_energy, step, origin_kev, first, second) -> None:
     """Add the moments of two-channel readings.
 
     path          (2, V, R, C) float32  area densities [g/cm2]
-    air_path      (2, R, C)    float32  what is in the way without a body [g/cm2]
+    air_path      (2, R, C)    float32  what is in the way without a body, less that at the first node [g/cm2]
     log_loss, mean_energy      (n_0, n_1) float32 tables of :func:`tabulate`
     step          (2,)         float32  distance of nodes [g/cm2]
-    air_kev       (R, C)       float32  weight of this transmission x signal without anything in the way [keV]
+    origin_kev    (R, C)       float32  weight of this transmission x signal at the first node [keV]
     first         (V, R, C)    float32  M1 [keV], added to
     second        (V, R, C)    float32  M2 [keV2], added to
     """
@@ -70,7 +80,7 @@ def transmit(path, air_path, log_loss, mean_energy, step, air_kev, first, second
             fx, fy = x - np.float32(i), y - np.float32(j)
             low = log_loss[i, j] + fy * (log_loss[i, j + 1] - log_loss[i, j])
             high = log_loss[i + 1, j] + fy * (log_loss[i + 1, j + 1] - log_loss[i + 1, j])
-            signal = np.float32(air_kev[r, c] * math.exp(-(low + fx * (high - low))))
+            signal = np.float32(origin_kev[r, c] * math.exp(-(low + fx * (high - low))))
             low = mean_energy[i, j] + fy * (mean_energy[i, j + 1] - mean_energy[i, j])
             high = mean_energy[i + 1, j] + fy * (mean_energy[i + 1, j + 1] - mean_energy[i + 1, j])
             first[v, r, c] += signal
@@ -78,7 +88,7 @@ def transmit(path, air_path, log_loss, mean_energy, step, air_kev, first, second
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
-def transmit_iodine(path, air_path, log_loss, mean_energy, step, air_kev, first, second) -> None:
+def transmit_iodine(path, air_path, log_loss, mean_energy, step, origin_kev, first, second) -> None:
     """The same for three channels: path ``(3, V, R, C)``, tables ``(n_0, n_1, n_2)``, step ``(3,)``."""
     n_rows, n_columns = path.shape[2], path.shape[3]
     last_0, last_1, last_2 = log_loss.shape[0] - 2, log_loss.shape[1] - 2, log_loss.shape[2] - 2
@@ -103,7 +113,7 @@ def transmit_iodine(path, air_path, log_loss, mean_energy, step, air_kev, first,
                         )
                         loss += share * log_loss[i + a, j + b, k + d]
                         energy += share * mean_energy[i + a, j + b, k + d]
-            signal = np.float32(air_kev[r, c] * math.exp(-loss))
+            signal = np.float32(origin_kev[r, c] * math.exp(-loss))
             first[v, r, c] += signal
             second[v, r, c] += signal * np.float32(energy)
 
