@@ -114,7 +114,7 @@ def back_project(
 
     disc, n_places, n_nodes, node_mm = _nodes(x_axis, y_axis, radius_mm, geometry, chain.place_mm, len(p), box_mm)
     slices = np.array([z[0], z[1] - z[0] if len(z) > 1 else 1.0, box_mm])
-    per_fan = _per_fan(beams, turns.climb_mm_per_rad)
+    to_axis, climb, cell_distance, bottom_mm = _per_fan(beams, turns.climb_mm_per_rad)
     n_sets = len(turns.half_turn) * len(beams)
     half_turn = np.repeat(turns.half_turn, len(beams))
     fan = np.tile(np.arange(len(beams)), len(turns.half_turn))
@@ -145,9 +145,9 @@ def back_project(
                 slices[0] = z[bottom]
                 is_unseen = np.zeros(part.shape[:2], np.bool_)
                 gather_directions(
-                    sums, turn[some], source_z[some], half_turn, fan, *per_fan, float(geometry.row_pitch_mm),
-                    float(turns.beyond), slices, np.array([p[0], chain.place_mm]), first_place[some], node_mm,
-                    first_node[some], direction[some], disc, part, is_unseen,
+                    sums, turn[some], source_z[some], half_turn, fan, to_axis, climb, cell_distance, bottom_mm,
+                    float(geometry.row_pitch_mm), float(turns.beyond), slices, np.array([p[0], chain.place_mm]),
+                    first_place[some], node_mm, first_node[some], direction[some], disc, part, is_unseen,
                 )  # fmt: skip
                 spread_directions(
                     part, is_unseen.any(axis=1), direction[some], x_axis, y_axis,
@@ -203,7 +203,7 @@ class _Resampler:
         return sums, turn
 
 
-def _per_fan(beams: tuple[Fan, ...], climb_mm_per_rad: float) -> tuple[NDArray[np.float64], ...]:
+def _per_fan(beams: tuple[Fan, ...], climb_mm_per_rad: float) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """to_axis, climb, cell_distance ``(J, Q)`` and bottom ``(J,)`` of :func:`gather_directions`."""
     return (
         np.stack([beam.to_axis_mm for beam in beams]),

@@ -11,7 +11,7 @@ other's) to half that distance, the last factor linear interpolation in back pro
 blurs nothing at the axis.
 
 With a quarter offset of the detector, opposite rays interleave and image frequencies up to 1 / d' are sampled; without
-it, half of that.
+it, half of that. The aperture lets through what is below 1 / d.
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ class Chain:
 
     @property
     def limit_per_mm(self) -> float:
-        """Highest image frequency that is sampled [1/mm]."""
-        return (1.0 if self.is_interleaved else 0.5) / self.sample_mm
+        """Highest image frequency that is sampled, and below the cell aperture's first zero [1/mm]."""
+        return min((1.0 if self.is_interleaved else 0.5) / self.sample_mm, 1.0 / self.cell_mm)
 
     def mtf(self, frequency_per_mm: ArrayLike) -> NDArray[np.float64]:
         """MTF of cell, focal spot, crosstalk, interpolation and back projection at image frequencies [1/mm]."""

@@ -88,7 +88,7 @@ def places_mm(geometry: Geometry, place_mm: float) -> NDArray[np.float64]:
     p, _ = geometry.parallel_rays()
     lowest = math.ceil(float(p[:, 0].max()) / place_mm)
     highest = math.floor(float(p[:, -1].min()) / place_mm)
-    return place_mm * np.arange(lowest, highest + 1)
+    return np.asarray(place_mm * np.arange(lowest, highest + 1), dtype=np.float64)
 
 
 def fans(geometry: Geometry, place_mm: float) -> tuple[Fan, ...]:
