@@ -125,9 +125,7 @@ def pack_body(body: Sequence[Cylinder] | VoxelBody) -> PackedBody:
     if isinstance(body, VoxelBody):
         low = np.array(body.first_mm) - np.array(body.spacing_mm) / 2
         high = low + np.array(body.spacing_mm) * body.material_index.shape
-        largest = [
-            float(body.density_g_cm3[body.material_index == m].max(initial=0)) for m in range(len(body.materials))
-        ]
+        held = [body.density_g_cm3[body.material_index == m] for m in range(len(body.materials))]
         return PackedBody(
             body.materials,
             np.array([float(density.max(initial=0)) for density in held]),

@@ -1,0 +1,131 @@
+"""Kernel superposition on coarse nodes, and the way from nodes to full readings.
+
+float64, no fastmath; every result is one thread's own sum, so that the number of threads changes nothing.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit, prange
+
+
+@njit(cache=True)
+def column_means(p, out) -> None:
+    """Overwrite ``out[a, b]`` with the mean of ``p`` (columns,) from column a to column b, both with them."""
+    for a in range(p.size):
+        total = 0.0
+        for b in range(a, p.size):
+            total += p[b]
+            out[a, b] = total / (b - a + 1)
+            out[b, a] = out[a, b]
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+def superpose(p, incident, fan, height, distances, depth, coefficient, out) -> None:
+    """Overwrite ``out`` with the scatter at every node from the beams through all nodes (``ctsim/scatter/model.py``).
+
+    p            (V, r, c)  -ln(primary / air), >= 0
+    incident     (r, c)     air signal x area
+    fan, height  (c,), (r,) places of nodes [rad], [mm on the detector]
+    distances    (2,)       SID, SDD [mm]
+    depth        (V,)       how far behind the axis, seen from the source, the beams scatter [mm]
+    coefficient  (K, 6)     ln a, u, b, ln s, e, k
+    out          (V, r, c)  unit of the air signal
+    """
+    n_views, n_rows, n_columns = p.shape
+    sid, sdd = distances
+    for v in prange(n_views):
+        between = np.empty((n_columns, n_columns))
+        mean = np.zeros(n_columns)
+        for r in range(n_rows):
+            for c in range(n_columns):
+                mean[c] += p[v, r, c] / n_rows
+        column_means(mean, between)
+        out[v] = 0.0
+        for mr in range(n_rows):
+            climb = height[mr] / sdd
+            size = math.sqrt(1.0 + climb * climb)
+            for mc in range(n_columns):
+                along = (sid + depth[v]) * math.cos(fan[mc])
+                for i in range(len(coefficient)):
+                    log_a, u, b, log_s, e, k = coefficient[i]
+                    sent = incident[mr, mc] * p[v, mr, mc] ** u * math.exp(log_a - b * p[v, mr, mc])
+                    if sent <= 0.0:
+                        continue
+                    per_width = math.exp(-log_s)
+                    for nc in range(n_columns):
+                        turned = fan[nc] - fan[mc]
+                        ahead, aside = sdd * math.cos(turned) - along, sdd * math.sin(turned)
+                        through = k * between[mc, nc]
+                        for nr in range(n_rows):
+                            up = height[nr] - along * climb
+                            square = ahead * ahead + aside * aside + up * up
+                            distance = math.sqrt(square)
+                            cosine = min(1.0, (ahead + up * climb) / (distance * size))
+                            # in-plane direction of the cell's own ray with the way there
+                            facing = (ahead * math.cos(turned) + aside * math.sin(turned)) / distance
+                            if facing <= 0.0:
+                                continue
+                            angle = math.acos(max(-1.0, cosine))
+                            fall = (angle * per_width) ** e + through
+                            out[v, nr, nc] += sent * facing / square * math.exp(-fall)
+
+
+@njit(cache=True)
+def _place(position, nodes):
+    """Lower node and share of the upper one; linear beyond the ends."""
+    if nodes.size == 1:
+        return 0, 0.0
+    low, high = 0, nodes.size - 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        if nodes[middle] <= position:
+            low = middle
+        else:
+            high = middle
+    return low, (position - nodes[low]) / (nodes[low + 1] - nodes[low])
+
+
+@njit(cache=True)
+def _between(values, i, fi, j, fj, k, fk):
+    last_v, last_r, last_c = values.shape[0] - 1, values.shape[1] - 1, values.shape[2] - 1
+    total = 0.0
+    for a in range(2):
+        for b in range(2):
+            for d in range(2):
+                share = (fi if a else 1.0 - fi) * (fj if b else 1.0 - fj) * (fk if d else 1.0 - fk)
+                if share != 0.0:
+                    total += share * values[min(i + a, last_v), min(j + b, last_r), min(k + d, last_c)]
+    return max(total, 0.0)
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+def interpolate(values, view_nodes, row_nodes, column_nodes, first, out) -> None:
+    """Overwrite ``out`` with trilinear values of a block of views; never below 0, linear beyond the outer nodes.
+
+    values        (v, r, c) float64  at the nodes
+    view_nodes, row_nodes, column_nodes  float64, growing: where nodes are, in readings
+    first         int                first view of the block
+    out           (n, R, C) float32
+    """
+    for v in prange(out.shape[0]):
+        i, fi = _place(float(first + v), view_nodes)
+        for r in range(out.shape[1]):
+            j, fj = _place(float(r), row_nodes)
+            for c in range(out.shape[2]):
+                k, fk = _place(float(c), column_nodes)
+                out[v, r, c] = _between(values, i, fi, j, fj, k, fk)
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+def subtract(values, view_nodes, row_nodes, column_nodes, mas, signal) -> None:
+    """Take trilinear ``values`` (v, r, c) times each view's ``mas`` (V,) off ``signal`` (V, R, C) float32, in place."""
+    for v in prange(signal.shape[0]):
+        i, fi = _place(float(v), view_nodes)
+        for r in range(signal.shape[1]):
+            j, fj = _place(float(r), row_nodes)
+            for c in range(signal.shape[2]):
+                k, fk = _place(float(c), column_nodes)
+                signal[v, r, c] -= mas[v] * _between(values, i, fi, j, fj, k, fk)
