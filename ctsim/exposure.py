@@ -3,7 +3,8 @@
 It depends on the twin and on the acquisition, not on tube current, noise key or reconstruction, so that one exposure
 serves any number of doses and keys (:func:`ctsim.detect`). A reading averages the transmissions of several points of
 the focal spot and instants of the view (:mod:`ctsim.rays`), each through the projector's cell average of area
-densities. The couch is added to the rays' paths.
+densities. The couch is added to the rays' paths, and what the primary scatters is estimated from it
+(:mod:`ctsim.scatter`).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,14 +28,13 @@ from .protocol import Acquisition, Protocol
 from .rays import ray_points
 from .sampling import Sampling
 from .scanner import Scanner
+from .scatter.estimate import estimate_scatter
+from .scatter.field import ScatterField
 from .signal import beam_of, mean_energy_units, signal_table
 from .tabletop import Couch
 from .topogram import Topogram, take_topogram
 from .trajectory import plan_geometry, scan_range_mm
 from .voxels import basis_insets, pack
-
-if TYPE_CHECKING:
-    from .scatter import ScatterField
 
 BLOCK_BYTES = 64 * 2**20
 """Largest block of projected views held at a time [bytes]."""
@@ -141,6 +141,7 @@ def expose(
         if progress is not None:
             progress((first + n) / n_views)
     air = table.air_kev()
+    scatter = estimate_scatter(signal, air, geometry, scanner, protocol, sampling) if sampling.scatter else None
     return Exposure(
         geometry,
         signal,
@@ -151,7 +152,8 @@ def expose(
         sampling,
         scan_range_mm(twin, scanner, protocol),
         device.name,
-        topogram=take_topogram(volume, scanner, protocol, sampling, geometry, couch=couch, top_mm=top_mm),
+        scatter,
+        take_topogram(volume, scanner, protocol, sampling, geometry, couch=couch, top_mm=top_mm),
     )
 
 

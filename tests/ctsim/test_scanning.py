@@ -9,7 +9,7 @@ from ctsim.backends import choose
 from twins import Grid, Inset, material, phantoms
 
 AS = load_profile("siemens_definition_as")
-SAMPLING = Sampling(views_per_rotation=24, column_binning=16, row_binning=32)
+SAMPLING = Sampling(views_per_rotation=24, column_binning=16, row_binning=32, scatter=False)
 WATER = material("water")
 
 
