@@ -1,4 +1,7 @@
-"""How good an image is, measured as physicists do: MTF of a wire, noise and its power spectrum, HU in regions."""
+"""How good an image is, measured as physicists do: MTF, slice profile, noise and its power spectrum, HU in regions.
+
+:mod:`ctsim.quality.acceptance` puts these together: the examination of a whole scanner profile.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .acceptance.examination import qualify as qualify
+    from .acceptance.rows import Qualification as Qualification
     from .hu import RegionStatistics as RegionStatistics
     from .hu import in_cylinder as in_cylinder
     from .hu import region_statistics as region_statistics
@@ -14,15 +19,21 @@ if TYPE_CHECKING:
     from .mtf import wire_mtf as wire_mtf
     from .noise import NoiseSpectrum as NoiseSpectrum
     from .noise import noise_spectrum as noise_spectrum
+    from .slices import SliceProfile as SliceProfile
+    from .slices import slice_profile as slice_profile
 
 _HOMES = {
     "Mtf": ".mtf",
     "NoiseSpectrum": ".noise",
+    "Qualification": ".acceptance.rows",
     "RegionStatistics": ".hu",
+    "SliceProfile": ".slices",
     "edge_mtf": ".mtf",
     "in_cylinder": ".hu",
     "noise_spectrum": ".noise",
+    "qualify": ".acceptance.examination",
     "region_statistics": ".hu",
+    "slice_profile": ".slices",
     "wire_mtf": ".mtf",
 }
 

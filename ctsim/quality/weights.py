@@ -159,7 +159,7 @@ def _to_readings(
         n_places = len(beam.to_axis_mm)
         slant = beam.row_weight[:, n_places // 2].astype(np.float64)
         for k in range(n_turns):
-            seen = np.nonzero(sum(look.share[:, k, j] for look in looks) > 0)[0]
+            seen = np.nonzero(np.sum([look.share[:, k, j] for look in looks], axis=0) > 0)[0]
             if not len(seen):
                 continue
             read = np.zeros((len(seen), n_places), np.float32)

@@ -1,0 +1,56 @@
+"""``lungtwin qa``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .console import bar, out
+
+if TYPE_CHECKING:
+    from ctsim.quality.acceptance import Qualification
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add this group's commands."""
+    app.command("qa")(qa)
+
+
+def qa(
+    profile: Annotated[str, typer.Argument(help="Profile: a name of `lungtwin profiles list`, or a YAML file.")],
+    level: Annotated[str, typer.Option(help="quick or full.")] = "quick",
+    target: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder for qa.json and the pictures; made if needed.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+) -> None:
+    """Qualify a scanner profile on simulated phantoms. Status 1 if a bar is missed."""
+    from ctsim import load_profile
+    from ctsim.quality import qualify
+
+    scanner = load_profile(profile)
+    with bar(f"qa {scanner.name}", quiet=quiet) as report:
+        found = qualify(scanner, level=level, progress=report)  # type: ignore[arg-type]
+    out.print(_table(found))
+    missed = sum(not row.passed for row in found.rows)
+    if target is not None:
+        from ..qualification import write_qualification
+
+        files = write_qualification(found, target)
+        out.print(f"written  {files[0].resolve()} and {len(files) - 1} pictures")
+    out.print(f"{missed} of {len(found.rows)} bars missed" if missed else f"all {len(found.rows)} bars met")
+    if missed:
+        raise typer.Exit(1)
+
+
+def _table(found: Qualification) -> object:
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table("quantity", "condition", "measured", "bar", "unit", "", title=f"{found.profile}, {found.level}")
+    for row in found.rows:
+        mark = "[green]met[/]" if row.passed else "[red]missed[/]"
+        table.add_row(row.quantity, escape(row.condition), f"{row.measured:.4g}", row.bar, row.unit, mark)
+    return table

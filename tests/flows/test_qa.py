@@ -1,0 +1,94 @@
+"""``lungtwin qa`` on a small scanner of one's own: every examination runs, is written, and misses what it should."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from ruamel.yaml import YAML
+
+from ctsim import load_profile
+from flows.cli.app import main
+
+
+def small_profile(kernels=(("soft", 0.18, 0.3),)):
+    """A scanner of 96 x 8 cells of 2.7 mm at the axis, with the rest of a shipped profile."""
+    data = load_profile("siemens_definition_as").model_dump(mode="json", exclude_none=True)
+    scanner = data["scanner"]
+    scanner |= {
+        "name": "small",
+        "model": "small",
+        "views_per_rotation": 240,
+        "collimations_rows": [8],
+        "kvp_stations": [120],
+    }
+    scanner["flying_focal_spots"], scanner["spectral_filters"] = [], []
+    scanner["detector"] |= {
+        "n_columns": 96,
+        "column_pitch_mm": 5.0,
+        "isocentre_column": 47.75,
+        "n_rows": 8,
+        "row_pitch_iso_mm": 2.0,
+    }
+    scanner["dose_indices"] = [d for d in scanner["dose_indices"] if d["kvp"] == 120]
+    source = {"source": "invented for a test", "status": "estimated"}
+    gone = ("flying_focal_spots", "spectral_filters")
+    for entry in data["sources"]:
+        entry["fields"] = [f for f in entry["fields"] if not f.startswith(gone)]
+    data["sources"] = [entry for entry in data["sources"] if entry["fields"]]
+    data["kernels"] = [{"name": n, "mtf50_per_mm": a, "mtf10_per_mm": b, **source} for n, a, b in kernels]
+    data["name"] = "small"
+    reconstruction = {"kernel": "soft", "fov_mm": 200.0, "matrix": 64, "slice_thickness_mm": 4.0, "increment_mm": 4.0}
+    data["protocols"] = [
+        {"name": "axial", "kvp": 120, "mode": "axial", "collimation_rows": 8, "bowtie": scanner["bowties"][0]["name"],
+         "rotation_s": 1.0, "mas_per_rotation": 100.0, "reconstruction": reconstruction, **source}
+    ]  # fmt: skip
+    return data
+
+
+def written(data, folder):
+    path = folder / "small.yaml"
+    with path.open("w") as stream:
+        YAML(typ="safe", pure=True).dump(data, stream)
+    return path
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("qa")
+    status = main(["qa", str(written(small_profile(), folder)), "--out", str(folder / "out"), "--quiet"])
+    return status, json.loads((folder / "out" / "qa.json").read_text()), folder / "out"
+
+
+def test_every_quantity_is_examined(finished):
+    _, found, _ = finished
+    assert (found["format"], found["version"], found["level"]) == ("lungtwin qa", 1, "quick")
+    assert {row["quantity"] for row in found["rows"]} >= {
+        "CT number of air", "CT number of inserts", "CT number of water", "Different images of one key",
+        "Line integrals", "MTF10", "MTF50", "NPS mean frequency", "Noise", "Noise against mAs", "Slice profile FWHM",
+        "Tabulated moments", "Two-basis signal", "Uniformity of water",
+    }  # fmt: skip
+
+
+def test_a_sound_small_scanner_misses_no_bar_but_what_its_cells_are_too_coarse_for(finished):
+    _, found, _ = finished
+    missed = [f"{row['quantity']}, {row['condition']}: {row['measured']}" for row in found["rows"] if not row["passed"]]
+    assert not missed
+
+
+def test_the_exit_status_says_whether_a_bar_was_missed(finished):
+    status, found, _ = finished
+    assert status == (0 if found["passed"] else 1)
+    assert found["passed"] == all(row["passed"] for row in found["rows"])
+
+
+def test_pictures_are_written(finished):
+    _, _, folder = finished
+    names = {path.name for path in folder.glob("*.png")}
+    assert len(names) >= 6
+    assert all(path.stat().st_size > 3000 for path in folder.glob("*.png"))
+
+
+def test_an_unknown_level_is_refused(capsys, tmp_path):
+    assert main(["qa", str(written(small_profile(), tmp_path)), "--level", "thorough"]) == 2
+    assert "level must be quick or full" in capsys.readouterr().err
