@@ -1,8 +1,8 @@
 """From raw readings to water-equivalent line integrals.
 
 1. Offset: the dark signal is subtracted.
-2. Scatter: the scanner's own estimate of it is subtracted (:mod:`ctsim.scatter`), if the protocol asks for it and the
-   readings hold scatter.
+2. Scatter: the scanner's own estimate of it is subtracted (:mod:`ctsim.scatter.correction`), if the protocol asks for
+   it and the readings hold scatter (they do unless their ``meta`` says otherwise).
 3. Starvation: readings of few photons are smoothed (:mod:`ctsim.starvation`), if the protocol asks for it.
 4. Air: each reading is divided by its cell's mean signal in room air times the view's mAs (the average of many air
    scans with the same detector, taken as free of noise, so that crosstalk of air is in it).
@@ -33,6 +33,7 @@ from .cells import electronic_noise_kev
 from .dose import ctdi_vol_mgy
 from .kernels.correct import evaluate, take_log
 from .raw import RawScan
+from .scatter.correction import correct_scatter
 from .signal import MM_PER_CM, Beam, beam_of
 from .sinogram import Sinogram
 from .starvation import filter_starved
@@ -171,6 +172,8 @@ def correct(raw: RawScan, *, overwrite: bool = False) -> Sinogram:
     signal = raw.signal_kev if overwrite else raw.signal_kev.copy()
     if raw.offset_kev.any():
         signal -= raw.offset_kev.astype(np.float32)
+    if protocol.corrections.scatter and raw.meta.get("has_scatter", True):
+        correct_scatter(signal, raw.mas, raw.air_kev_per_mas, raw.geometry, scanner, protocol)
     photon_kev = beam.mean_energy_kev
     if protocol.corrections.starvation:
         filter_starved(signal, photon_kev, electronic_noise_kev(scanner, sampling))

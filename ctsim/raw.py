@@ -70,8 +70,8 @@ class RawScan:
         ``(view, row, column)`` float32: noise-free means of what the cells absorb [keV]; None: not kept.
     meta
         Further plain data: ``z_range_mm`` (what the scan was to cover), ``backend``, ``has_scatter`` (whether readings
-        hold scatter), ``clipped_current_fraction`` (part of the views whose tube current met a limit),
-        ``water_diameter_mm`` (mean over the range, from the topogram, where there is one).
+        hold scatter; not said: they do), ``clipped_current_fraction`` (part of the views whose tube current met a
+        limit), ``water_diameter_mm`` (mean over the range, from the topogram, where there is one).
 
     Raises
     ------
