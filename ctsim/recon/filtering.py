@@ -74,7 +74,7 @@ def parallel_filter(kernel: Kernel, chain: Chain, n_places: int) -> NDArray[np.f
     """Transfer function of equally spaced parallel rays for :func:`filter_rows` [1/mm]."""
     step = chain.place_mm
     n = _padded(n_places)
-    k = np.fft.fftfreq(n, 1 / n)
+    k = _sample_numbers(n)
     odd = k % 2 == 1
     ramp = np.where(odd, -1 / (np.pi * np.where(odd, k, 1) * step) ** 2, 0.0)
     ramp[0] = 1 / (4 * step**2)
@@ -94,6 +94,12 @@ def filter_rows(rows: NDArray[np.float32], transfer: NDArray[np.float32]) -> NDA
         spectrum *= transfer
         out[start : start + _ROWS_TOGETHER] = scipy.fft.irfft(spectrum, length, axis=-1, workers=workers)[:, :n]
     return out.reshape(rows.shape)
+
+
+def _sample_numbers(n: int) -> NDArray[np.int64]:
+    """0, 1, ... and the negative ones, in the order of the discrete transform; whole, so that odd ones are known."""
+    k = np.arange(n)
+    return np.where(k < (n + 1) // 2, k, k - n)
 
 
 def _padded(n: int) -> int:
