@@ -29,6 +29,7 @@ from .kernels import Kernel
 from .parallel import Fan, fans, places_mm
 from .truncation import beyond_mm, extended
 
+_Array = NDArray[np.float64]
 _BLOCK_BYTES = 64 * 2**20
 _DRIFT_ROWS = 0.5
 """Rows that the outermost rays move from node to node at most (design default) ..."""
@@ -203,7 +204,7 @@ class _Resampler:
         return sums, turn
 
 
-def _per_fan(beams: tuple[Fan, ...], climb_mm_per_rad: float) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+def _per_fan(beams: tuple[Fan, ...], climb_mm_per_rad: float) -> tuple[_Array, _Array, _Array, _Array]:
     """to_axis, climb, cell_distance ``(J, Q)`` and bottom ``(J,)`` of :func:`gather_directions`."""
     return (
         np.stack([beam.to_axis_mm for beam in beams]),

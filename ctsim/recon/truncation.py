@@ -1,12 +1,13 @@
 """Bodies wider than the fan: rows that end inside the body are extended to zero before they are filtered.
 
-A row cut off at the value e with the slope s (outwards) goes on as the shadow of the water cylinder that has both there
-(Hsieh et al., Med Phys 31:2385, 2004, doi:10.1118/1.1776673):
+A row that is cut off goes on as the shadow of a water cylinder that has its value and slope there (Hsieh et al., Med
+Phys 31:2385, 2004, doi:10.1118/1.1776673):
 
-    p(x) = 2 mu sqrt(R^2 - (d + x)^2),    d = -s e / (4 mu^2),    R^2 = (e / (2 mu))^2 + d^2
+    (p(x) / (2 mu))^2 = R^2 - (d + x)^2
 
-with x from the end of the row and d, the end's distance from the cylinder's middle, at least 0 (a row still rising at
-its end goes on as if at its highest). The paper's last step, that all views sum to the same, is left out. Rows that end
+with x from the end of the row. The left side is a parabola, so that R and d follow without error from its mean and its
+slope over the last places. d, the end's distance from the cylinder's middle, is at least 0 (a row still rising at its
+end goes on as if at its highest). The paper's last step, that all views sum to the same, is left out. Rows that end
 below ``LEAST_WATER_MM`` of water have left the body and are extended with zeros.
 """
 
@@ -67,23 +68,24 @@ def extended(rows: NDArray[np.float32], place_mm: float, n_beyond: int, water_pe
     # for a cylinder wider than the extension
     fall = 0.5 + 0.5 * np.cos(np.pi * x / (x[-1] + place_mm))
     for end, target in ((rows, out[..., n_beyond + n :]), (rows[..., ::-1], out[..., :n_beyond][..., ::-1])):
-        value, slope = _value_and_slope(end, place_mm)
-        cut = value > LEAST_WATER_MM * water_per_mm
-        e, s = value[cut][:, None], slope[cut][:, None]
-        half = e / (2 * water_per_mm)
-        d = np.maximum(-s * half / (2 * water_per_mm), 0.0)
-        square = half**2 + d**2 - (d + x) ** 2
-        shadow = 2 * water_per_mm * np.sqrt(np.maximum(square, 0.0))
-        too_wide = half**2 + d**2 > (d + x[-1] + place_mm) ** 2
-        target[cut] = np.where(too_wide, shadow * fall, shadow)
+        square, d, cut = _cylinder(end, place_mm, water_per_mm)
+        square, d = square[cut][:, None], d[cut][:, None]
+        shadow = 2 * water_per_mm * np.sqrt(np.maximum(square - (d + x) ** 2, 0.0))
+        target[cut] = np.where(square > (d + x[-1] + place_mm) ** 2, shadow * fall, shadow)
     return out
 
 
-def _value_and_slope(rows: NDArray[np.float32], place_mm: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Value at the last place of each row and slope there [per mm], from a straight line and a mean."""
+def _cylinder(
+    rows: NDArray[np.float32], place_mm: float, water_per_mm: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+    """R^2 and d of the cylinder at the last place of each row [mm2, mm], and whether the row ends inside the body."""
     n_slope = min(max(4, math.ceil(_SLOPE_MM / place_mm)), rows.shape[-1])
     n_value = min(max(2, math.ceil(_VALUE_MM / place_mm)), n_slope)
-    x = place_mm * (np.arange(n_slope) - 0.5 * (n_slope - 1))
-    slope = rows[..., -n_slope:].astype(np.float64) @ (x / (x @ x))
-    middle = rows[..., -n_value:].mean(axis=-1, dtype=np.float64)
-    return middle + slope * (0.5 * (n_value - 1) * place_mm), slope
+    half = rows[..., -n_slope:].astype(np.float64) / (2 * water_per_mm)
+    x = place_mm * np.arange(1 - n_slope, 1)
+    from_middle = x - x.mean()
+    square = half * np.abs(half)  # readings below 0 are noise
+    d = np.maximum(-(square @ from_middle) / (2 * (from_middle @ from_middle)) - x.mean(), 0.0)
+    last = (d[..., None] + x[-n_value:]) ** 2
+    cut = 2 * half[..., -n_value:].mean(axis=-1) > LEAST_WATER_MM
+    return square[..., -n_value:].mean(axis=-1) + last.mean(axis=-1), d, cut

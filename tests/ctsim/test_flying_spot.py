@@ -7,7 +7,6 @@ from functools import cache
 
 import numpy as np
 import pytest
-
 from scipy.special import j1
 
 from ctsim.quality import wire_mtf
