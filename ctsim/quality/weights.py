@@ -30,7 +30,7 @@ from ..recon.fdk import turns_at_rest
 from ..recon.filtering import filter_rows, parallel_filter
 from ..recon.kernels import Kernel
 from ..recon.parallel import Fan, fans, places_mm
-from ..recon.slices import box_for
+from ..recon.slices import blur_of, box_for
 from ..recon.wfbp import turns_of_helix
 from ..sinogram import Sinogram
 
@@ -60,7 +60,7 @@ def voxel_weights(
     row_mm = geometry.row_pitch_mm * geometry.source_distance_mm / geometry.detector_distance_mm
     p, _ = geometry.parallel_rays()
     radius_mm = max(0.0, min(-float(p[:, 0].max()), float(p[:, -1].min())))
-    box_mm = box_for(thickness_mm, row_mm)
+    box_mm = box_for(thickness_mm, row_mm, blur_of(sinogram))
     return weights_of(geometry, kernel, chain_of(sinogram), grid.axes_mm(), index, box_mm, radius_mm)
 
 

@@ -11,7 +11,7 @@ from ctsim import load_profile
 from flows.cli.app import main
 
 
-def small_profile(kernels=(("soft", 0.18, 0.3),)):
+def small_profile(kernels=(("soft", 0.15, 0.26),)):
     """A scanner of 96 x 8 cells of 2.7 mm at the axis, with the rest of a shipped profile."""
     data = load_profile("siemens_definition_as").model_dump(mode="json", exclude_none=True)
     scanner = data["scanner"]

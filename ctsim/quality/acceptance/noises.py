@@ -26,6 +26,11 @@ DIAMETER_MM = 200.0
 REGION_MM = 48.0
 """Middle of the water that is measured [mm]: a square of this side."""
 
+LEAST_SAMPLES = 15_000
+"""Independent samples that noise is measured on at least: 0.6 % of the standard deviation."""
+
+MOST_KEYS = 32
+
 _KEY = 20_000
 _PEAK_HU = 2000.0
 """Height of a covariance's middle when it is reconstructed, so that rounding to whole HU is 1e-4 of it [HU]."""
@@ -52,17 +57,20 @@ def noise(bench: Bench) -> Part:
     exposure = expose(water(diameter_mm, 60.0, spacing_mm=(20.0, 2.0, 2.0)), bench.scanner, protocol, sampling=sampling)
     kernels = bench.profile.kernels if bench.is_full else (bench.softest, _sharpest(bench))
     rows, curves, maps = [], [], []
+    readings = reading_noise(exposure, protocol)
+    quiet = detect(exposure, protocol, key=None)
     for kernel in dict.fromkeys(kernels):
         try:
-            images = _images(bench, exposure, protocol, kernel, n_keys=8 if bench.is_full else 4)
+            images = _images(bench, exposure, protocol, kernel, n_keys=2)
         except ValueError as error:
             if "kernel" not in str(error):
                 raise
             continue  # it needs a flying focal spot; its MTF is measured with one
-        readings = reading_noise(exposure, protocol)
-        sinogram = detect(exposure, protocol, key=None)
-        covariance = _covariance(sinogram, readings, kernel, images)
-        predicted = float(np.sqrt(_predicted_variance(sinogram, readings, kernel, images)))
+        covariance = _covariance(quiet, readings, kernel, images)
+        _, from_two = _standard_deviation(images, covariance)
+        n_keys = 1 + int(np.ceil((2 if bench.is_full else 1) * LEAST_SAMPLES / from_two))
+        images = _images(bench, exposure, protocol, kernel, n_keys=max(2, min(n_keys, MOST_KEYS)))
+        predicted = float(np.sqrt(_predicted_variance(quiet, readings, kernel, images)))
         measured, n_independent = _standard_deviation(images, covariance)
         condition = f"{kernel.name}, {diameter_mm:g} mm water, {protocol.mas_per_rotation:g} mAs"
         how = f"predicted by propagation through the chain; {n_independent:.0f} independent samples"

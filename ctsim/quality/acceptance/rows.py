@@ -45,6 +45,8 @@ class Row:
     @property
     def bar(self) -> str:
         """The bar in words."""
+        if self.low == -math.inf and self.high == math.inf:
+            return "none"
         if self.low == -math.inf:
             return f"<= {self.high:.4g}"
         if self.high == math.inf:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from twins import Twin
 from twins.phantoms import edge, foil, wire
@@ -15,16 +16,14 @@ from ...exposure import expose
 from ...protocol import Protocol
 from ...rays import ray_points
 from ...recon.kernels import Kernel
-from ...recon.slices import box_for
+from ...recon.slices import blur_of, box_for
 from ...scanning import detect
 from ...sinogram import Sinogram
 from ..mtf import Mtf, edge_mtf, wire_mtf
 from ..slices import SliceProfile, predicted_fwhm_mm, slice_profile
-from .bench import Bench, hounsfield, radius, square
+from .bench import Bench, difference, hounsfield, radius, square
 from .rows import Curve, Part, Row, within
 
-WIRE_MM = 0.2
-EDGE_MM = 20.0
 FOIL_MM = 0.1
 N_PLACES = 4
 
@@ -38,6 +37,9 @@ class _Scans:
 
     wire: Sinogram
     edge: Sinogram
+    without: NDArray[np.float32]  # line integrals of the wire's body alone
+    wire_mm: float
+    edge_mm: float
 
 
 def mtf(bench: Bench) -> Part:
@@ -113,9 +115,22 @@ def _take(bench: Bench, change: dict[str, Any]) -> _Scans:
     def sinogram(twin: Twin) -> Sinogram:
         return detect(expose(twin, bench.scanner, protocol, sampling=sampling), protocol, key=None)
 
+    cell_mm = bench.scanner.column_pitch_rad * bench.scanner.source_distance_mm
+    wire_mm, edge_mm = 0.3 * cell_mm, float(np.clip(28 * cell_mm, 20.0, 36.0))
+    with_wire = wire(wire_mm, at_mm=_PLACE_MM, length_mm=long_mm, body_mm=_body_mm(bench))
     return _Scans(
-        sinogram(wire(WIRE_MM, at_mm=_PLACE_MM, length_mm=long_mm, body_mm=_body_mm(bench))),
-        sinogram(edge(EDGE_MM, length_mm=long_mm, body_mm=_body_mm(bench))),
+        sinogram(with_wire),
+        sinogram(edge(edge_mm, length_mm=long_mm, body_mm=_body_mm(bench))),
+        sinogram(replace(with_wire, insets=())).line_integral,
+        wire_mm,
+        edge_mm,
+    )
+
+
+def _field_mm(sinogram: Sinogram) -> float:
+    """Radius of the field of view [mm]."""
+    return sinogram.geometry.source_distance_mm * float(
+        np.sin(np.abs(sinogram.geometry.column_angle_rad[[0, -1]]).min())
     )
 
 
@@ -131,11 +146,24 @@ def _measure(bench: Bench, kernel: Kernel, scans: _Scans) -> dict[str, Mtf]:
     moved = type(fine)(fine.shape, fine.spacing_mm, (fine.origin_mm[0] + _PLACE_MM[0], fine.origin_mm[1] + _PLACE_MM[1],
                                                      0.0))  # fmt: skip
     spacing = (fine.spacing_mm[1], fine.spacing_mm[2])
-    point = wire_mtf(hounsfield(scans.wire, kernel, moved, row_mm)[0], spacing, wire_diameter_mm=WIRE_MM)
-    coarse = square(EDGE_MM / 2 + 9.0, min(0.25, limit))
+    gain = 16.0
+    while True:
+        image = difference(scans.wire, scans.without, kernel, moved, row_mm, 0.9 * _field_mm(scans.wire), gain)[0]
+        if gain * image.max() < 2900 or gain == 1:  # else the scale cuts the wire's peak
+            break
+        gain /= 2
+    point = wire_mtf(image, spacing, wire_diameter_mm=scans.wire_mm)
+    reach_mm = 0.4 * scans.edge_mm
+    coarse = square(scans.edge_mm / 2 + reach_mm + 1.0, min(0.25, limit))
     spacing = (coarse.spacing_mm[1], coarse.spacing_mm[2])
     middle = (coarse.shape[1] - 1) / 2 * spacing[0]
-    rim = edge_mtf(hounsfield(scans.edge, kernel, coarse, row_mm)[0], spacing, (middle, middle), EDGE_MM / 2)
+    rim = edge_mtf(
+        hounsfield(scans.edge, kernel, coarse, row_mm)[0],
+        spacing,
+        (middle, middle),
+        scans.edge_mm / 2,
+        reach_mm=reach_mm,
+    )
     return {"wire": point, "edge": rim}
 
 
@@ -189,7 +217,8 @@ def _predicted_mm(sinogram: Sinogram, row_mm: float, nominal_mm: float) -> float
     scale = 1 - sinogram.geometry.source_distance_mm / sinogram.geometry.detector_distance_mm
     detector = sinogram.scanner.detector
     leaks = [crosstalk_shares(s, sinogram.sampling)[1] for s in (detector.xray_crosstalk, detector.optical_crosstalk)]
-    return predicted_fwhm_mm(row_mm, box_for(nominal_mm, row_mm), scale * points.spot_mm[:, 2], points.weight, leaks)
+    box_mm = box_for(nominal_mm, row_mm, blur_of(sinogram))
+    return predicted_fwhm_mm(row_mm, box_mm, scale * points.spot_mm[:, 2], points.weight, leaks)
 
 
 def _profile(bench: Bench, sinograms: list[tuple[float, Sinogram]], nominal_mm: float, span_mm: float) -> SliceProfile:
