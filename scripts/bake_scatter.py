@@ -20,7 +20,7 @@ from ctsim.detector import Detector
 from ctsim.protocol import Acquisition
 from ctsim.scanner import Scanner
 from ctsim.scatter.body import Cylinder
-from ctsim.scatter.model import NodeGeometry, ScatterModel, beam_energy_kev
+from ctsim.scatter.model import NAMES, NodeGeometry, ScatterModel, beam_energy_kev
 from ctsim.scatter.montecarlo import ScatterTally, simulate_scatter
 from ctsim.tube import FocalSpot, Layer, SpectralFilter
 from twins import material
@@ -33,6 +33,8 @@ TARGET = Path(__file__).parents[1] / "ctsim" / "data" / "scatter.json"
 MOST_STEPS = 60
 LOW, HIGH = (-12.0, 0.9, -1.0, -4.0, 0.4, -0.5), (5.0, 3.0, 3.0, 1.5, 4.0, 2.0)
 """Bounds of ``NAMES``."""
+SCANNER_KERNELS = 1
+"""Kernels of the scanner's own model: fewer than make the scatter, else it would recover them exactly."""
 START = np.array([[-0.7, 2.1, 1.2, -2.4, 0.7, 0.05], [-2.7, 1.0, 0.45, 1.35, 2.6, 0.31]])
 
 
@@ -190,7 +192,7 @@ def fit(made: list[Case]) -> ScatterModel:
 
 
 def fit_scanner(made: list[Case], model: ScatterModel) -> tuple[NDArray[np.float64], float]:
-    """One kernel calibrated against the model's scatter of centred water cylinders; its error in the shadow [1]."""
+    """One kernel calibrated against the model's scatter of centred water; its error in the shadow [1]."""
     rng = np.random.default_rng(SEED)
     calibration = []
     for case in made:
@@ -201,26 +203,28 @@ def fit_scanner(made: list[Case], model: ScatterModel) -> tuple[NDArray[np.float
         p = np.broadcast_to(per_mm * chord, case.run.air_kev.shape)[None].copy()
         truth = model.scatter(case.nodes, case.run.air_kev, p, case.energy_kev)[0]
         calibration.append((case, p, truth))
+    shape = (2, SCANNER_KERNELS, len(NAMES))
+
+    def unpack(x: NDArray[np.float64]) -> ScatterModel:
+        tables = x.reshape(shape) * np.array([1.0, 0.1])[:, None, None]
+        return ScatterModel(tables, model.behind_mm, model.energy)
 
     def errors(x: NDArray[np.float64]) -> list[NDArray[np.float64]]:
-        tables = x.reshape(2, 1, len(LOW)) * np.array([1.0, 0.1])[:, None, None]
-        simple = ScatterModel(tables, model.behind_mm, model.energy)
+        simple = unpack(x)
         return [simple.scatter(c.nodes, c.run.air_kev, p, c.energy_kev)[0] / t - 1 for c, p, t in calibration]
 
     def cost(x: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.concatenate(
-            [
-                (e * np.where(p[0] > 0.5, 1.0, 0.1)).ravel() / e.size**0.5
-                for e, (_, p, _) in zip(errors(x), calibration, strict=True)
-            ]
-        )
+        weighted = [e * (0.1 + p[0] / 3) for e, (_, p, _) in zip(errors(x), calibration, strict=True)]
+        return np.concatenate([e.ravel() / e.size**0.5 for e in weighted])
 
-    start = np.concatenate([START[1], np.zeros(len(LOW))])
-    low, high = np.concatenate([LOW, -np.ones(len(LOW))]), np.concatenate([HIGH, np.ones(len(LOW))])
+    n = SCANNER_KERNELS * len(NAMES)
+    start = np.concatenate([START[-SCANNER_KERNELS:].ravel(), np.zeros(n)])
+    low, high = np.full(2 * n, -1.0), np.full(2 * n, 1.0)
+    low[:n], high[:n] = np.tile(LOW, SCANNER_KERNELS), np.tile(HIGH, SCANNER_KERNELS)
+    low[4 : n : len(NAMES)] = 0.2
     found = least_squares(cost, start, bounds=(low, high), x_scale="jac", max_nfev=MOST_STEPS)
     shadow = [e[p[0] > 0.5] for e, (_, p, _) in zip(errors(found.x), calibration, strict=True)]
-    tables = found.x.reshape(2, 1, len(LOW)) * np.array([1.0, 0.1])[:, None, None]
-    return tables, float(np.mean([np.mean(e**2) for e in shadow]) ** 0.5)
+    return unpack(found.x).coefficient, float(np.mean([np.mean(e**2) for e in shadow]) ** 0.5)
 
 
 def fit_energy(made: list[Case]) -> NDArray[np.float64]:
