@@ -55,6 +55,18 @@ def test_water_is_zero_from_centre_to_rim(name, diameter_mm):
     assert hu[inside & (r > diameter_mm / 2 - 30)].mean() == pytest.approx(0.0, abs=1.0)  # no cup
 
 
+@pytest.mark.parametrize("kvp", [80, 100, 140])
+def test_water_is_zero_at_every_tube_potential(kvp):
+    chosen = protocol("axial", kvp=kvp)
+    twin = phantoms.cylinder(300.0, 100.0, spacing_mm=(10.0, 2.5, 2.5))
+    sampling = COARSE.model_copy(update={"rays_per_reading": 1})
+    hu = image_of(detect(expose(twin, AS.scanner, chosen, sampling=sampling), chosen, key=None))
+    r = radius()
+    assert hu[r < 138].mean() == pytest.approx(0.0, abs=0.5)
+    assert hu[r < 30].mean() == pytest.approx(0.0, abs=1.0)
+    assert hu[(r > 120) & (r < 138)].mean() == pytest.approx(0.0, abs=1.0)
+
+
 def test_scatter_darkens_water_and_its_correction_brings_it_back():
     # means of the whole body; what the scanner's estimator leaves at the centre is stated with it (ctsim.scatter)
     with_scatter = COARSE.model_copy(update={"scatter": True})

@@ -110,15 +110,21 @@ def test_a_noisy_scan_of_air_is_air_on_average():
     assert 0 < line.std() < 0.02
 
 
-def test_mean_energies_mix_before_counting():
-    bright = np.where(np.arange(184) < 92, 0.0, 300.0)
-    plain, mixed = (
-        read_out(exposure_of(scanner_with(**changes), water_mm=bright), protocol_with(), key=None).signal_kev[0, 2]
-        for changes in ({}, {"xray_crosstalk": (0.08, 0.0)})
-    )
+def test_both_moments_mix_before_counting():
+    # column 92, behind 300 mm of water, next to 91 in air: what comes over is softer, and most of what it reads
+    edge = np.where(np.arange(184) < 92, 0.0, 300.0)
     share = 0.08 / SAMPLING.column_binning
-    np.testing.assert_allclose(mixed[92], plain[92] + share * (plain[91] - 2 * plain[92] + plain[93]), rtol=1e-5)
-    assert mixed[92] > 2 * plain[92]
+    exposure = exposure_of(scanner_with(**QUIET, xray_crosstalk=(0.08, 0.0)), water_mm=edge, n_views=600)
+    first = exposure.signal_kev_per_mas[0].astype(float)
+    second = first * exposure.mean_energy[0] / 256
+    m1, m2 = (m[:, 92] + share * (m[:, 91] - 2 * m[:, 92] + m[:, 93]) for m in (first, second))
+    protocol = protocol_with(mas_per_rotation=10.0)
+    clean = read_out(exposure, protocol, key=None).signal_kev[:, :, 92]
+    np.testing.assert_allclose(clean, 10 * np.broadcast_to(m1, clean.shape), rtol=1e-5)
+    assert m1.min() > 2 * first[:, 92].max()
+    noise = read_out(exposure, protocol, key=2).signal_kev[:, :, 92] - clean
+    assert (noise.astype(float) ** 2).mean() == pytest.approx(10 * m2.mean(), rel=5 * np.sqrt(2 / noise.size))
+    assert abs(m2 / m1 - (second / first)[:, 92]).min() > 5.0  # keV
 
 
 def moments_of_noise(changes, n=40, water_mm=250.0):
