@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -238,6 +239,47 @@ def test_what_does_not_fit_is_refused():
     with pytest.raises(ValueError, match="delta of an inset"):
         bad = BasisInset(grid, np.ones((3, *grid.shape), np.float32))
         project(volume, [bad], g, 0, np.empty((2, *g.shape), np.float32))
+
+
+def shares(n, size_mm, centre_mm, half_mm, sub=16):
+    """Share of each pixel ``(y, x)`` of an n x n lattice in an ellipse, from sub x sub points."""
+    inner = (np.arange(sub) + 0.5) / sub - 0.5
+    places = (np.arange(n)[:, None] - (n - 1) / 2 + inner) * size_mm
+    x, y = (((places - centre) / half) ** 2 for centre, half in zip(centre_mm, half_mm, strict=True))
+    out = np.empty((n, n), np.float32)
+    for row in range(n):
+        out[row] = (y[row][:, None] + x.ravel() <= 1).reshape(sub, n, sub).mean(axis=(0, 2))
+    return out
+
+
+CYLINDER = Ellipsoid((0, 0, 0), (157.7, 118.3, np.inf))
+SPHERE = Ellipsoid((50, 21, 1.0), (39, 39, 39))
+
+
+@cache
+def supersampled(n, n_z, size_mm, sub=16):
+    """Cylinder and sphere ``(z, y, x)``, every voxel from sub^3 points."""
+    volume = np.repeat(shares(n, size_mm, CYLINDER.centre_mm[:2], CYLINDER.half_mm[:2])[None], n_z, axis=0)
+    radius = SPHERE.half_mm[0]
+    for k in range(n_z):
+        for s in (np.arange(sub) + 0.5) / sub - 0.5:
+            square = radius**2 - ((k - (n_z - 1) / 2 + s) * size_mm - SPHERE.centre_mm[2]) ** 2
+            if square > 0:
+                volume[k] += shares(n, size_mm, SPHERE.centre_mm[:2], (square**0.5,) * 2) / sub
+    return volume
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("n", "size_mm", "n_z", "limit"), [(256, 1.4, 8, 2e-3), (512, 0.7, 16, 1e-3)])
+@pytest.mark.parametrize("deflection_mm", [((0.0, 0.0, 0.0),), FLYING], ids=["at rest", "flying"])
+def test_line_integrals_meet_the_bar(n, size_mm, n_z, limit, deflection_mm):
+    g = geometry(1152, 4, 900, pitch_iso_mm=0.577, row_iso_mm=0.6, rotations=9 / 1152, deflection_mm=deflection_mm)
+    g = replace(g, view_angle_rad=0.1 + np.linspace(0, 2 * np.pi, 9, endpoint=False))
+    volume = packed(centred((n_z, n, n), (size_mm,) * 3), supersampled(n, n_z, size_mm))
+    got = projected(volume, g)[0]
+    exact = integrals(g, [CYLINDER, SPHERE], sub=6)
+    # measured 0.159 % and 0.056 % at rest, 0.162 % and 0.057 % flying
+    assert relative_rmse(got, exact) < limit
 
 
 WALK_ALL_OVER = """
