@@ -118,16 +118,25 @@ class Topogram:
         return diameter if z_mm is None else np.interp(np.asarray(z_mm, np.float64), self.z_mm, diameter)
 
     def ellipse_mm(self, *, with_couch: bool = True) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Diameters along x and y of the water ellipse with the line's area and ratio of thicknesses [mm].
+        """Diameters along x and y of the water ellipse with the body's area and ratio of thicknesses [mm].
 
-        Each ``(lines,)``; a line without matter has diameters of 0.
+        Each ``(lines,)``; a line without a body has diameters of 0. The couch adds to each what it adds, on average, to
+        the rays through the body in that direction.
         """
-        diameter = self.water_equivalent_diameter_mm(with_couch=with_couch)
-        along_x = self.thickness_mm("lateral", with_couch=with_couch)
-        along_y = self.thickness_mm("ap", with_couch=with_couch)
+        diameter = self.water_equivalent_diameter_mm()
+        along_x, along_y = self.thickness_mm("lateral"), self.thickness_mm("ap")
         there = (along_x > 0) & (along_y > 0)
         root = np.sqrt(np.where(there, along_x, 1.0) / np.where(there, along_y, 1.0))
-        return np.where(there, diameter * root, 0.0), np.where(there, diameter / root, 0.0)
+        x, y = np.where(there, diameter * root, 0.0), np.where(there, diameter / root, 0.0)
+        return (x + self._couch_mm("lateral"), y + self._couch_mm("ap")) if with_couch else (x, y)
+
+    def _couch_mm(self, direction: Direction) -> NDArray[np.float64]:
+        """Couch before or behind the body, weighted with the body's thickness, ``(lines,)`` [mm]."""
+        if direction not in self.directions:
+            return np.zeros(len(self.z_mm))
+        k = self.directions.index(direction)
+        body = self._shown(with_couch=False)[k]
+        return _ratio((body * self.couch_water_mm[k]).sum(axis=-1), body.sum(axis=-1))
 
     def _shown(self, with_couch: bool) -> NDArray[np.float64]:
         shown = self.water_mm.astype(np.float64)

@@ -69,6 +69,11 @@ def test_the_couch_adds_its_own_matter():
     )
     added = lying.area_mm2(with_couch=True) - bare.area_mm2()
     middle = np.abs(lying.z_mm) < 10
+    bare_x, bare_y = lying.ellipse_mm(with_couch=False)
+    x, y = lying.ellipse_mm(with_couch=True)
+    # from above the layers lie in the body's rays, from the side the cradle's edges meet a few of them
+    assert (y - bare_y)[middle] == pytest.approx(0.92 * layers_g_cm, rel=0.1)
+    assert (x - bare_x)[middle] == pytest.approx(0.0, abs=3.0)
     # carbon is 0.9 as strong as water per gram; the sides' shells and the magnification of 160 mm below the axis
     assert added[middle].mean() == pytest.approx(0.92 * layers_g_cm * couch.width_mm, rel=0.15)
 
