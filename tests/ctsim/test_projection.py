@@ -117,7 +117,7 @@ def test_no_shadow_of_an_inset_is_lost_when_the_spot_flies():
     base = packed(grid, np.zeros(grid.shape))
     fine = centred((40, 40, 40), (0.2, 0.2, 0.2), (40.0, -14.0, 6.0))
     delta = np.ones((2, *fine.shape), np.float32)
-    strong = tuple((4 * u, 4 * r, 4 * z) for u, r, z in FLYING)
+    strong = tuple((12 * u, 4 * r, 4 * z) for u, r, z in FLYING)
     g = geometry(
         31, 24, 300, pitch_iso_mm=0.6, row_iso_mm=0.6, rotations=2, feed_mm=12.0, start_z_mm=-6.0, deflection_mm=strong
     )
