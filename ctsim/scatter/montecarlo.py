@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -310,13 +311,14 @@ def _primary(
     cos_b, sin_b = np.cos(view_angle_rad), np.sin(view_angle_rad)
     primary, air = np.empty((n_rows, n_columns)), np.empty((n_rows, n_columns))
     path = np.zeros(len(tables.total_cm2_g))
+    trace: Any = kernel.path_g_cm2
     for c, g in enumerate(gamma):
         at_bins = np.interp(ENERGY_KEV, GRID_KEV, shape[:, c]) * absorbed
         for r, v in enumerate(height):
             slant = sdd / np.hypot(sdd, v)
             dx = slant * (-np.cos(g) * cos_b - np.sin(g) * sin_b)
             dy = slant * (-np.cos(g) * sin_b + np.sin(g) * cos_b)
-            kernel.path_g_cm2(sid * cos_b, sid * sin_b, 0.0, dx, dy, v / sdd * slant, *packed.arrays(), path)
+            trace(sid * cos_b, sid * sin_b, 0.0, dx, dy, v / sdd * slant, *packed.arrays(), path)
             air[r, c] = at_bins.sum() * slant**3
             primary[r, c] = (at_bins * np.exp(-path @ total)).sum() * slant**3
     return _binned(primary, bins), _binned(air, bins)
