@@ -13,13 +13,12 @@ Biol 26 (1981) 473, doi:10.1088/0031-9155/26/3/010). N points sample the three j
 Integrands that are quadratic over spot and view are averaged without error from 4 points on. Of infinitely sharp edges
 (thorax of ellipsoids with ribs, 0.9 mm spot, 1152 views; root mean square over the fan, against 64 points) 1, 2, 4, 8
 and 16 points miss 0.66, 0.61, 0.25, 0.16 and 0.09 % of the transmission; behind a 10 mm rod as dense as metal 1.05,
-1.08, 0.45, 0.30 and 0.17 %. Averaged over
-cells of 0.6 mm the 4 points miss 0.14 % (thorax) and 0.27 % (rod). Over the cell itself the projector averages line
-integrals, not transmissions, which leaves 0.05 % (thorax) and 0.16 % (rod), always towards too little signal.
+1.08, 0.45, 0.30 and 0.17 %. Averaged over cells of 0.6 mm the 4 points miss 0.14 % (thorax) and 0.27 % (rod). Over the
+cell itself the projector averages line integrals, not transmissions, which leaves 0.05 % (thorax) and 0.16 % (rod),
+always towards too little signal.
 
-The spot lies on the
-slanted anode: a point at z is :func:`ctsim.tube.radial_shift_mm` closer to the isocentre. During a view the gantry
-turns by 2 pi / views and the table moves by its share of the feed.
+The spot lies on the slanted anode: a point at z is :func:`ctsim.tube.radial_shift_mm` closer to the isocentre. During a
+view the gantry turns by 2 pi / views and the table moves by its share of the feed.
 """
 
 from __future__ import annotations
