@@ -78,11 +78,16 @@ class Chain:
     def mtf(self, frequency_per_mm: ArrayLike) -> NDArray[np.float64]:
         """MTF of cell, focal spot, crosstalk, interpolation and back projection at image frequencies [1/mm]."""
         f = np.asarray(frequency_per_mm, dtype=np.float64)
+        return np.asarray(self.blur(f) * cubic_response(f * self.sample_mm) * np.sinc(f * self.place_mm) ** 2)
+
+    def blur(self, frequency_per_mm: ArrayLike) -> NDArray[np.float64]:
+        """MTF of cell, focal spot and crosstalk: what blurs before the reading [1/mm]."""
+        f = np.asarray(frequency_per_mm, dtype=np.float64)
         turns = np.exp(-2j * np.pi * f[..., None] * self.spot_mm)
         cell = np.sinc(f * self.cell_mm) * np.abs(turns @ self.spot_weight)
         for leak in self.leaks:
             cell = cell * (1 - 2 * leak + 2 * leak * np.cos(2 * np.pi * f * self.cell_mm))
-        return np.asarray(cell * cubic_response(f * self.sample_mm) * np.sinc(f * self.place_mm) ** 2)
+        return np.asarray(cell)
 
 
 def geometric_chain(geometry: Geometry) -> Chain:

@@ -16,16 +16,17 @@ from .chain import chain_of
 from .fdk import fdk
 from .filtering import softened
 from .hounsfield import LOWEST_HU, to_hu
+from .iterative import denoise
 from .kernels import Kernel
-from .slices import box_for, profile_fwhm_mm
+from .slices import blur_of, box_for, profile_fwhm_mm
 from .wfbp import wfbp
 
 if TYPE_CHECKING:
     from ..geometry import Geometry
     from ..sinogram import Sinogram
 
-_LEAST_SHARE = 0.5
-"""Voxels seen from a smaller share of all directions are padded."""
+_LEAST_SHARE = 0.95
+"""Voxels seen from a smaller share of all directions are padded: those at the ends of a helix (design default)."""
 
 
 def reconstruct(
@@ -34,14 +35,16 @@ def reconstruct(
     kernel: Kernel | None = None,
     grid: Grid | None = None,
     slice_thickness_mm: float | None = None,
+    iterative_strength: int | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> CT:
-    """Reconstruct a CT image: FDK for one rotation at rest, WFBP for a helix.
+    """Reconstruct a CT image: FDK for rotations at rest, WFBP for a helix.
 
     Parameters
     ----------
     sinogram
-        Water-corrected line integrals with their geometry and protocol.
+        Water-corrected line integrals with their geometry and protocol; corrected for bone first where the protocol
+        asks for it.
     kernel
         Kernel of the image; ``None``: the one that the protocol names, looked up in the shipped profile of the scanner.
     grid
@@ -49,6 +52,9 @@ def reconstruct(
         centre (the rotation axis unless given), slices over the range that the scan covers.
     slice_thickness_mm
         FWHM of the slice profile at the axis [mm]; ``None``: the protocol's.
+    iterative_strength
+        0 for filtered back projection, 1 to 5 for the iterative mode (:mod:`ctsim.recon.iterative`); ``None``: the
+        protocol's.
     progress
         Called with the finished share, 0 to 1.
 
@@ -56,8 +62,8 @@ def reconstruct(
     -------
     CT
         int16 HU, clipped to -1024..3071. Voxels outside the scanner's circular field of view (radius SID sin of the
-        smaller outermost fan angle), beyond the beam's height at the axis of an axial scan, or seen from less than half
-        of all directions of a helical one hold -1024. ``meta`` says what was done.
+        smaller outermost fan angle), beyond the beams' height at the axis of rotations at rest, or seen from less than
+        95 % of all directions of a helix hold -1024. ``meta`` says what was done.
 
     Raises
     ------
@@ -66,6 +72,10 @@ def reconstruct(
         or the scan is no full rotation or half a helical turn. Where columns or rows were merged for a preview, the
         kernel is softened and the slice thickened to what the merged cells resolve, and ``meta`` says so.
     """
+    if sinogram.protocol.corrections.bone and not sinogram.meta.get("bone_corrected"):
+        from ..bone import bone_corrected
+
+        sinogram = bone_corrected(sinogram)
     geometry = sinogram.geometry
     if grid is None:
         grid = _default_grid(sinogram)
@@ -81,7 +91,8 @@ def reconstruct(
     asked_thickness = thickness
     if sinogram.sampling.row_binning > 1:
         thickness = max(thickness, row_mm)
-    box_mm = box_for(thickness, row_mm)
+    blur = blur_of(sinogram)
+    box_mm = box_for(thickness, row_mm, blur)
     p, _ = geometry.parallel_rays()
     radius = max(0.0, min(-float(p[:, 0].max()), float(p[:, -1].min())))
     line_integral = np.ascontiguousarray(sinogram.line_integral, dtype=np.float32)
@@ -89,15 +100,22 @@ def reconstruct(
     method = wfbp if geometry.is_helical else fdk
     water = float(sinogram.mu_water_per_mm)
     mu, seen = method(line_integral, geometry, used, chain, axes, box_mm, radius, water, progress)
-    hu, n_unseen = _image(mu, seen, geometry, axes, radius, water)
+    good, n_unseen = _complete(mu, seen, geometry, axes, radius)
+    strength = sinogram.protocol.reconstruction.iterative_strength if iterative_strength is None else iterative_strength
+    if strength != 0:
+        mu = denoise(mu, good, grid.spacing_mm, used, chain, row_mm, box_mm, strength)
+    hu = np.empty(grid.shape, np.int16)
+    for j in range(grid.shape[1]):
+        hu[:, j, :] = np.where(good[j], to_hu(mu[j], water), LOWEST_HU).T
     meta: dict[str, Any] = {
         "method": method.__name__,
         "kernel": used.name,
         "kernel_mtf50_per_mm": used.mtf50_per_mm,
         "kernel_mtf10_per_mm": used.mtf10_per_mm,
         "kernel_is_softened": used != asked,
-        "slice_thickness_mm": profile_fwhm_mm(row_mm, box_mm),
+        "slice_thickness_mm": profile_fwhm_mm(row_mm, box_mm, blur),
         "slice_is_thickened": thickness != asked_thickness,
+        "iterative_strength": strength,
         "increment_mm": grid.spacing_mm[0],
         "field_of_view_radius_mm": radius,
         "padding_hu": LOWEST_HU,
@@ -140,23 +158,21 @@ def _default_kernel(sinogram: Sinogram) -> Kernel:
     )
 
 
-def _image(
+def _complete(
     mu: NDArray[np.float32],
     seen: NDArray[np.uint16],
     geometry: Geometry,
     axes_mm: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]],
     radius_mm: float,
-    mu_water_per_mm: float,
-) -> tuple[NDArray[np.int16], int]:
-    """``(z, y, x)`` HU of attenuation ``(y, x, z)``, padded where too little was seen, and how many in the circle."""
-    z, y, x = axes_mm
-    hu = np.empty((len(z), len(y), len(x)), np.int16)
+) -> tuple[NDArray[np.bool_], int]:
+    """Scale ``(y, x, z)`` attenuation to all directions, in place; what was seen, and how much in the circle not."""
+    _, y, x = axes_mm
     n_directions = geometry.views_per_rotation // len(geometry.deflection_mm) // 2
+    good = np.empty(mu.shape, np.bool_)
     n_unseen = 0
     for j in range(len(y)):
         inside = (x - geometry.isocentre_mm[0]) ** 2 + (y[j] - geometry.isocentre_mm[1]) ** 2 <= radius_mm**2
-        good = (seen[j] >= _LEAST_SHARE * n_directions) & inside[:, None]
-        line = mu[j] * (np.float32(n_directions) / np.maximum(seen[j], np.uint16(1)).astype(np.float32))
-        n_unseen += int(inside.sum()) * len(z) - int(good.sum())
-        hu[:, j, :] = np.where(good, to_hu(line, mu_water_per_mm), LOWEST_HU).T
-    return hu, n_unseen
+        good[j] = (seen[j] >= _LEAST_SHARE * n_directions) & inside[:, None]
+        mu[j] *= np.float32(n_directions) / np.maximum(seen[j], np.uint16(1)).astype(np.float32)
+        n_unseen += int(inside.sum()) * mu.shape[2] - int(good[j].sum())
+    return good, n_unseen
