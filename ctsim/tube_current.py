@@ -1,9 +1,9 @@
 """Tube current modulation: from a topogram and what the operator asks for to the mAs of every view.
 
 The body is a water ellipse at every z, with the area and the ratio of thicknesses that the topogram shows there and the
-couch added to its diameters (:meth:`ctsim.topogram.Topogram.ellipse_mm`), averaged over the width of the beam. L(beta) is
-its chord through the middle, D_w its mean diameter, p(L) the polychromatic attenuation of that much water on the central
-ray. With the mean m(z) of a rotation
+couch added to its diameters (:meth:`ctsim.topogram.Topogram.ellipse_mm`), averaged over the width of the beam. L(beta)
+is its chord through the middle, D_w its mean diameter, p(L) the polychromatic attenuation of that much water on the
+central ray. With the mean m(z) of a rotation
 
     reference_mas:          m = mas_ref exp(k (p(D_w) - p(D_ref)))                   k of the slim or obese branch
     dose_right_index:       m = mas_ref (1 + step)^(index - reference) exp(k (p(D_w) - p(D_ref)))
