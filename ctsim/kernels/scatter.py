@@ -89,16 +89,23 @@ def _place(position, nodes):
 
 
 @njit(cache=True)
-def _between(values, i, fi, j, fj, k, fk):
-    last_v, last_r, last_c = values.shape[0] - 1, values.shape[1] - 1, values.shape[2] - 1
-    total = 0.0
-    for a in range(2):
-        for b in range(2):
-            for d in range(2):
-                share = (fi if a else 1.0 - fi) * (fj if b else 1.0 - fj) * (fk if d else 1.0 - fk)
-                if share != 0.0:
-                    total += share * values[min(i + a, last_v), min(j + b, last_r), min(k + d, last_c)]
-    return max(total, 0.0)
+def _line(values, i, fi, j, fj, out) -> None:
+    """Overwrite ``out`` (c,) with the nodes of one view and row, never below 0."""
+    last_v, last_r = values.shape[0] - 1, values.shape[1] - 1
+    a, b = min(i + 1, last_v), min(j + 1, last_r)
+    for c in range(out.size):
+        low = (1.0 - fj) * values[i, j, c] + fj * values[i, b, c]
+        high = (1.0 - fj) * values[a, j, c] + fj * values[a, b, c]
+        out[c] = max((1.0 - fi) * low + fi * high, 0.0)
+
+
+@njit(cache=True)
+def _places(n, nodes):
+    """Lower node and share of the upper one of readings 0 to n - 1."""
+    low, share = np.empty(n, np.int64), np.empty(n)
+    for c in range(n):
+        low[c], share[c] = _place(float(c), nodes)
+    return low, share
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
@@ -110,22 +117,31 @@ def interpolate(values, view_nodes, row_nodes, column_nodes, first, out) -> None
     first         int                first view of the block
     out           (n, R, C) float32
     """
+    low, share = _places(out.shape[2], column_nodes)
+    last = values.shape[2] - 1
     for v in prange(out.shape[0]):
+        line = np.empty(values.shape[2])
         i, fi = _place(float(first + v), view_nodes)
         for r in range(out.shape[1]):
             j, fj = _place(float(r), row_nodes)
+            _line(values, i, fi, j, fj, line)
             for c in range(out.shape[2]):
-                k, fk = _place(float(c), column_nodes)
-                out[v, r, c] = _between(values, i, fi, j, fj, k, fk)
+                k = low[c]
+                out[v, r, c] = max((1.0 - share[c]) * line[k] + share[c] * line[min(k + 1, last)], 0.0)
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
 def subtract(values, view_nodes, row_nodes, column_nodes, mas, signal) -> None:
     """Take trilinear ``values`` (v, r, c) times each view's ``mas`` (V,) off ``signal`` (V, R, C) float32, in place."""
+    low, share = _places(signal.shape[2], column_nodes)
+    last = values.shape[2] - 1
     for v in prange(signal.shape[0]):
+        line = np.empty(values.shape[2])
         i, fi = _place(float(v), view_nodes)
         for r in range(signal.shape[1]):
             j, fj = _place(float(r), row_nodes)
+            _line(values, i, fi, j, fj, line)
             for c in range(signal.shape[2]):
-                k, fk = _place(float(c), column_nodes)
-                signal[v, r, c] -= mas[v] * _between(values, i, fi, j, fj, k, fk)
+                k = low[c]
+                here = (1.0 - share[c]) * line[k] + share[c] * line[min(k + 1, last)]
+                signal[v, r, c] -= mas[v] * max(here, 0.0)
