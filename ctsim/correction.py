@@ -20,7 +20,7 @@ The water fit per cell is the usual single-material beam-hardening correction (H
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +30,7 @@ from twins import material
 
 from .basis import basis_curves, coefficients
 from .cells import electronic_noise_kev
-from .dose import ctdi_vol_mgy
+from .dose import Dose, dose_of
 from .kernels.correct import evaluate, take_log
 from .raw import RawScan
 from .scatter.correction import correct_scatter
@@ -180,6 +180,10 @@ def correct(raw: RawScan, *, overwrite: bool = False) -> Sinogram:
     correction = water_correction(beam)
     log_loss(signal, raw.air_kev_per_mas, raw.mas, photon_kev)
     correction.apply(signal)
+    dose = _dose(raw)
+    meta = {**raw.meta, "mean_mas_per_rotation": float(raw.mas.mean())}
+    if dose is not None:
+        meta["dose"] = asdict(dose)
     return Sinogram(
         raw.geometry,
         signal,
@@ -188,6 +192,22 @@ def correct(raw: RawScan, *, overwrite: bool = False) -> Sinogram:
         protocol,
         sampling,
         raw.key,
-        ctdi_vol_mgy(scanner, protocol),
-        {**raw.meta, "mean_mas_per_rotation": float(raw.mas.mean())},
+        None if dose is None else dose.ctdi_vol_mgy,
+        meta,
+    )
+
+
+def _dose(raw: RawScan) -> Dose | None:
+    """Dose indices of the readings that were taken, overscan included."""
+    protocol, geometry = raw.protocol, raw.geometry
+    beam_mm = protocol.collimation_rows * raw.scanner.detector.row_pitch_iso_mm
+    per_rotation_mm = abs(geometry.feed_per_rotation_mm) or beam_mm
+    if protocol.mode == "step_and_shoot":
+        per_rotation_mm = protocol.step_mm or beam_mm
+    return dose_of(
+        raw.scanner,
+        protocol,
+        mean_mas=float(raw.mas.mean()),
+        scan_length_mm=per_rotation_mm * geometry.shape[0] / geometry.views_per_rotation,
+        water_diameter_mm=raw.meta.get("water_diameter_mm") or None,
     )

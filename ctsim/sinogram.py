@@ -52,7 +52,8 @@ class Sinogram:
         Volume CTDI of the 32 cm body phantom [mGy]; None if unknown.
     meta
         Further plain data: ``z_range_mm`` (what the scan was to cover), ``backend``, ``has_scatter``,
-        ``mean_mas_per_rotation``, ``water_diameter_mm`` and ``dose`` (where known), ``bone_corrected``.
+        ``mean_mas_per_rotation``, ``water_diameter_mm`` and ``dose`` (:class:`ctsim.dose.Dose`, where known),
+        ``bone_corrected``.
 
     Raises
     ------

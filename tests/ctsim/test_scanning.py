@@ -53,6 +53,19 @@ def test_an_exposure_serves_every_dose_of_its_acquisition(exposure, protocol):
     assert high.ctdi_vol_mgy == pytest.approx(8 * low.ctdi_vol_mgy)
 
 
+def test_a_scan_says_its_dose_overscan_included(exposure, protocol):
+    sinogram = detect(exposure, protocol, key=None)
+    dose = sinogram.meta["dose"]
+    geometry = sinogram.geometry
+    travel_mm = geometry.feed_per_rotation_mm * geometry.shape[0] / geometry.views_per_rotation
+    assert travel_mm > 10.0
+    assert dose["ctdi_vol_mgy"] == sinogram.ctdi_vol_mgy
+    assert dose["ctdi_vol_mgy"] == pytest.approx(dose["ctdi_w_mgy"] / protocol.pitch)
+    assert dose["dlp_mgy_cm"] == pytest.approx(dose["ctdi_vol_mgy"] * travel_mm / 10)
+    assert sinogram.meta["mean_mas_per_rotation"] == protocol.mas_per_rotation
+    assert sinogram.meta["water_diameter_mm"] == pytest.approx(150.0, rel=0.02)
+
+
 def test_another_acquisition_is_refused_by_what_differs(exposure, protocol):
     with pytest.raises(ValueError, match="kvp differ"):
         detect(exposure, protocol.model_copy(update={"kvp": 100}), key=1)
