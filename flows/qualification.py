@@ -54,14 +54,14 @@ def as_data(found: Qualification) -> dict[str, Any]:
 
 
 def _row(row: Row) -> dict[str, Any]:
-    numbers = {name: getattr(row, name) for name in ("measured", "low", "high")}
+    numbers = {name: float(getattr(row, name)) for name in ("measured", "low", "high")}
     return {
         "quantity": row.quantity,
         "condition": row.condition,
         **{name: value if math.isfinite(value) else None for name, value in numbers.items()},
         "bar": row.bar,
         "unit": row.unit,
-        "passed": row.passed,
+        "passed": bool(row.passed),
         "how": row.how,
     }
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.special import erf
 
-from ctsim.quality import edge_mtf, in_cylinder, noise_spectrum, region_statistics, wire_mtf
+from ctsim.quality import edge_mtf, in_cylinder, noise_spectrum, region_statistics, slice_profile, wire_mtf
+from ctsim.quality.slices import predicted_fwhm_mm
 from tests.ctsim.scans import centred
 
 SIGMA = 0.7
@@ -103,3 +104,25 @@ def test_region_statistics_are_those_of_its_voxels():
         in_cylinder(grid, (200.0, 0.0), 4.0)
     with pytest.raises(ValueError, match="shape"):
         region_statistics(hu[1:], disc)
+
+
+def test_the_width_of_a_profile_is_between_its_half_heights():
+    z = np.linspace(-3.0, 3.0, 601)
+    profile = slice_profile(20 - 50 * np.clip(1 - np.abs(z - 0.33) / 1.2, 0, None), z, z_disc_mm=0.33)
+    assert profile.fwhm_mm == pytest.approx(1.2, rel=1e-3)
+    assert profile.z_mm[profile.sensitivity.argmax()] == pytest.approx(0.0, abs=0.006)
+    with pytest.raises(ValueError, match="does not fall below one half"):
+        _ = slice_profile(np.linspace(0, 1, 40), np.linspace(-1, 1, 40)).fwhm_mm
+    with pytest.raises(ValueError, match="at least 20 slices"):
+        slice_profile(np.ones(5), np.ones(5))
+
+
+def test_a_predicted_profile_is_a_triangle_widened_by_what_blurs_it():
+    assert predicted_fwhm_mm(0.6, 1e-6) == pytest.approx(0.6, rel=2e-3)
+    assert predicted_fwhm_mm(0.6, 2.0) == pytest.approx(2.0, rel=2e-3)
+    # a Gaussian spot much longer than a row makes a Gaussian profile: variances add
+    places = np.linspace(-12.0, 12.0, 401)
+    spot = np.exp(-(places**2) / (2 * 3.0**2))
+    expected = np.sqrt(8 * np.log(2) * (3.0**2 + 1.0 / 6))
+    assert predicted_fwhm_mm(1.0, 1e-6, places, spot / spot.sum()) == pytest.approx(expected, rel=5e-3)
+    assert predicted_fwhm_mm(0.6, 1e-6, leaks=[0.1]) > 0.65

@@ -148,11 +148,11 @@ def uniformity(bench: Bench) -> Part:
     ):
         protocol = bench.protocol(collimation_rows=wide, **change)
         sampling = bench.merged(wide, to=2 * thick)
-        twin = water(diameter_mm, 120.0 + 2 * beam_mm, spacing_mm=(20.0, 2.0, 2.0))  # rays meet no end of it
+        twin = water(diameter_mm, 120.0 + 2 * beam_mm, spacing_mm=(20.0, 1.0, 1.0))  # rays meet no end of it
         sinogram = detect(expose(twin, bench.scanner, protocol, sampling=sampling), protocol, key=None)
         thickness = _thickness(bench, sampling)
         reach = 4.0 if change["mode"] == "helical" else beam_mm / 2 - thickness
-        grid = square(diameter_mm / 2, 4.0, np.linspace(-reach, reach, 5))
+        grid = square(diameter_mm / 2, 2.0, np.linspace(-reach, reach, 5))
         image = hounsfield(sinogram, bench.softest, grid, thickness)
         rows.append(_uniformity_row(image, grid, diameter_mm / 2, name))
         maps.append(Map(f"water {diameter_mm:g} mm, {name}", image[len(image) // 2], (-10.0, 10.0), "HU"))

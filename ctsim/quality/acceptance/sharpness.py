@@ -25,7 +25,8 @@ from .bench import Bench, difference, hounsfield, radius, square
 from .rows import Curve, Part, Row, within
 
 FOIL_MM = 0.1
-N_PLACES = 4
+N_PLACES = 8
+"""Places of a disc within a row, of which a slice of an axial scan sees one or another."""
 
 _PLACE_MM = (3.3, -2.1)
 _HOW = "scanned wire or rod, every column, focal spot and view blur included; bar: kernel's table"
@@ -201,7 +202,8 @@ def _foils(bench: Bench, protocol: Protocol) -> list[tuple[float, Sinogram]]:
     beam_mm = protocol.collimation_rows * bench.scanner.detector.row_pitch_iso_mm
     sampling = bench.merged(protocol.collimation_rows, to=protocol.collimation_rows, rays_per_reading=4)
     taken = []
-    for share in (np.arange(N_PLACES) + 0.5) / N_PLACES - 0.5:
+    n_places = N_PLACES if protocol.mode == "axial" else 2
+    for share in (np.arange(n_places) + 0.5) / n_places - 0.5:
         z_mm = float(share * bench.row_mm(sampling))
         twin = foil(
             FOIL_MM, diameter_mm=10.0, at_mm=(0.0, 0.0, z_mm), length_mm=60.0 + 2 * beam_mm, body_mm=_body_mm(bench)
