@@ -17,7 +17,7 @@ def raw_scan(mas, key, changes=None, n_views=400):
     return read_out(exposure, protocol_with(mas_per_rotation=mas), key=key)
 
 
-@pytest.mark.parametrize("changes", [{}, OPTICAL])
+@pytest.mark.parametrize("changes", [{}, OPTICAL, {"electronic_noise_kev": 4000.0}])
 @pytest.mark.parametrize("mas", [50.0, 10.0, 2.0])
 def test_mean_and_variance_are_those_of_a_scan_at_that_dose(mas, changes):
     low, true = lower_dose(raw_scan(100.0, 1, changes), mas, key=2).signal_kev, raw_scan(mas, 3, changes).signal_kev
