@@ -148,7 +148,9 @@ def uniformity(bench: Bench) -> Part:
     ):
         protocol = bench.protocol(collimation_rows=wide, **change)
         sampling = bench.merged(wide, to=2 * thick)
-        twin = water(diameter_mm, 120.0 + 2 * beam_mm, spacing_mm=(20.0, 1.0, 1.0))  # rays meet no end of it
+        cell_mm = bench.scanner.column_pitch_rad * bench.scanner.source_distance_mm
+        voxel_mm = float(np.clip(1.4 * cell_mm, 0.5, 2.0))  # coarser ones ripple at the rim
+        twin = water(diameter_mm, 120.0 + 2 * beam_mm, spacing_mm=(20.0, voxel_mm, voxel_mm))  # rays meet no end of it
         sinogram = detect(expose(twin, bench.scanner, protocol, sampling=sampling), protocol, key=None)
         thickness = _thickness(bench, sampling)
         reach = 4.0 if change["mode"] == "helical" else beam_mm / 2 - thickness
