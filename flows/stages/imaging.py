@@ -19,7 +19,10 @@ from ..study import Case, Scan
 from ..volumes import nearest, read_volume, write_volume
 from .site import Held, Site
 
-VERSION = 2
+VERSION = 3
+
+DOSES = ("ctdi_vol_mgy", "dlp_mgy_cm", "ssde_mgy")
+"""Dose indices of a scan that are kept with its image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,11 +139,14 @@ def reconstruct_on(
 
 
 def _facts(ct: CT, sinogram: Any) -> dict[str, Any]:
-    dose = sinogram.ctdi_vol_mgy
+    dose = sinogram.meta.get("dose") or {}
     thickness = ct.meta.get("slice_thickness_mm")
     return {
         "grid": ct.grid.to_dict(),
-        "ctdi_vol_mgy": None if dose is None else float(dose),
+        **{name: dose.get(name) for name in DOSES},
+        "dose_is_predicted": dose.get("is_predicted"),
+        "mean_mas_per_rotation": sinogram.meta.get("mean_mas_per_rotation"),
+        "water_diameter_mm": sinogram.meta.get("water_diameter_mm"),
         "mu_water_per_mm": float(sinogram.mu_water_per_mm),
         "n_views": int(sinogram.line_integral.shape[0]),
         "n_readings": int(sinogram.line_integral.size),

@@ -31,7 +31,7 @@ FROM_ACQUISITION = (
 
 FIDELITIES: dict[Fidelity, Sampling] = {
     "preview": Sampling(views_per_rotation=320, row_binning=4, rays_per_reading=1),
-    "standard": Sampling(views_per_rotation=576, row_binning=2, rays_per_reading=2),
+    "standard": Sampling(views_per_rotation=576, row_binning=2, rays_per_reading=4),
     "full": Sampling(),
 }
 """Named simulation fidelities: design defaults for scanners of about 1000 views, 700 columns and 64 rows."""
