@@ -16,6 +16,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -130,9 +131,8 @@ def main(names: list[str]) -> None:
         beam = z[np.abs(z) < 0.3 * rows * (1 - n * size / 2 / SID_MM)]
         images: list[np.ndarray] = []
         radius = SID_MM * math.sin(math.radians(24.9))
-        wall, cpu = best(
-            lambda: images.append(fdk(truth, g, KERNEL, geometric_chain(g), (beam, y, x), size, radius)[0])
-        )  # noqa: B023
+        job = partial(fdk, truth, g, KERNEL, geometric_chain(g), (beam, y, x), size, radius)
+        wall, cpu = best(lambda job=job, images=images: images.append(job()[0]))
         a, b, r, (cx, cy, _) = body(n * size)
         middle = images[-1][:, :, len(beam) // 2]
         to_ball = np.hypot(x - cx, y[:, None] - cy)
