@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import ctsim
@@ -20,9 +21,10 @@ def scan_twin(
     *,
     seed: int = 0,
     backend: str = "auto",
+    raw: Path | None = None,
     progress: Callable[[float], None] | Any = None,
 ) -> CT:
-    """Scan ``twin`` as ``entry`` says and reconstruct the image.
+    """Scan ``twin`` as ``entry`` says and reconstruct the image; ``raw``: file for the readings, if they are wanted.
 
     Raises
     ------
@@ -31,15 +33,18 @@ def scan_twin(
     """
     profile = ctsim.load_profile(entry.profile)
     protocol = covering(protocol_of(entry, profile), twin, host=entry.host_grid)
-    sinogram = ctsim.scan(
+    exposure = ctsim.expose(
         twin,
         profile.scanner,
         protocol,
-        key=make_key(seed, "scan", entry.name, "noise"),
         sampling=sampling_of(entry.sampling or "standard"),
         backend=backend,
         progress=None if progress is None else (lambda fraction: progress(0.7 * fraction)),
     )
+    readings = ctsim.read_out(exposure, protocol, key=make_key(seed, "scan", entry.name, "noise"))
+    if raw is not None:
+        readings.save(raw)
+    sinogram = ctsim.correct(readings, overwrite=True)
     kernel = profile.kernel(protocol.reconstruction.kernel)
     return reconstruct_on(
         sinogram,

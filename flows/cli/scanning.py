@@ -26,6 +26,8 @@ def scan(
         float | None, typer.Option(help="Tube current x rotation time instead of the protocol's [mAs].")
     ] = None,
     kernel: Annotated[str | None, typer.Option(help="Kernel of the profile instead of the protocol's.")] = None,
+    strength: Annotated[int | None, typer.Option(help="Strength of the iterative mode, 0 to 5.")] = None,
+    raw: Annotated[Path | None, typer.Option(help="Keep the raw readings too (.h5).")] = None,
     matrix: Annotated[int | None, typer.Option(help="Voxels along each side of a slice.")] = None,
     host_grid: Annotated[bool, typer.Option(help="Reconstruct a patient twin on its own CT's voxels.")] = True,
     backend: Annotated[str, typer.Option(help="auto, cpu or gpu.")] = "auto",
@@ -46,13 +48,14 @@ def scan(
         "sampling": fidelity,
         "mas_per_rotation": mas,
         "kernel": kernel,
+        "iterative_strength": strength,
         "matrix": matrix,
         "host_grid": host_grid,
     }
     entry = check_spec({k: v for k, v in data.items() if v is not None}, ScanEntry, name="options")
     body = twins.load(twin)
     with single_bar(f"scan {twin.stem}", quiet=quiet) as progress:
-        ct = scan_twin(body, entry, seed=seed, backend=backend, progress=progress)
+        ct = scan_twin(body, entry, seed=seed, backend=backend, raw=raw, progress=progress)
     ct.save(target)
     shape, spacing = ("x".join(f"{n:g}" for n in triple[::-1]) for triple in (ct.grid.shape, ct.grid.spacing_mm))
     out.print(f"image    {target.resolve()}  ({shape} voxels of {spacing} mm)")

@@ -2,8 +2,10 @@
 
 import sys
 
+import numpy as np
 import pytest
 
+from ctsim import RawScan, correct, load_profile, reconstruct
 from flows.cli import main
 
 COMMANDS = [
@@ -73,9 +75,16 @@ def test_a_twin_file_is_scanned_on_its_own(dataset, tmp_path, capsys):
 
     image = tmp_path / "scan.nii.gz"
     words = ["scan", str(dataset.root / "twins/woman.h5"), "siemens_definition_as", "axial", "--out", str(image)]
-    assert main([*words, "--fidelity", "preview", "--matrix", "64", "-q"]) == 0
+    raw = tmp_path / "raw.h5"
+    choice = ["--fidelity", "preview", "--matrix", "64", "--strength", "3", "--raw", str(raw), "-q"]
+    assert main([*words, *choice]) == 0
     assert sitk.ReadImage(str(image)).GetSize()[:2] == (64, 64)
     assert str(image) in capsys.readouterr().out
+    readings = RawScan.load(raw)  # the same image comes out of the raw data
+    assert readings.protocol.reconstruction.iterative_strength == 3
+    kernel = load_profile("siemens_definition_as").kernel(readings.protocol.reconstruction.kernel)
+    again = reconstruct(correct(readings), kernel=kernel)
+    assert np.array_equal(again.hu, sitk.GetArrayFromImage(sitk.ReadImage(str(image))))
 
 
 def test_the_doctor_finds_this_machine_fit(capsys):
