@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
 from ctsim import load_profile
+from ctsim.quality.acceptance import windmill
+from ctsim.quality.acceptance.bench import Bench
 from flows.cli.app import main
 
 
@@ -66,7 +72,7 @@ def test_every_quantity_is_examined(finished):
     assert {row["quantity"] for row in found["rows"]} >= {
         "CT number of air", "CT number of inserts", "CT number of water", "Different images of one key",
         "Line integrals", "MTF10", "MTF50", "NPS mean frequency", "Noise", "Noise against mAs", "Slice profile FWHM",
-        "Tabulated moments", "Two-basis signal", "Uniformity of water",
+        "Tabulated moments", "Two-basis signal", "Uniformity of water", "Windmill",
     }  # fmt: skip
 
 
@@ -92,3 +98,41 @@ def test_pictures_are_written(finished):
 def test_an_unknown_level_is_refused(capsys, tmp_path):
     assert main(["qa", str(written(small_profile(), tmp_path)), "--level", "thorough"]) == 2
     assert "level must be quick or full" in capsys.readouterr().err
+
+
+def test_a_scan_whose_rows_are_steps_shows_a_windmill(monkeypatch, tmp_path):
+    def coarse(exposure, protocol, key):
+        scan = detect(exposure, protocol, key=key)
+        return replace(scan, line_integral=np.repeat(scan.line_integral[:, ::4], 4, axis=1))
+
+    detect = windmill.detect
+    monkeypatch.setattr(windmill, "detect", coarse)
+    profile = load_profile(str(written(small_profile(), tmp_path)))
+    (row,) = windmill.windmill(Bench(profile, "quick")).rows
+    assert not row.passed
+    assert row.measured > 5
+
+
+def accuracy_table():
+    path = Path(__file__).resolve().parents[2] / "scripts" / "accuracy_table.py"
+    spec = importlib.util.spec_from_file_location("accuracy_table", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.table
+
+
+def test_the_accuracy_table_holds_every_quantity_and_names_what_was_missed(finished):
+    _, found, _ = finished
+    table = accuracy_table()
+    lines = table([found]).splitlines()
+    assert lines[-1] == "- small: no bar missed."
+    spoilt = json.loads(json.dumps(found))
+    row = next(r for r in spoilt["rows"] if r["quantity"] == "CT number of water")
+    row |= {"measured": -3.21, "passed": False}
+    lines = table([found, spoilt]).splitlines()
+    (water,) = (line for line in lines if line.startswith("| water, no scatter"))
+    assert "**-3.21**, 1 of 1 missed" in water
+    assert "-3.21 against 0 +- 1 HU" in lines[-1]
+    spoilt["rows"].append(row | {"quantity": "Smell"})
+    with pytest.raises(ValueError, match="Smell"):
+        table([spoilt])

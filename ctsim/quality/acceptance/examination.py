@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ...profile import Profile
-from . import dosing, noises, numbers, repeating, scattering, sharpness, signals
+from . import dosing, noises, numbers, repeating, scattering, sharpness, signals, windmill
 from .bench import Bench, Level
 from .rows import Part, Qualification
 
@@ -17,6 +17,7 @@ _EXAMINATIONS: tuple[tuple[str, float, Callable[[Bench], Part]], ...] = (
     ("water with scatter", 2, numbers.water_with_scatter),
     ("inserts", 4, numbers.inserts),
     ("uniformity", 6, numbers.uniformity),
+    ("windmill", 6, windmill.windmill),
     ("MTF", 10, sharpness.mtf),
     ("slice profile", 6, sharpness.slices),
     ("noise", 15, noises.noise),
