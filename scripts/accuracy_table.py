@@ -72,7 +72,7 @@ def _missed(one: dict[str, Any]) -> str:
 
 
 def _plain(row: Row) -> tuple[float, str]:
-    return row["measured"], f"{row['measured']:.3g}"
+    return row["measured"], f"{row['measured']:.3f}"
 
 
 def _percent(row: Row) -> tuple[float, str]:

@@ -46,8 +46,9 @@ def small_profile(kernels=(("soft", 0.15, 0.26),)):
     data["name"] = "small"
     reconstruction = {"kernel": "soft", "fov_mm": 200.0, "matrix": 64, "slice_thickness_mm": 4.0, "increment_mm": 4.0}
     data["protocols"] = [
-        {"name": "axial", "kvp": 120, "mode": "axial", "collimation_rows": 8, "bowtie": scanner["bowties"][0]["name"],
-         "rotation_s": 1.0, "mas_per_rotation": 100.0, "reconstruction": reconstruction, **source}
+        {"name": "axial", "kvp": 120, "mode": "axial", "collimation_rows": 8, "rotation_s": 1.0,
+         "bowtie": scanner["dose_indices"][0]["bowtie"], "mas_per_rotation": 100.0, "reconstruction": reconstruction,
+         **source}
     ]  # fmt: skip
     return data
 

@@ -46,8 +46,8 @@ class Bench:
 
     @property
     def scanner(self) -> Scanner:
-        """The hardware."""
-        return self.profile.scanner
+        """The hardware, without its dose table: no scan here is asked for its dose, which may take a Monte Carlo."""
+        return self.profile.scanner.model_copy(update={"dose_indices": ()})
 
     @property
     def is_full(self) -> bool:

@@ -27,7 +27,7 @@ _KEY = 30_000
 
 def dose_indices(bench: Bench) -> Part:
     """Every entry of the profile's CTDIw table but the fitted one; a bar only where the table has a source."""
-    entries = [entry for entry in bench.scanner.dose_indices if entry.kvp in bench.scanner.kvp_stations]
+    entries = [entry for entry in bench.profile.scanner.dose_indices if entry.kvp in bench.scanner.kvp_stations]
     fitted = next((e for e in entries if e.phantom_mm == 320 and e.kvp == bench.reference_kvp), None)
     if fitted is None or len(entries) == 1:
         return Part()
