@@ -74,7 +74,14 @@ DETECTORS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", DETECTORS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("ideal", marks=pytest.mark.slow),
+        pytest.param("with electronic noise", marks=pytest.mark.slow),
+        "with crosstalk and afterglow",
+    ],
+)
 def test_predicted_noise_is_that_of_many_images(name):
     exposure, protocol = small_scan(**DETECTORS[name])
     kernel = Kernel(name="soft", mtf50_per_mm=0.12, mtf10_per_mm=0.22)

@@ -30,7 +30,13 @@ def image(profile, kvp, spectral_filter, diameter_mm):
     return reconstruct(sinogram, kernel=SOFT, grid=GRID, slice_thickness_mm=3.0).hu[0].astype(float)
 
 
-@pytest.mark.parametrize("name", profile_names())
+QUICK = ("canon_aquilion_one", "siemens_definition_as")
+"""Scanners examined in every run of the tests; the others are slow tests."""
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in profile_names()]
+)
 def test_water_is_zero_and_air_minus_a_thousand_at_every_potential(name):
     profile = load_profile(name)
     for kvp in profile.scanner.kvp_stations:
