@@ -24,7 +24,7 @@ from twins import Grid
 from ..geometry import Geometry
 from ..kernels.gather import FULL_WEIGHT, LEAST_WEIGHT
 from ..kernels.unrebin import unrebin
-from ..recon.backprojection import Turns, _nodes, _windows
+from ..recon.backprojection import Turns, nodes, windows
 from ..recon.chain import Chain, chain_of
 from ..recon.fdk import turns_at_rest
 from ..recon.filtering import filter_rows, parallel_filter
@@ -81,9 +81,9 @@ def weights_of(
     z, y, x = float(axes_mm[0][index[0]]), float(y_axis[index[1]]), float(x_axis[index[2]])
     n_directions = len(turns.view)
     theta = float(geometry.view_angle_rad[0]) + np.pi / n_directions * np.arange(n_directions)
-    disc, n_places, n_nodes, node_mm = _nodes(x_axis, y_axis, radius_mm, geometry, chain.place_mm, len(p), box_mm)
+    disc, n_places, n_nodes, node_mm = nodes(x_axis, y_axis, radius_mm, geometry, chain.place_mm, len(p), box_mm)
     direction = np.stack([np.cos(theta), np.sin(theta)], axis=-1)
-    _, first_node = _windows(direction, disc, p[0], chain.place_mm, len(p), n_places, n_nodes, node_mm)
+    _, first_node = windows(direction, disc, p[0], chain.place_mm, len(p), n_places, n_nodes, node_mm)
     node = (x * direction[:, 0] + y * direction[:, 1] - first_node) / node_mm
     place = (y * direction[:, 0] - x * direction[:, 1] - p[0]) / chain.place_mm
     if place.min() < 0 or place.max() > len(p) - 1:

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..geometry import Geometry
-from ..kernels.gather import gather_directions
+from ..kernels.gather import gather_at_rest, gather_directions
 from ..kernels.rebin import cumulate_rows, rebin
 from ..kernels.spread import spread_directions
 from .chain import Chain
@@ -31,6 +31,11 @@ from .truncation import beyond_mm, extended
 
 _Array = NDArray[np.float64]
 _BLOCK_BYTES = 64 * 2**20
+_REST_BYTES = 256 * 2**20
+_REST_TOGETHER = 16
+"""Directions worked together at rest, over which the work per slice is shared (measured) ..."""
+_REST_SLICES = 8
+"""... or half as many, if fewer slices than these would fit into as many bytes."""
 _DRIFT_ROWS = 0.5
 """Rows that the outermost rays move from node to node at most (design default) ..."""
 _DRIFT_SLICES = 0.25
@@ -113,7 +118,7 @@ def back_project(
     transfer = parallel_filter(kernel, chain, len(p) + 2 * n_beyond)
     resample = _Resampler(line_integral, states, turns.period, beams, transfer, chain.place_mm, n_beyond, water_per_mm)
 
-    disc, n_places, n_nodes, node_mm = _nodes(x_axis, y_axis, radius_mm, geometry, chain.place_mm, len(p), box_mm)
+    disc, n_places, n_nodes, node_mm = nodes(x_axis, y_axis, radius_mm, geometry, chain.place_mm, len(p), box_mm)
     slices = np.array([z[0], z[1] - z[0] if len(z) > 1 else 1.0, box_mm])
     to_axis, climb, cell_distance, bottom_mm = _per_fan(beams, turns.climb_mm_per_rad)
     n_sets = len(turns.half_turn) * len(beams)
@@ -124,9 +129,10 @@ def back_project(
     out = np.zeros((len(y), len(x), len(z)), np.float32)
     missed = np.zeros(out.shape, np.uint16)
 
-    slab = max(1, min(len(z), _BLOCK_BYTES // (n_places * n_nodes * 4)))
-    together = max(1, _BLOCK_BYTES // (n_places * n_nodes * slab * 4))
+    slab, together = _sheets(len(z), n_directions, n_places * n_nodes * 4, turns.period > 0)
     sheet_bytes = max(1, int((view >= 0).sum(axis=1).max())) * len(beams) * (n_rows + 1) * len(p) * 4
+    if turns.period > 0:
+        together = min(together, max(_REST_TOGETHER // 2, _BLOCK_BYTES // sheet_bytes))
     block = max(min(together, n_directions), _BLOCK_BYTES // sheet_bytes, 1)
     sheets = np.empty((together, n_places, n_nodes, slab), np.float32)
     for start in range(0, n_directions, block):
@@ -136,7 +142,7 @@ def back_project(
         source_z = (turns.source_z_mm[start:stop, :, None] + heights).reshape(stop - start, n_sets)
         theta = float(geometry.view_angle_rad[0]) + step * np.arange(start, stop)
         direction = np.stack([np.cos(theta), np.sin(theta)], axis=-1)
-        first_place, first_node = _windows(direction, disc, p[0], chain.place_mm, len(p), n_places, n_nodes, node_mm)
+        first_place, first_node = windows(direction, disc, p[0], chain.place_mm, len(p), n_places, n_nodes, node_mm)
         for low in range(0, stop - start, together):
             some = slice(low, min(low + together, stop - start))
             for bottom in range(0, len(z), slab):
@@ -144,12 +150,20 @@ def back_project(
                 if part.shape[3] != slab:
                     part = np.empty(part.shape, np.float32)
                 slices[0] = z[bottom]
-                is_unseen = np.zeros(part.shape[:2], np.bool_)
-                gather_directions(
-                    sums, turn[some], source_z[some], half_turn, fan, to_axis, climb, cell_distance, bottom_mm,
+                is_unseen = np.zeros((len(part), n_places), np.bool_)
+                where = (
                     float(geometry.row_pitch_mm), float(turns.beyond), slices, np.array([p[0], chain.place_mm]),
                     first_place[some], node_mm, first_node[some], direction[some], disc, part, is_unseen,
                 )  # fmt: skip
+                if turns.period > 0:
+                    gather_at_rest(
+                        sums, turn[some], source_z[low], half_turn, fan, to_axis, cell_distance, bottom_mm, *where
+                    )
+                else:
+                    gather_directions(
+                        sums, turn[some], source_z[some], half_turn, fan, to_axis, climb, cell_distance, bottom_mm,
+                        *where,
+                    )  # fmt: skip
                 spread_directions(
                     part, is_unseen.any(axis=1), direction[some], x_axis, y_axis,
                     p[0] + chain.place_mm * first_place[some], chain.place_mm, first_node[some], node_mm,
@@ -226,7 +240,20 @@ def _reaches(
     return np.asarray((turns.source_z_mm >= z_mm.min() - far) & (turns.source_z_mm <= z_mm.max() + far))
 
 
-def _nodes(
+def _sheets(n_slices: int, n_directions: int, slice_bytes: int, at_rest: bool) -> tuple[int, int]:
+    """Slices and directions of which sheets of ``slice_bytes`` are held at a time."""
+    if not at_rest:
+        slab = max(1, min(n_slices, _BLOCK_BYTES // slice_bytes))
+        return slab, max(1, _BLOCK_BYTES // (slab * slice_bytes))
+    together, slab = _REST_TOGETHER, _REST_BYTES // (_REST_TOGETHER * slice_bytes)
+    if slab < min(_REST_SLICES, n_slices):
+        together, slab = together // 2, 2 * slab
+    parts = math.ceil(n_slices / max(1, slab))
+    slab = math.ceil(n_slices / parts)
+    return slab, min(n_directions, max(together, min(2 * _REST_TOGETHER, _REST_BYTES // (slab * slice_bytes))))
+
+
+def nodes(
     x_mm: NDArray[np.float64],
     y_mm: NDArray[np.float64],
     radius_mm: float,
@@ -253,7 +280,7 @@ def _nodes(
     return np.array([*middle, reach]), n_places, n_nodes, node_mm
 
 
-def _windows(
+def windows(
     direction: NDArray[np.float64],
     disc: NDArray[np.float64],
     p0_mm: float,
@@ -263,8 +290,8 @@ def _windows(
     n_nodes: int,
     node_mm: float,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """First place and t of the first node that each direction needs."""
+    """First place and t of the first node that each direction needs; the latter whole nodes apart."""
     p_disc = disc[1] * direction[:, 0] - disc[0] * direction[:, 1]
     t_disc = disc[0] * direction[:, 0] + disc[1] * direction[:, 1]
     first = np.floor((p_disc - p0_mm) / place_mm - 0.5 * (n_places - 1)).astype(np.int64)
-    return np.clip(first, 0, n_all - n_places), t_disc - 0.5 * (n_nodes - 1) * node_mm
+    return np.clip(first, 0, n_all - n_places), node_mm * (np.rint(t_disc / node_mm) - 0.5 * (n_nodes - 1))

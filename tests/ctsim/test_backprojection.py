@@ -8,7 +8,7 @@ import numba
 import numpy as np
 import pytest
 
-from ctsim.kernels.gather import gather_directions
+from ctsim.kernels.gather import gather_at_rest, gather_directions
 from ctsim.kernels.rebin import cumulate_rows, rebin
 from ctsim.kernels.spread import spread_directions
 from ctsim.recon.chain import geometric_chain
@@ -112,6 +112,34 @@ def test_a_node_reads_the_weighted_mean_of_the_sets_of_its_direction(beyond, box
         # differences of sums below 8 in float32 over at least 0.12 rows; weights near 1e-6 are float32 too
         assert sheet[d, i, t, k] == pytest.approx(expected, abs=2e-5 if box_mm > 1 else 1e-4, nan_ok=True)
     assert n_nan > 10
+
+
+@pytest.mark.parametrize("beyond", [1.0, 1.2])
+def test_nodes_at_rest_read_what_they_do_by_the_way_for_any_scan(beyond):
+    rng = np.random.default_rng(8)
+    sums = running_sums(rng.random((9, 8, 21)))
+    turn = np.array([[0, 1, -1, 2], [3, 4, -1, 5], [6, 7, -1, 8]])
+    source_z = np.array([-9.0, 2.0, 11.0, 12.0])
+    half_turn, fan = np.array([1.0, -1.0, 1.0, -1.0]), np.array([0, 1, 1, 0])
+    to_axis, cell_distance = rng.uniform(550, 600, (2, 21)), rng.uniform(1050, 1100, (2, 21))
+    bottom, row_pitch = np.array([-14.4, -13.1]), 3.6
+    theta = np.array([0.3, 1.2, 1.9])
+    direction = np.stack([np.cos(theta), np.sin(theta)], axis=1)
+    where = (
+        row_pitch, beyond, np.array([-30.0, 3.0, 2.2]), np.array([-50.0, 5.0]), np.array([2, 3, 0]), 12.0,
+        np.array([-66.0, -54.0, -78.0]), direction, np.array([5.0, -8.0, 45.0]),
+    )  # fmt: skip
+    sheet, is_unseen = np.full((2, 3, 18, 12, 20), 99.0, np.float32), np.ones((2, 3, 18), np.bool_)
+    gather_directions(
+        sums, turn, np.broadcast_to(source_z, turn.shape).copy(), half_turn, fan, to_axis, np.zeros((2, 21)),
+        cell_distance, bottom, *where, sheet[0], is_unseen[0],
+    )  # fmt: skip
+    gather_at_rest(sums, turn, source_z, half_turn, fan, to_axis, cell_distance, bottom, *where, sheet[1], is_unseen[1])
+    assert np.isnan(sheet[0]).any()
+    assert (sheet[0] == 99).any()
+    # differences of sums below 8 in float32 over a fifth of a row or more
+    np.testing.assert_allclose(sheet[1], sheet[0], atol=2e-5)
+    np.testing.assert_array_equal(is_unseen[1], is_unseen[0])
 
 
 def test_voxels_of_a_helix_interpolate_between_four_nodes_and_count_the_unseen():
