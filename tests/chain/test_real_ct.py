@@ -28,9 +28,9 @@ def scanned(real_ct):
     with_nodules, truth = lesions.insert(twin, lesions.place(twin, nodules, rng=np.random.default_rng(1)))
     profile = ctsim.load_profile("siemens_definition_as")
     protocol = profile.protocol("screening_low_dose").model_copy(
-        update={"mas_per_rotation": 100.0, "scan_range_mm": (-268.0, 38.0)}
+        update={"mas_per_rotation": 100.0, "scan_range_mm": (-268.0, 38.0), "with_couch": False}
     )
-    sampling = ctsim.Sampling(views_per_rotation=360, row_binning=4)
+    sampling = ctsim.Sampling(views_per_rotation=360, row_binning=4, rays_per_reading=1)
     sinogram = ctsim.scan(with_nodules, profile.scanner, protocol, key=3, sampling=sampling)
     host = Grid.from_dict(twin.provenance["host_grid"])
     return original, twin, truth, ctsim.reconstruct(sinogram, grid=host, slice_thickness_mm=3.0)
