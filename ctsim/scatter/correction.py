@@ -12,9 +12,9 @@ starved readings do not run away. Subtraction takes the scatter's mean away and 
 Residual on the central ray, as HU of uniform water of 20 to 40 cm (analytic, monoenergetic, noise-free; not
 reconstructed): at most 1.3 HU with a beam of 38 mm; with 160 mm at most 2.9 HU, but -4.5 HU (outer rows -5.9) at
 80 kV and 40 cm, where scatter is 0.9 of the primary. On reconstructed images of narrower beams, 20 to 40 cm at 120 kV,
-``lungtwin qa`` finds 0.4 to 1.9 HU by scanner (``docs/accuracy.md``). Symmetric pairs of kernels left up to 4.2 HU. Given the form of
-the model that makes the scatter, a calibration recovers that model itself and leaves 0.4 HU, which says nothing about
-a scanner: the correction has therefore one kernel.
+``lungtwin qa`` finds 0.4 to 1.9 HU by scanner (``docs/accuracy.md``). Symmetric pairs of kernels left up to 4.2 HU.
+Given the form of the model that makes the scatter, a calibration recovers that model itself and leaves 0.4 HU, which
+says nothing about a scanner: the correction has therefore one kernel.
 """
 
 from __future__ import annotations
