@@ -26,9 +26,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from twins import material
-
-from .basis import coefficients
+from .correction import water_per_mm_g_cm2
 from .couch import couch_path_g_cm2
 from .geometry import Geometry
 from .projection import project
@@ -37,7 +35,7 @@ from .sampling import Sampling
 from .scanner import Scanner
 from .signal import Beam, beam_of
 from .tabletop import Couch
-from .voxels import BasisVolume, room_air_g_cm3
+from .voxels import BasisVolume
 
 Direction = Literal["ap", "lateral"]
 VIEW_ANGLE_DEG: dict[Direction, float] = {"ap": -90.0, "lateral": 0.0}
@@ -231,7 +229,7 @@ class _Inverse:
     @classmethod
     def of(cls, beam: Beam, in_air_g_cm2: NDArray[np.float64]) -> _Inverse:
         length = np.arange(0.0, LONGEST_MM + _TABLE_STEP_MM / 2, _TABLE_STEP_MM)
-        path = in_air_g_cm2[:, :, None] + water_g_cm2_per_mm()[:, None, None] * length
+        path = in_air_g_cm2[:, :, None] + water_per_mm_g_cm2()[:, None, None] * length
         signal = beam.moments_kev(path)[0]
         return cls(beam, in_air_g_cm2, length, -np.log(signal / signal[:, :1]))
 
@@ -247,14 +245,6 @@ class _Inverse:
             beyond = np.maximum(log_loss[:, c] - table[-1], 0.0) * slope
             out[:, c] = np.interp(log_loss[:, c], table, self.length_mm) + beyond
         return out
-
-
-def water_g_cm2_per_mm() -> NDArray[np.float64]:
-    """Amounts of the two bases in a millimetre of water above room air, ``(2,)`` [g/cm2 per mm]."""
-    water = material("water")
-    c = coefficients(water)
-    above_air = np.array([c.basis_0, c.basis_1]) * water.density_g_cm3 - room_air_g_cm3()[:2]
-    return np.asarray(_G_CM2_PER_MM * above_air)
 
 
 def _lines_mm(geometry: Geometry) -> NDArray[np.float64]:

@@ -27,6 +27,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .correction import water_per_mm_g_cm2
 from .protocol import Acquisition
 from .rays import ray_points
 from .recon.kernels import Kernel
@@ -34,7 +35,7 @@ from .recon.slices import box_for
 from .sampling import Sampling
 from .scanner import Scanner
 from .signal import beam_of
-from .topogram import LONGEST_MM, water_g_cm2_per_mm
+from .topogram import LONGEST_MM
 from .trajectory import deflections_mm
 
 LARGEST_GAIN = 12.0
@@ -89,7 +90,7 @@ def water_beam(scanner: Scanner, acquisition: Acquisition) -> WaterBeam:
     middle = n_rows // 2, round(scanner.detector.isocentre_column)
     length = np.arange(0.0, LONGEST_MM + _STEP_MM / 2, _STEP_MM)
     path = beam.path_g_cm2[:, middle[0], middle[1]]
-    first, second = beam.moments_kev(path[:, None] + water_g_cm2_per_mm()[:, None] * length)
+    first, second = beam.moments_kev(path[:, None] + water_per_mm_g_cm2()[:, None] * length)
     first, second = beam.gain[middle] * first, beam.gain[middle] * second
     slope = first * np.gradient(np.log(first), length, edge_order=2)  # M1 falls almost exponentially
     noise_kev = scanner.detector.electronic_noise_kev
