@@ -1,7 +1,7 @@
 """Qualifying a scanner profile: the examination of :mod:`ctsim.quality.acceptance`, written as JSON and pictures.
 
-Folder: ``qa.json`` (format "lungtwin qa", version 1: profile, level, passed, and one entry per row), one PNG per curve
-and map.
+Folder: ``qa.json`` (format "lungtwin qa", version 2: profile, level, passed, and one entry per row, which names the
+examination that it comes from), one PNG per curve and map.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ctsim.quality.acceptance import Curve, Map, Qualification, Row
 
 FORMAT = "lungtwin qa"
-VERSION = 1
+VERSION = 2
 
 
 def write_qualification(found: Qualification, folder: Path) -> tuple[Path, ...]:
@@ -56,6 +56,7 @@ def as_data(found: Qualification) -> dict[str, Any]:
 def _row(row: Row) -> dict[str, Any]:
     numbers = {name: float(getattr(row, name)) for name in ("measured", "low", "high")}
     return {
+        "examination": row.examination,
         "quantity": row.quantity,
         "condition": row.condition,
         **{name: value if math.isfinite(value) else None for name, value in numbers.items()},

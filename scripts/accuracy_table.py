@@ -2,8 +2,9 @@
 
     python scripts/accuracy_table.py FOLDER/qa.json ...
 
-One column per file; the worst condition of each quantity stands in the cell. Bold: a bar was missed; every missed one
-is listed below the table.
+One column per profile and level; the worst condition of each quantity stands in the cell. Bold: a bar was missed; every
+missed one is listed below the table. Of several files of one profile and level (`lungtwin qa --only`), a later one
+replaces the examinations that it holds.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ def table(found: Sequence[dict[str, Any]]) -> str:
     Parameters
     ----------
     found
-        Contents of qa.json files (format "lungtwin qa").
+        Contents of qa.json files (format "lungtwin qa", version 2), in their order.
 
     Raises
     ------
@@ -31,11 +32,12 @@ def table(found: Sequence[dict[str, Any]]) -> str:
         If one is of another format, or holds a quantity that this table does not know.
     """
     for one in found:
-        if one.get("format") != "lungtwin qa":
-            raise ValueError(f"format must be 'lungtwin qa', got {one.get('format')!r}")
+        if (one.get("format"), one.get("version")) != ("lungtwin qa", 2):
+            raise ValueError(f"format must be 'lungtwin qa', 2, got {one.get('format')!r}, {one.get('version')!r}")
         unknown = {row["quantity"] for row in one["rows"]} - {quantity for _, quantity, *_ in _LINES}
         if unknown:
             raise ValueError(f"quantities without a line in the table: {', '.join(sorted(unknown))}")
+    found = _merged(found)
     lines = [
         "| quantity | bar | " + " | ".join(f"{one['profile']}, {one['level']}" for one in found) + " |",
         "|---" * (2 + len(found)) + "|",
@@ -48,6 +50,20 @@ def table(found: Sequence[dict[str, Any]]) -> str:
         lines.append(f"| {title} | {bar} | " + " | ".join(cells) + " |")
     lines += ["", *(_missed(one) for one in found)]
     return "\n".join(lines)
+
+
+def _merged(found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One entry per profile and level, with the last rows of every examination."""
+    examined: dict[tuple[str, str], dict[str, list[Row]]] = {}
+    for one in found:
+        again: dict[str, list[Row]] = {}
+        for row in one["rows"]:
+            again.setdefault(row["examination"], []).append(row)
+        examined.setdefault((one["profile"], one["level"]), {}).update(again)
+    return [
+        {"profile": profile, "level": level, "rows": [row for rows in parts.values() for row in rows]}
+        for (profile, level), parts in examined.items()
+    ]
 
 
 def _cell(rows: list[Row], say: Callable[[Row], tuple[float, str]]) -> str:

@@ -13,6 +13,13 @@ if TYPE_CHECKING:
     from ctsim.quality.acceptance import Qualification
 
 
+NAMES = (
+    "moments, two-bases, line-integrals, water, water-with-scatter, inserts, uniformity, windmill, mtf, "
+    "slice-profile, noise, scatter, dose, threads"
+)
+"""Of :data:`ctsim.quality.acceptance.EXAMINATIONS`, written out: help must not load the scanner."""
+
+
 def add_to(app: typer.Typer) -> None:
     """Add this group's commands."""
     app.command("qa")(qa)
@@ -24,6 +31,9 @@ def qa(
     target: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder for qa.json and the pictures; made if needed.")
     ] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help=f"Run this examination alone; may be given several times. Of: {NAMES}.")
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
 ) -> None:
     """Qualify a scanner profile on simulated phantoms. Status 1 if a bar is missed."""
@@ -32,7 +42,7 @@ def qa(
 
     scanner = load_profile(profile)
     with bar(f"qa {scanner.name}", quiet=quiet) as report:
-        found = qualify(scanner, level=level, progress=report)  # type: ignore[arg-type]
+        found = qualify(scanner, level=level, only=only or None, progress=report)  # type: ignore[arg-type]
     out.print(_table(found))
     missed = sum(not row.passed for row in found.rows)
     if target is not None:

@@ -12,9 +12,10 @@ import pytest
 from ruamel.yaml import YAML
 
 from ctsim import load_profile
-from ctsim.quality.acceptance import windmill
+from ctsim.quality.acceptance import EXAMINATIONS, qualify, windmill
 from ctsim.quality.acceptance.bench import Bench
 from flows.cli.app import main
+from flows.cli.qa import NAMES
 
 
 def small_profile(kernels=(("soft", 0.15, 0.26),)):
@@ -69,7 +70,7 @@ def finished(tmp_path_factory):
 
 def test_every_quantity_is_examined(finished):
     _, found, _ = finished
-    assert (found["format"], found["version"], found["level"]) == ("lungtwin qa", 1, "quick")
+    assert (found["format"], found["version"], found["level"]) == ("lungtwin qa", 2, "quick")
     assert {row["quantity"] for row in found["rows"]} >= {
         "CT number of air", "CT number of inserts", "CT number of water", "Different images of one key",
         "Line integrals", "MTF10", "MTF50", "NPS mean frequency", "Noise", "Noise against mAs", "Slice profile FWHM",
@@ -99,6 +100,22 @@ def test_pictures_are_written(finished):
 def test_an_unknown_level_is_refused(capsys, tmp_path):
     assert main(["qa", str(written(small_profile(), tmp_path)), "--level", "thorough"]) == 2
     assert "level must be quick or full" in capsys.readouterr().err
+
+
+def test_one_examination_may_be_run_alone(tmp_path):
+    profile = str(written(small_profile(), tmp_path))
+    chosen = ["--only", "threads", "--only", "moments"]
+    assert main(["qa", profile, *chosen, "--out", str(tmp_path / "out"), "--quiet"]) == 0
+    found = json.loads((tmp_path / "out" / "qa.json").read_text())
+    assert {row["examination"] for row in found["rows"]} == {"moments", "threads"}
+
+
+def test_an_unknown_examination_is_refused_with_a_suggestion(capsys, tmp_path):
+    assert main(["qa", str(written(small_profile(), tmp_path)), "--only", "slice-profil"]) == 2
+    assert "'slice-profil'; did you mean 'slice-profile'?" in capsys.readouterr().err
+    assert ", ".join(EXAMINATIONS) == NAMES
+    with pytest.raises(ValueError, match="at least one"):
+        qualify(load_profile("siemens_definition_as"), only=[])
 
 
 def test_a_scan_whose_rows_are_steps_shows_a_windmill(monkeypatch, tmp_path):
@@ -134,6 +151,8 @@ def test_the_accuracy_table_holds_every_quantity_and_names_what_was_missed(finis
     (water,) = (line for line in lines if line.startswith("| water, no scatter"))
     assert "**-3.21**, 1 of 1 missed" in water
     assert "-3.21 against 0 +- 1 HU" in lines[-1]
+    later = found | {"rows": [row for row in found["rows"] if row["examination"] == "water"]}
+    assert table([spoilt, later]) == table([found])  # the last water counts, whatever else was run with it
     spoilt["rows"].append(row | {"quantity": "Smell"})
     with pytest.raises(ValueError, match="Smell"):
         table([spoilt])

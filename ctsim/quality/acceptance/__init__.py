@@ -6,13 +6,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .examination import EXAMINATIONS as EXAMINATIONS
     from .examination import qualify as qualify
     from .rows import Curve as Curve
     from .rows import Map as Map
     from .rows import Qualification as Qualification
     from .rows import Row as Row
 
-_HOMES = {"Curve": ".rows", "Map": ".rows", "Qualification": ".rows", "Row": ".rows", "qualify": ".examination"}
+_HOMES = {
+    "Curve": ".rows",
+    "EXAMINATIONS": ".examination",
+    "Map": ".rows",
+    "Qualification": ".rows",
+    "Row": ".rows",
+    "qualify": ".examination",
+}
 
 __all__ = sorted(_HOMES)
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from twins.specfile import suggestion
 
 from ...profile import Profile
 from . import dosing, noises, numbers, repeating, scattering, sharpness, signals, windmill
@@ -11,15 +14,15 @@ from .rows import Part, Qualification
 
 _EXAMINATIONS: tuple[tuple[str, float, Callable[[Bench], Part]], ...] = (
     ("moments", 1, signals.moments),
-    ("two bases", 1, signals.two_basis),
-    ("line integrals", 2, signals.line_integrals),
-    ("water and air", 4, numbers.water_and_air),
-    ("water with scatter", 2, numbers.water_with_scatter),
+    ("two-bases", 1, signals.two_basis),
+    ("line-integrals", 2, signals.line_integrals),
+    ("water", 4, numbers.water_and_air),
+    ("water-with-scatter", 2, numbers.water_with_scatter),
     ("inserts", 4, numbers.inserts),
     ("uniformity", 6, numbers.uniformity),
     ("windmill", 6, windmill.windmill),
-    ("MTF", 10, sharpness.mtf),
-    ("slice profile", 6, sharpness.slices),
+    ("mtf", 10, sharpness.mtf),
+    ("slice-profile", 6, sharpness.slices),
     ("noise", 15, noises.noise),
     ("scatter", 2, scattering.scatter_to_primary),
     ("dose", 3, dosing.dose_indices),
@@ -27,9 +30,16 @@ _EXAMINATIONS: tuple[tuple[str, float, Callable[[Bench], Part]], ...] = (
 )
 """Name, share of the time, function."""
 
+EXAMINATIONS: tuple[str, ...] = tuple(name for name, *_ in _EXAMINATIONS)
+"""Names of the examinations, in their order."""
+
 
 def qualify(
-    profile: Profile, *, level: Level = "quick", progress: Callable[[float, str], None] | None = None
+    profile: Profile,
+    *,
+    level: Level = "quick",
+    only: Sequence[str] | None = None,
+    progress: Callable[[float, str], None] | None = None,
 ) -> Qualification:
     """Examine a profile as a physicist accepts a scanner: every figure from simulated scans of phantoms.
 
@@ -40,13 +50,15 @@ def qualify(
     level
         "quick": cells and views merged where the quantity allows it, one potential where one says enough; "full": every
         potential, every kernel, axial and helical.
+    only
+        Examinations to run, of :data:`EXAMINATIONS`; ``None``: all.
     progress
         Called with the share done, 0 to 1, and what comes next.
 
     Raises
     ------
     ValueError
-        If the level is neither.
+        If the level is neither, or an examination is unknown.
 
     Notes
     -----
@@ -55,13 +67,20 @@ def qualify(
     """
     if level not in ("quick", "full"):
         raise ValueError(f"level must be quick or full, got {level!r}")
+    for name in only or ():
+        if name not in EXAMINATIONS:
+            raise ValueError(f"only must name examinations, got {name!r}{suggestion(name, EXAMINATIONS)}")
+    chosen = [entry for entry in _EXAMINATIONS if only is None or entry[0] in only]
+    if not chosen:
+        raise ValueError(f"only must name at least one examination; known: {', '.join(EXAMINATIONS)}")
     bench = Bench(profile, level)
-    total = sum(share for _, share, _ in _EXAMINATIONS)
+    total = sum(share for _, share, _ in chosen)
     parts, done = [], 0.0
-    for name, share, examine in _EXAMINATIONS:
+    for name, share, examine in chosen:
         if progress is not None:
             progress(done / total, name)
-        parts.append(examine(bench))
+        part = examine(bench)
+        parts.append(replace(part, rows=tuple(replace(row, examination=name) for row in part.rows)))
         done += share
     if progress is not None:
         progress(1.0, "done")

@@ -27,6 +27,8 @@ class Row:
         Of the three; "" for plain numbers.
     how
         How it was measured, in a line.
+    examination
+        That it comes from.
     """
 
     quantity: str
@@ -36,6 +38,7 @@ class Row:
     high: float
     unit: str
     how: str
+    examination: str = ""
 
     @property
     def passed(self) -> bool:
