@@ -14,7 +14,7 @@ from .interior import difference
 from .measures import axial_diameters_mm, crossings, max_diameter_mm
 from .nodule import Lobe, Nodule
 from .raster import Raster, rasterise
-from .surroundings import Matter, distances_mm, lobe_at, matter_on
+from .surroundings import ON_FISSURE_MM, Matter, distances_mm, fissure_mm, lobe_at, matter_on
 from .truth import NoduleTruth, Truth
 
 TOUCH = 1e-3
@@ -70,8 +70,8 @@ def _inserted(twin: Twin, nodule: Nodule) -> tuple[Inset, NoduleTruth, NDArray[n
     base = matter_on(twin, grid)
     materials, delta = difference(nodule, raster, base)
     inside = np.stack(np.nonzero(solid), axis=1)
-    lobe = _lobe(twin, nodule, grid.index_to_world(inside[:: max(1, len(inside) // 500)]))
-    truth = _measured(twin, nodule, grid, raster, base, Inset(nodule.id, grid, materials, delta), lobe)
+    found = lobe_at(twin, grid.index_to_world(inside[:: max(1, len(inside) // 500)]))
+    truth = _measured(twin, nodule, grid, raster, base, Inset(nodule.id, grid, materials, delta), found)
     return Inset(nodule.id, grid, materials, delta), truth, raster.profile
 
 
@@ -88,8 +88,7 @@ def _check_inside(twin: Twin, nodule: Nodule, grid: Grid, solid: NDArray[np.bool
         )
 
 
-def _lobe(twin: Twin, nodule: Nodule, points_mm: NDArray[np.float64]) -> str:
-    found = lobe_at(twin, points_mm)
+def _lobe(nodule: Nodule, found: str | None) -> str:
     if found is None:
         raise ValueError(f"nodule {nodule.id!r} at centre_mm {nodule.centre_mm} does not lie in the lungs")
     asked: Lobe | None = nodule.lobe
@@ -102,8 +101,10 @@ def _lobe(twin: Twin, nodule: Nodule, points_mm: NDArray[np.float64]) -> str:
 
 
 def _measured(
-    twin: Twin, nodule: Nodule, grid: Grid, raster: Raster, base: Matter, inset: Inset, lobe: str
+    twin: Twin, nodule: Nodule, grid: Grid, raster: Raster, base: Matter, inset: Inset, found: str | None
 ) -> NoduleTruth:
+    lobe = _lobe(nodule, found)
+    knows_no_lobes = lobe != found or lobe.endswith("_LUNG")
     occupancy, core = raster.occupancy, raster.core_occupancy
     voxel = grid.voxel_volume_mm3
     total = occupancy.sum(dtype=np.float64)
@@ -126,6 +127,7 @@ def _measured(
         core_volume, core_diameter, core_hu = 0.0, 0.0, None
     surface = crossings(raster.body_mm, 0.0, 0)
     pleura, vessel = distances_mm(twin, grid.index_to_world(surface))
+    fissure = None if knows_no_lobes else fissure_mm(twin, lobe, grid.index_to_world(surface))
     cx, cy, cz = (float(c) for c in np.asarray(nodule.centre_mm))
     return NoduleTruth(
         nodule=nodule,
@@ -149,6 +151,8 @@ def _measured(
         grid=grid,
         occupancy=occupancy,
         core_occupancy=core,
+        distance_to_fissure_mm=fissure,
+        on_fissure=None if knows_no_lobes else fissure is not None and fissure <= ON_FISSURE_MM,
     )
 
 

@@ -18,6 +18,16 @@ AIRWAYS = (Structure.TRACHEA, Structure.BRONCHUS, Structure.AIRWAY_WALL)
 NEAR_MM, HORIZON_MM = 10.0, 20.0
 """Distances to pleura and vessels are measured finely up to the first and coarsely up to the second; beyond, None."""
 
+ON_FISSURE_MM = 1.0
+"""Up to this distance from another lobe a body counts as lying on the fissure [mm] (design default); the gap is known
+to about one voxel of the twin."""
+
+LOBES_OF_A_LUNG = (
+    (Structure.RIGHT_UPPER_LOBE, Structure.RIGHT_MIDDLE_LOBE, Structure.RIGHT_LOWER_LOBE),
+    (Structure.LEFT_UPPER_LOBE, Structure.LEFT_LOWER_LOBE),
+)
+"""The lobes that share fissures."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Matter:
@@ -85,9 +95,36 @@ def distances_mm(twin: Twin, surface_mm: NDArray[np.float64]) -> tuple[float | N
     return pleura, vessel
 
 
+def fissure_mm(twin: Twin, lobe: str, surface_mm: NDArray[np.float64]) -> float | None:
+    """Shortest distance from surface points ``(n, 3)`` to another lobe of the same lung or a fissure [mm].
+
+    None beyond ``HORIZON_MM``, and where the twin knows no such lobes.
+    """
+    beyond = [int(s) for lung in LOBES_OF_A_LUNG for s in lung if lobe in {x.name for x in lung} and s.name != lobe]
+    if not beyond:
+        return None
+    others = [*beyond, int(Structure.FISSURE)]
+    for horizon, thin in ((NEAR_MM, False), (HORIZON_MM, True)):
+        structure, at, step = _around(twin, surface_mm, horizon, thin=thin)
+        gap = _gap(np.isin(structure, others), at, step, horizon)
+        if gap is not None:
+            return gap
+    return None
+
+
 def _distances(
     twin: Twin, surface_mm: NDArray[np.float64], horizon_mm: float, *, thin: bool
 ) -> tuple[float | None, float | None]:
+    structure, at, step = _around(twin, surface_mm, horizon_mm, thin=thin)
+    lung = np.isin(structure, [int(s) for s in LUNG])
+    vessel = np.isin(structure, [int(s) for s in VESSELS])
+    return _gap(~lung, at, step, horizon_mm), _gap(vessel, at, step, horizon_mm)
+
+
+def _around(
+    twin: Twin, surface_mm: NDArray[np.float64], horizon_mm: float, *, thin: bool
+) -> tuple[NDArray[np.uint16], NDArray[np.int64], NDArray[np.float64]]:
+    """Structure in the box around a surface, the surface's voxels in it ``(n, 3)``, and the box's voxel size [mm]."""
     index = twin.grid.world_to_index(surface_mm)
     spacing = np.asarray(twin.grid.spacing_mm)
     stride = np.where(spacing < 1.5, 2, 1) if thin else np.ones(3, int)
@@ -96,19 +133,19 @@ def _distances(
     high = np.minimum(np.asarray(twin.grid.shape), np.ceil(index.max(axis=0)).astype(int) + reach + 1)
     box = tuple(slice(int(a), int(b), int(s)) for a, b, s in zip(low, high, stride, strict=True))
     structure = twin.structure[box]
-    step = spacing * stride
     at = np.clip(np.rint((index - low) / stride).astype(int), 0, np.asarray(structure.shape) - 1)
-    at = np.unique(at, axis=0)
-    lung = np.isin(structure, [int(s) for s in LUNG])
-    vessel = np.isin(structure, [int(s) for s in VESSELS])
-    measured: list[float | None] = []
-    for target in (~lung, vessel):
-        gap = np.inf
-        if target.any():
-            nearest = float(distance_transform_edt(~target, sampling=step)[tuple(at.T)].min())
-            gap = max(0.0, nearest - 0.5 * float(step.min()))
-        measured.append(gap if gap <= horizon_mm else None)
-    return measured[0], measured[1]
+    return structure, np.unique(at, axis=0), spacing * stride
+
+
+def _gap(
+    target: NDArray[np.bool_], at: NDArray[np.int64], step: NDArray[np.float64], horizon_mm: float
+) -> float | None:
+    """Distance from voxels to the faces of the nearest target voxel [mm]; None beyond the horizon."""
+    if not target.any():
+        return None
+    nearest = float(distance_transform_edt(~target, sampling=step)[tuple(at.T)].min())
+    gap = max(0.0, nearest - 0.5 * float(step.min()))
+    return gap if gap <= horizon_mm else None
 
 
 @njit(cache=True, parallel=True, error_model="numpy")

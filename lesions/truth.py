@@ -53,6 +53,12 @@ class NoduleTruth:
         From the body's surface, to about one voxel of the twin; None beyond 20 mm.
     n_spicules
         Number of spicules.
+    distance_to_fissure_mm
+        From the body's surface to another lobe of the same lung, to about one voxel of the twin; None beyond 20 mm, and
+        where the twin knows no lobes.
+    on_fissure
+        Whether the body comes as near to a fissure as the twin can tell
+        (:data:`lesions.surroundings.ON_FISSURE_MM`); None where the twin knows no lobes.
     grid, occupancy, core_occupancy
         Fine lattice in the world and the share of each of its voxels inside the contour, float32; the core's for
         part-solid only.
@@ -79,6 +85,8 @@ class NoduleTruth:
     grid: Grid
     occupancy: NDArray[np.float32]
     core_occupancy: NDArray[np.float32] | None = None
+    distance_to_fissure_mm: float | None = None
+    on_fissure: bool | None = None
 
     @property
     def id(self) -> str:

@@ -6,7 +6,9 @@ height)``
 (age in years, height in cm, litres). The CT volume, supine, is 0.90 of it (Yamada et al. 2020: standing is 10.9 % above
 supine) times the effort of the breath. Margins of age, sex, body mass index, smoking and pack-years are those of the
 NLST
-(PMC8159850); the shape of the distributions between the published quartiles is a design default.
+(PMC8159850); those of the duration of smoking, the years since it was given up, COPD and past cancer are those of the
+NLST as well (Tammemagi et al., N Engl J Med 2013;368:728, supplement, table S1). The shape of the distributions between
+published figures, and their independence of each other, are design defaults.
 """
 
 from __future__ import annotations
@@ -45,7 +47,17 @@ class TwinSpec(BaseModel):
     bmi: float = Field(ge=15, le=50, description="Body mass index [kg/m2]")
     smoking: Smoking = Field(default="never", description="Smoking status [never, former, current]")
     pack_years: float = Field(default=0.0, ge=0, le=250, description="Packs per day times years [pack years]")
+    smoking_duration_y: float | None = Field(default=None, ge=0, le=90, description="Years of smoking [years]")
+    years_since_quit_y: float | None = Field(
+        default=None, ge=0, le=90, description="Years since smoking was given up, for former smokers [years]"
+    )
     family_history: bool | None = Field(default=None, description="Lung cancer in a first-degree relative")
+    copd: bool | None = Field(default=None, description="Chronic obstructive pulmonary disease diagnosed")
+    extrathoracic_cancer_over_5y: bool | None = Field(
+        default=None,
+        description="Cancer outside the chest more than five years ago; persons with a later one or one of the lung "
+        "are not in the population, as the NLST admitted none (NCT00047385)",
+    )
     emphysema_percent: float = Field(
         default=0.0, ge=0, le=40, description="Share of the lung volume that is emphysema (below 0.05 g/cm3) [%]"
     )
@@ -99,7 +111,12 @@ class TwinSpec(BaseModel):
         return base * (self.height_cm / height) ** 1.5 * (1.08 if self.smoking == "current" else 1.0)
 
     def patient(self) -> Patient:
-        """Demographics and history as risk models read them."""
+        """Demographics and history as risk models read them.
+
+        Cigarettes per day follow from pack-years of 20 cigarettes and the duration of smoking.
+        """
+        cancer = self.extrathoracic_cancer_over_5y
+        daily = 20 * self.pack_years / self.smoking_duration_y if self.smoking_duration_y else None
         return Patient(
             sex=self.sex,
             age_y=self.age_y,
@@ -109,6 +126,14 @@ class TwinSpec(BaseModel):
             pack_years=self.pack_years,
             family_history=self.family_history,
             emphysema=self.emphysema_percent >= EMPHYSEMA_THRESHOLD_PERCENT,
+            smoking_duration_y=self.smoking_duration_y,
+            years_since_quit_y=0.0 if self.smoking == "current" else self.years_since_quit_y,
+            cigarettes_per_day=None if daily is None else round(min(daily, 200.0), 1),
+            copd=self.copd,
+            personal_cancer=cancer,
+            extrathoracic_cancer_over_5y=cancer,
+            cancer_within_5y=None if cancer is None else False,
+            prior_lung_cancer=None if cancer is None else False,
         )
 
 
@@ -156,6 +181,8 @@ def draw(rng: np.random.Generator, **fixed: Any) -> TwinSpec:
     u = rng.random(4)
     normal = rng.standard_normal(10)
     key = int(rng.integers(_KEYS))
+    history = rng.random(3)
+    smoked = rng.standard_normal()
     kept = {name: value for name, value in fixed.items() if value is not None}
 
     sex = kept.get("sex", "male" if u[0] < 0.591 else "female")
@@ -163,6 +190,9 @@ def draw(rng: np.random.Generator, **fixed: Any) -> TwinSpec:
     age_y = kept.get("age_y", round(_within(60.5 + 5.0 * normal[0], 55, 74), 1))
     height_cm = kept.get("height_cm", round((176 + 7 * normal[1]) if male else (163 + 6.5 * normal[1]), 1))
     smoking = kept.get("smoking", "current" if u[1] < 0.48 else "former")
+    quit_y = kept.get("years_since_quit_y", round(15 * history[0], 1)) if smoking == "former" else 0.0
+    # begun at 17.4 +- 3 years of age: with this age and these years since quitting, 39.8 +- 7.3 years of smoking
+    smoked_y = round(max(1.0, age_y - quit_y - _within(17.4 + 3 * smoked, 10, 30)), 1)
     expected: dict[str, Any] = {
         "sex": sex,
         "age_y": age_y,
@@ -170,7 +200,11 @@ def draw(rng: np.random.Generator, **fixed: Any) -> TwinSpec:
         "bmi": round(_within(27 * math.exp(0.19 * normal[2]), 17, 45), 1),
         "smoking": smoking,
         "pack_years": 0.0 if smoking == "never" else round(_within(30 + 18 * math.exp(0.75 * normal[3]), 30, 200), 1),
+        "smoking_duration_y": 0.0 if smoking == "never" else smoked_y,
+        "years_since_quit_y": quit_y if smoking == "former" else None,
         "family_history": bool(u[2] < 0.22),
+        "copd": bool(history[1] < 0.051),
+        "extrathoracic_cancer_over_5y": bool(history[2] < 0.043),
         "emphysema_percent": round(_emphysema_percent(u[3], normal[4], smoking), 2),
         "heart_scale": round(_within(1 + 0.06 * normal[6], 0.85, 1.2), 3),
         "chest_width_scale": round(_within(1 + 0.035 * normal[7], 0.92, 1.08), 3),

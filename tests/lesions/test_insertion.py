@@ -143,6 +143,30 @@ def test_distances_are_those_of_a_sphere_to_flat_walls():
     )  # vessel radius 4, one voxel each
 
 
+@pytest.mark.parametrize(
+    ("size_mm", "above_mm", "gap_mm"),
+    [(10, 2.0, 0.0), (10, 5.0, 0.0), (10, 9.0, 4.0), (10, 18.0, 13.0), (4, 26.0, None)],
+)
+def test_the_fissure_is_as_far_as_the_other_lobe(size_mm, above_mm, gap_mm):
+    twin = block((80, 60, 90), 1.0, vessel=False)
+    assert twin.grid.centre_mm == (0, 0, 0)  # lobes meet between the voxels at z = -0.5 and 0.5 mm
+    _, truth = insert(twin, [nodule(size_mm, sh_sd=0.0, sh_sd_l2=0.0, centre_mm=(20.0, 0.0, above_mm))])
+    found = truth.nodules[0]
+    assert found.lobe == "LEFT_UPPER_LOBE"
+    if gap_mm is None:
+        assert found.distance_to_fissure_mm is None  # beyond the horizon of 20 mm
+    else:
+        assert found.distance_to_fissure_mm == pytest.approx(gap_mm, abs=1.1)  # one voxel, two where looked at coarsely
+    assert found.on_fissure is (gap_mm == 0.0)
+
+
+def test_a_twin_without_lobes_knows_no_fissure():
+    twin = block((60, 60, 80), 2.0, lobes=False)
+    _, truth = insert(twin, [nodule(8.0, centre_mm=(30.0, -20.0, 5.0), lobe="LEFT_UPPER_LOBE")])
+    assert truth.nodules[0].lobe == "LEFT_UPPER_LOBE"
+    assert truth.nodules[0].on_fissure is truth.nodules[0].distance_to_fissure_mm is None
+
+
 @pytest.mark.parametrize("spacing", [(0.7, 0.7, 0.7), (2.5, 0.8, 0.8), (0.3, 0.3, 0.3)])
 def test_occupancy_keeps_the_volume_on_any_grid(lung_only, spacing):
     _, truth = insert(lung_only, [nodule(9.0, lobulation=3.0)])

@@ -263,6 +263,17 @@ def test_draws_have_the_margins_of_the_nlst():
     assert np.median([p.age_y for p in people]) == pytest.approx(60.5, abs=0.8)
     assert np.median([p.bmi for p in people]) == pytest.approx(27, abs=0.8)
     assert np.median([p.pack_years for p in people]) == pytest.approx(48, abs=3)
+    patients = [p.patient() for p in people]
+    # Tammemagi 2013, table S1: 39.8 +- 7.3 y, 7.3 +- 4.8 y, 28.4 +- 11.5 a day, 5.1 and 4.3 %; 4 standard errors each
+    assert np.mean([p.smoking_duration_y for p in patients]) == pytest.approx(39.8, abs=0.8)
+    assert np.mean([p.years_since_quit_y for p in patients if p.smoking == "former"]) == pytest.approx(7.3, abs=0.7)
+    assert all(p.years_since_quit_y == 0 for p in patients if p.smoking == "current")
+    # worked out from pack-years and duration, not drawn
+    assert np.mean([p.cigarettes_per_day for p in patients]) == pytest.approx(28.4, abs=1.3)
+    assert np.mean([p.copd for p in patients]) == pytest.approx(0.051, abs=0.023)
+    assert np.mean([p.extrathoracic_cancer_over_5y for p in patients]) == pytest.approx(0.043, abs=0.021)
+    assert np.std([p.smoking_duration_y for p in patients]) == pytest.approx(7.3, abs=0.7)
+    assert all(p.age_y - p.years_since_quit_y - p.smoking_duration_y >= 9.9 for p in patients)  # begun at 10 or later
     assert len({p.key for p in people}) == len(people)
 
 
