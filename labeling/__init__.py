@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from .covariate import Covariate as Covariate
     from .covariate import Exclusion as Exclusion
     from .covariates import nodule_covariates as nodule_covariates
+    from .evaluation import Evaluation as Evaluation
+    from .evaluation import evaluate as evaluate
     from .model import Derivation as Derivation
     from .model import ModelSpec as ModelSpec
     from .model import Performance as Performance
@@ -31,6 +33,7 @@ _HOMES = {
     "Covariate": ".covariate",
     "CovariateError": ".columns",
     "Derivation": ".model",
+    "Evaluation": ".evaluation",
     "Exclusion": ".covariate",
     "ExtrapolationWarning": ".scoring",
     "Meaning": ".vocabulary",
@@ -41,6 +44,7 @@ _HOMES = {
     "Term": ".terms",
     "VOCABULARY": ".vocabulary",
     "assign": ".outcomes",
+    "evaluate": ".evaluation",
     "get": ".model",
     "load": ".outcomes",
     "models": ".model",
