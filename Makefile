@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# One worker per core; whoever has done all its tests takes some of another's. `make test PYTEST_ARGS=-n0` runs without workers.
+PYTEST := $(BIN)/python -m pytest -n auto --dist worksteal
 READY := $(VENV)/.ready
 OUT ?= out/demo
 
@@ -11,10 +13,10 @@ demo: $(READY)
 	$(BIN)/lungtwin build demo --out $(OUT)
 
 test: $(READY)
-	$(BIN)/python -m pytest -m "not slow and not gpu" $(PYTEST_ARGS)
+	$(PYTEST) -m "not slow and not gpu" $(PYTEST_ARGS)
 
 check: $(READY) lint
-	$(BIN)/python -m pytest -m "not gpu" $(PYTEST_ARGS)
+	$(PYTEST) -m "not gpu" $(PYTEST_ARGS)
 
 lint: $(VENV)/.ready-dev
 	$(BIN)/ruff check .

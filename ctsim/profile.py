@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
@@ -175,6 +176,12 @@ def load_profile(name_or_path: str | os.PathLike[str]) -> Profile:
     name = str(name_or_path)
     if name not in profile_names():
         raise ValueError(f"unknown profile {name!r}{suggestion(name, profile_names())}")
+    return _shipped(name)
+
+
+@cache
+def _shipped(name: str) -> Profile:
+    """A profile of the package, read once: reading takes half a second, and the value is frozen."""
     text = files(__package__).joinpath(f"profiles/{name}.yaml").read_text(encoding="utf-8")
     return parse_spec(text, Profile, name=f"{name}.yaml")
 

@@ -1,4 +1,4 @@
-"""Fixtures that all rooms share: the real CT, and system tools."""
+"""What all rooms share: how tests run side by side, the real CT, and system tools."""
 
 from __future__ import annotations
 
@@ -13,6 +13,45 @@ settings.register_profile("lungtwin", deadline=None, max_examples=50, derandomiz
 settings.load_profile("lungtwin")
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+WORKER_GIB = 3.0
+"""Memory that one worker may need."""
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Workers of ``-n auto``: one per core, as far as memory goes."""
+    memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return max(1, min(len(os.sched_getaffinity(0)), int(memory_gib / WORKER_GIB)))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _share_of_the_cores() -> None:
+    """Workers that run side by side share the cores; tests that need more threads than that ask for them."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if workers > 1:
+        import numba
+
+        numba.set_num_threads(max(1, min(len(os.sched_getaffinity(0)) // workers, numba.config.NUMBA_NUM_THREADS)))
+
+
+@pytest.fixture
+def on_one_and_all_threads():
+    """Calls a function on one thread and on all of Numba's, and gives both results."""
+    import numba
+
+    def both(make):
+        before = numba.get_num_threads()
+        found = []
+        try:
+            for n in (1, numba.config.NUMBA_NUM_THREADS):
+                numba.set_num_threads(n)
+                found.append(make())
+        finally:
+            numba.set_num_threads(before)
+        return found
+
+    return both
 
 
 def _data_folder() -> Path | None:

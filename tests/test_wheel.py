@@ -42,7 +42,7 @@ def test_the_wheel_holds_every_file_of_the_five_packages_and_no_tests(installed)
         path.relative_to(ROOT)
         for room in ROOMS
         for path in (ROOT / room).rglob("*")
-        if path.is_file() and path.suffix not in {".pyc", ".nbi", ".nbc"}
+        if "__pycache__" not in path.parts and path.is_file()
     }
     there = {path.relative_to(installed) for path in installed.rglob("*") if path.is_file()}
     assert here <= there

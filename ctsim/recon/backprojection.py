@@ -139,7 +139,8 @@ def back_project(
         stop = min(start + block, n_directions)
         sums, turn = resample(view[start:stop], turns.origin)
         turn = turn.reshape(stop - start, n_sets)
-        source_z = (turns.source_z_mm[start:stop, :, None] + heights).reshape(stop - start, n_sets)
+        # in one layout whatever the mode: the kernels are compiled once
+        source_z = np.ascontiguousarray(turns.source_z_mm[start:stop, :, None] + heights).reshape(stop - start, n_sets)
         theta = float(geometry.view_angle_rad[0]) + step * np.arange(start, stop)
         direction = np.stack([np.cos(theta), np.sin(theta)], axis=-1)
         first_place, first_node = windows(direction, disc, p[0], chain.place_mm, len(p), n_places, n_nodes, node_mm)
@@ -214,7 +215,7 @@ class _Resampler:
                     filtered = filter_rows(wide, self.transfer)[..., self.n_beyond : self.n_beyond + n_places]
                 else:
                     filtered = filter_rows(here, self.transfer)
-                cumulate_rows(filtered, sums[j * n + start : j * n + chunk.stop])
+                cumulate_rows(np.ascontiguousarray(filtered), sums[j * n + start : j * n + chunk.stop])
         return sums, turn
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
 import pytest
 
@@ -174,18 +173,11 @@ def test_voxels_of_a_helix_interpolate_between_four_nodes_and_count_the_unseen()
 
 
 @pytest.mark.parametrize("feed_mm", [0.0, 14.0])
-def test_an_image_has_the_same_bytes_for_any_number_of_threads(feed_mm):
+def test_an_image_has_the_same_bytes_for_any_number_of_threads(feed_mm, on_one_and_all_threads):
     g = geometry(48, 6, 60, pitch_iso_mm=2.0, rotations=3 if feed_mm else 1, feed_mm=feed_mm, start_z_mm=-1.5 * feed_mm)
     line = integrals(g, [Ellipsoid((5, 3, 0), (30, 20, 15))]).astype(np.float32)
     axis = np.arange(35) * 2.0 - 34
     kernel = Kernel(name="smooth", mtf50_per_mm=0.1, mtf10_per_mm=0.2)
     arguments = (line, g, kernel, geometric_chain(g), (axis[15:20], axis, axis), 2.0, 55.0)
-    take = lambda: (wfbp if feed_mm else fdk)(*arguments)[0].tobytes()  # noqa: E731
-    before = numba.get_num_threads()
-    many = take()
-    numba.set_num_threads(1)
-    try:
-        one = take()
-    finally:
-        numba.set_num_threads(before)
+    one, many = on_one_and_all_threads(lambda: (wfbp if feed_mm else fdk)(*arguments)[0].tobytes())
     assert one == many

@@ -2,7 +2,6 @@
 
 from functools import cache
 
-import numba
 import numpy as np
 import pytest
 
@@ -168,17 +167,11 @@ def test_noise_leaves_the_mean_alone():
     assert (noisy - clean)[inside].mean() == pytest.approx(0.0, abs=1.0)
 
 
-def test_same_key_same_bytes_for_any_number_of_threads_and_another_key_others():
+def test_same_key_same_bytes_for_any_number_of_threads_and_another_key_others(on_one_and_all_threads):
     twin = phantoms.cylinder(150.0, 60.0, spacing_mm=5.0)
     sampling = Sampling(views_per_rotation=60, column_binning=16, row_binning=16)
     take = lambda key: scan(twin, AS.scanner, protocol("axial"), key=key, sampling=sampling)  # noqa: E731
-    before = numba.get_num_threads()
-    many = take(2**63 + 5)
-    numba.set_num_threads(1)
-    try:
-        one = take(2**63 + 5)
-    finally:
-        numba.set_num_threads(before)
+    one, many = on_one_and_all_threads(lambda: take(2**63 + 5))
     assert one.line_integral.tobytes() == many.line_integral.tobytes()
     assert take(5).line_integral.tobytes() != many.line_integral.tobytes()
 

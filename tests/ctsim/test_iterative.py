@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import cache
 
-import numba
 import numpy as np
 import pytest
 
@@ -100,21 +99,19 @@ def test_strength_comes_from_the_protocol_and_must_be_known():
             reconstruct(sinogram, kernel=KERNEL, grid=grid, iterative_strength=wrong)
 
 
-def test_a_step_is_its_formula_and_threads_change_no_byte():
+def test_a_step_is_its_formula_and_threads_change_no_byte(on_one_and_all_threads):
     rng = np.random.default_rng(5)
     y, x = rng.normal(size=(2, 7, 6, 5)).astype(np.float32)
     inverse = rng.uniform(0.5, 2, x.shape).astype(np.float32)
     inverse[3, 2, 1] = 0
     weights, b, edge = np.array([1.0, 0.8, 0.45, 0.3], np.float32), 0.7, 0.4
-    out = np.empty_like(x)
-    before = numba.get_num_threads()
-    smooth(y, x, inverse, weights, np.float32(b), np.float32(edge), out)
-    numba.set_num_threads(1)
-    try:
-        one = np.empty_like(x)
-        smooth(y, x, inverse, weights, np.float32(b), np.float32(edge), one)
-    finally:
-        numba.set_num_threads(before)
+
+    def smoothed() -> np.ndarray:
+        out = np.empty_like(x)
+        smooth(y, x, inverse, weights, np.float32(b), np.float32(edge), out)
+        return out
+
+    one, out = on_one_and_all_threads(smoothed)
     assert one.tobytes() == out.tobytes()
     for at in np.ndindex(x.shape):
         if inverse[at] == 0:

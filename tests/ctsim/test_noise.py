@@ -1,6 +1,5 @@
 """Counting noise: known answers, moments, monotone counts, independence of blocks and threads."""
 
-import numba
 import numpy as np
 import pytest
 from hypothesis import given
@@ -110,12 +109,6 @@ def test_another_key_is_another_noise():
     assert abs(np.corrcoef(first.ravel(), third.ravel())[0, 1]) < 5 / np.sqrt(first.size)
 
 
-def test_the_number_of_threads_changes_no_byte():
-    many = detected(100.0, noise_kev=10.0)
-    before = numba.get_num_threads()
-    numba.set_num_threads(1)
-    try:
-        one = detected(100.0, noise_kev=10.0)
-    finally:
-        numba.set_num_threads(before)
+def test_the_number_of_threads_changes_no_byte(on_one_and_all_threads):
+    one, many = on_one_and_all_threads(lambda: detected(100.0, noise_kev=10.0))
     assert one.tobytes() == many.tobytes()

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-import numba
 import numpy as np
 import pytest
 
@@ -247,18 +246,13 @@ def test_scatter_adds_its_signal_and_its_noise_and_both_means_can_be_kept():
     assert noise.var() == pytest.approx(expected, rel=5 * np.sqrt(2 / noise.size))
 
 
-def test_blocks_and_threads_change_no_byte(monkeypatch):
+def test_blocks_and_threads_change_no_byte(monkeypatch, on_one_and_all_threads):
     exposure = exposure_of(scanner_with(**EVERYTHING, gain_spread=0.01), water_mm=200.0)
     protocol = protocol_with(corrections={"starvation": True}, mas_per_rotation=5.0)
     whole = detect(exposure, protocol, key=2**63 + 1).line_integral
     monkeypatch.setattr("ctsim.readout.BLOCK_BYTES", 5 * 4 * 4 * 184)
-    threads = numba.get_num_threads()
-    numba.set_num_threads(1)
-    try:
-        again = detect(exposure, protocol, key=2**63 + 1).line_integral
-    finally:
-        numba.set_num_threads(threads)
-    assert again.tobytes() == whole.tobytes()
+    for again in on_one_and_all_threads(lambda: detect(exposure, protocol, key=2**63 + 1).line_integral):
+        assert again.tobytes() == whole.tobytes()
 
 
 def test_noise_falls_as_the_root_of_the_mas():

@@ -15,7 +15,6 @@ from flows import Dataset
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
-pytest.importorskip("prefect")
 
 
 def free_port() -> int:

@@ -76,6 +76,7 @@ def denoise(hu: NDArray[np.float32], noise_hu: float, where: NDArray[np.bool_]) 
     """
     if noise_hu <= 0:
         return hu.copy()
+    hu, where = np.ascontiguousarray(hu), np.ascontiguousarray(where)  # one layout: compiled once
     guide = np.empty_like(hu)
     _smooth_in_plane(hu, guide)
     image = hu
