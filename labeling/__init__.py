@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .cards import model_card as model_card
     from .columns import CovariateError as CovariateError
     from .covariate import Covariate as Covariate
     from .covariate import Exclusion as Exclusion
@@ -47,6 +48,7 @@ _HOMES = {
     "evaluate": ".evaluation",
     "get": ".model",
     "load": ".outcomes",
+    "model_card": ".cards",
     "models": ".model",
     "nodule_covariates": ".covariates",
     "read_model": ".model",
