@@ -169,7 +169,8 @@ def _claims(model: ModelSpec) -> str:
     not_so = ["validated", "clinically calibrated", "pathology-proven"]
     if d is None:
         may = f"the labels are Bernoulli draws from a published risk model, {model.title} ({model.citation})."
-        not_so.insert(0, "NLST-trained")
+        if "NLST" not in model.population:
+            not_so.insert(0, "NLST-trained")
     elif d.synthetic:
         may = (
             "the model was fitted on synthetic tables of the shape of NLST, drawn from published margins; they carry "
