@@ -56,6 +56,10 @@ class Derivation(Spec):
     tables: tuple[str, ...] = Field(min_length=1, description="Tables and their versions")
     apparent_auc: float | None = Field(default=None, ge=0, le=1, description="AUC on the rows of the fit")
     corrected_auc: float | None = Field(default=None, ge=0, le=1, description="AUC corrected for optimism")
+    cross_validated_auc: float | None = Field(
+        default=None, ge=0, le=1, description="AUC on participants left out of the fit, mean over the folds"
+    )
+    left_out: tuple[str, ...] = Field(default=(), description="Rows left out of the fit: how many and why")
     method: str = Field(min_length=1, description="Estimator, penalty, covariance, resampling")
     synthetic: bool = Field(description="Fitted on made tables: the coefficients say nothing about people")
 

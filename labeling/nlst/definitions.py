@@ -23,14 +23,14 @@ InLobe = Literal["drop_ambiguous", "largest", "all", "alone"]
 OtherLobes = Literal["drop", "benign"]
 
 _IN_LOBE = {
-    "drop_ambiguous": "one nodule of the screen lies in a diagnosed lobe: it is the cancer; if several lie there, "
-    "they are left out",
-    "largest": "of the nodules of the screen in a diagnosed lobe, the one with the longest diameter is the cancer and "
-    "the others count as nodules in other lobes; if two are longest, all of them are left out",
-    "all": "all nodules of the screen in a diagnosed lobe are the cancer",
-    "alone": "in cases and in controls, only nodules that are alone in their lobe on that screen are kept, left upper "
-    "lobe and lingula taken as one, and a nodule without a lobe sharing every lobe; one in a diagnosed lobe is the "
-    "cancer",
+    "drop_ambiguous": "If one nodule of the screen of a case lies in a diagnosed lobe, it is the cancer; if several "
+    "do, they are left out.",
+    "largest": "Of the nodules of the screen of a case in a diagnosed lobe, the one with the longest diameter is the "
+    "cancer and the others count as nodules in other lobes; if two are longest, all of them are left out.",
+    "all": "All nodules of the screen of a case in a diagnosed lobe are the cancer.",
+    "alone": "In cases and in controls, only nodules that are alone in their lobe on that screen are kept, left upper "
+    "lobe and lingula taken as one, and a nodule without a lobe sharing every lobe; of a case, one in a diagnosed "
+    "lobe is the cancer.",
 }
 _CENSORING = (
     "Follow-up of who has no cancer ends with fup_days (CDAS) or, in the public tables, canc_free_days, the only one "
@@ -129,10 +129,10 @@ class NoduleLobe(Spec):
         others = "left out" if self.other_lobes == "drop" else "benign"
         return (
             f"Non-calcified nodule of at least 4 mm (sct_ab_desc 51) on a CT screen of {_rounds(self.rounds)}. Case: "
-            f"lung cancer diagnosed within {self.years} years of 365 days after the screen. In a case, "
-            f"{_IN_LOBE[self.in_lobe]}; nodules in other lobes are {others}, nodules without a lobe and cases whose "
-            "cancer is recorded in no lobe are left out. A nodule in the lingula matches a cancer in lingula or left "
-            "upper lobe. Without a case all nodules are benign. "
+            f"lung cancer diagnosed within {self.years} years of 365 days after the screen. "
+            f"{_IN_LOBE[self.in_lobe]} Of a case, nodules in other lobes are {others}, and nodules without a lobe are "
+            "left out; so are cases whose cancer is recorded in no lobe. A nodule in the lingula matches a cancer in "
+            "lingula or left upper lobe. Without a case all nodules are benign. "
             + _CENSORING.format(self.years)
             + " The label is inferred: NLST did not record which nodule a cancer was."
         )
