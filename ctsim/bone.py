@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from twins import Grid, material
 
 from .basis import coefficients
-from .correction import LONGEST_MM, REFERENCE_MM, WaterCorrection, water_correction, water_per_mm_g_cm2
+from .correction import LONGEST_MM, REFERENCE_MM, WaterCorrection, water_correction
 from .exposure import BLOCK_BYTES
 from .kernels.bone import rectify
 from .kernels.correct import evaluate
@@ -34,7 +34,7 @@ from .recon.hounsfield import LOWEST_HU
 from .recon.kernels import Kernel
 from .signal import Beam, beam_of
 from .sinogram import Sinogram
-from .voxels import BASIS_STEP_G_CM3, BasisVolume
+from .voxels import BASIS_STEP_G_CM3, BasisVolume, water_per_mm_g_cm2
 
 if TYPE_CHECKING:
     from .image import CT

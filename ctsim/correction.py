@@ -26,18 +26,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
-from twins import material
-
-from .basis import basis_curves, coefficients
+from .basis import basis_curves
 from .cells import electronic_noise_kev
 from .dose import Dose, dose_of
 from .kernels.correct import evaluate, take_log
 from .raw import RawScan
 from .scatter.correction import correct_scatter
-from .signal import MM_PER_CM, Beam, beam_of
+from .signal import Beam, beam_of
 from .sinogram import Sinogram
 from .starvation import filter_starved
-from .voxels import room_air_g_cm3
+from .voxels import water_per_mm_g_cm2
 
 ORDER = 6
 LONGEST_MM = 600.0
@@ -97,13 +95,6 @@ def water_correction(beam: Beam) -> WaterCorrection:
     terms = coefficient * end[..., None] ** np.arange(1, ORDER + 1)
     longest = np.stack([end, terms.sum(axis=-1), (terms * np.arange(1, ORDER + 1)).sum(axis=-1) / end], axis=-1)
     return WaterCorrection(mu, np.ascontiguousarray(coefficient), longest)
-
-
-def water_per_mm_g_cm2() -> NDArray[np.float64]:
-    """Area densities of the two bases of a millimetre of water above room air, ``(2,)`` [g/cm2]."""
-    water = material("water")
-    c = coefficients(water)
-    return (np.array([c.basis_0, c.basis_1]) * water.density_g_cm3 - room_air_g_cm3()[:2]) / MM_PER_CM
 
 
 def _loss_of_lengths(
@@ -173,7 +164,7 @@ def correct(raw: RawScan, *, overwrite: bool = False) -> Sinogram:
     if raw.offset_kev.any():
         signal -= raw.offset_kev.astype(np.float32)
     if protocol.corrections.scatter and raw.meta.get("has_scatter", True):
-        correct_scatter(signal, raw.mas, raw.air_kev_per_mas, raw.geometry, scanner, protocol)
+        correct_scatter(signal, raw.mas, raw.air_kev_per_mas, raw.geometry, scanner, protocol, beam)
     photon_kev = beam.mean_energy_kev
     if protocol.corrections.starvation:
         filter_starved(signal, photon_kev, electronic_noise_kev(scanner, sampling))

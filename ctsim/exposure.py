@@ -141,7 +141,7 @@ def expose(
         if progress is not None:
             progress((first + n) / n_views)
     air = table.air_kev()
-    scatter = estimate_scatter(signal, air, geometry, scanner, protocol, sampling) if sampling.scatter else None
+    scatter = estimate_scatter(signal, air, geometry, scanner, protocol) if sampling.scatter else None
     return Exposure(
         geometry,
         signal,

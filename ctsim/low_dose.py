@@ -18,11 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .cells import electronic_noise_kev, key_words
-from .correction import LONGEST_MM, water_per_mm_g_cm2
+from .correction import LONGEST_MM
 from .kernels.noise import add_electronic, thin
 from .raw import RawScan
 from .readout import collect_light, convert_all
 from .signal import Beam, beam_of
+from .voxels import water_per_mm_g_cm2
 
 _BLOCK_VIEWS = 64
 

@@ -26,7 +26,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .correction import water_per_mm_g_cm2
 from .couch import couch_path_g_cm2
 from .geometry import Geometry
 from .projection import project
@@ -35,7 +34,7 @@ from .sampling import Sampling
 from .scanner import Scanner
 from .signal import Beam, beam_of
 from .tabletop import Couch
-from .voxels import BasisVolume
+from .voxels import BasisVolume, water_per_mm_g_cm2
 
 Direction = Literal["ap", "lateral"]
 VIEW_ANGLE_DEG: dict[Direction, float] = {"ap": -90.0, "lateral": 0.0}

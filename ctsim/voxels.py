@@ -22,6 +22,8 @@ from twins.twin import DENSITY_STEP_G_CM3, FRACTION_STEP
 from .basis import coefficients
 from .kernels.words import pack_words
 
+MM_PER_CM = 10.0
+
 BASIS_STEP_G_CM3 = 3.3 / 65535
 """One unit of a basis density [g/cm3]: 0 to 3.3 g/cm3, rounding error at most 0.03 HU in water."""
 
@@ -93,6 +95,13 @@ def room_air_g_cm3() -> NDArray[np.float64]:
     air = material("air")
     c = coefficients(air)
     return np.array([c.basis_0, c.basis_1, c.iodine]) * air.density_g_cm3
+
+
+def water_per_mm_g_cm2() -> NDArray[np.float64]:
+    """Area densities of the two bases of a millimetre of water above room air, ``(2,)`` [g/cm2]."""
+    water = material("water")
+    c = coefficients(water)
+    return (np.array([c.basis_0, c.basis_1]) * water.density_g_cm3 - room_air_g_cm3()[:2]) / MM_PER_CM
 
 
 def pack(twin: Twin, *, extend_mm: float = 0.0) -> BasisVolume:

@@ -27,7 +27,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .correction import water_per_mm_g_cm2
 from .protocol import Acquisition
 from .rays import ray_points
 from .recon.kernels import Kernel
@@ -37,6 +36,7 @@ from .scanner import Scanner
 from .signal import beam_of
 from .topogram import LONGEST_MM
 from .trajectory import deflections_mm
+from .voxels import water_per_mm_g_cm2
 
 LARGEST_GAIN = 12.0
 """Largest G, as in the reconstruction's filter."""

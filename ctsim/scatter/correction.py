@@ -1,20 +1,19 @@
 """Scatter correction as scanners do it: an estimate from the measured signal itself, subtracted.
 
-The scanner's estimator is simpler than what makes the scatter (:mod:`ctsim.scatter.estimate`): one kernel, calibrated
-with centred water cylinders only, fewer views and nodes, and it does not know where in depth the body lies. The primary
-that it needs is what is left of the measured signal after its own estimate, in a few rounds:
+The scanner's estimator is simpler than what makes the scatter (:mod:`ctsim.scatter.estimate`): one kernel, fewer views,
+and it does not know where in depth the body lies. It is calibrated for the acquisition with centred water cylinders
+(:mod:`ctsim.scatter.calibration`) and knows nothing else of the body than its shadow. The primary P that it needs is
+what is left of the measured signal T after its own estimate S, in a few rounds:
 
-    P_0 = T,    S_k = model(P_k),    P_k+1 = max(T - S_k, T / 20)
+    P_0 = T,    P_k+1 = T / (1 + S(P_k) / P_k)
 
-(T total, low-passed to the nodes). What is subtracted is at most ``MOST`` of the local mean signal, so that noise and
-starved readings do not run away. Subtraction takes the scatter's mean away and leaves its noise.
+(low-passed to the nodes; S grows about as the root of P, so that each round shrinks the error more than twofold however
+much scatter there is). What is subtracted is at most ``MOST`` of the local mean signal, so that noise and starved
+readings do not run away. Subtraction takes the scatter's mean away and leaves its noise.
 
-Residual on the central ray, as HU of uniform water of 20 to 40 cm (analytic, monoenergetic, noise-free; not
-reconstructed): at most 1.3 HU with a beam of 38 mm; with 160 mm at most 2.9 HU, but -4.5 HU (outer rows -5.9) at
-80 kV and 40 cm, where scatter is 0.9 of the primary. On reconstructed images of narrower beams, 20 to 40 cm at 120 kV,
-``lungtwin qa`` finds 0.4 to 1.9 HU by scanner (``docs/accuracy.md``). Symmetric pairs of kernels left up to 4.2 HU.
-Given the form of the model that makes the scatter, a calibration recovers that model itself and leaves 0.4 HU, which
-says nothing about a scanner: the correction has therefore one kernel.
+Residual of centred water of 200 to 400 mm, noise-free: ``docs/accuracy.md``, ``tests/ctsim/test_scatter_hu.py``. Bodies
+that are no centred water cylinders keep an error: the factors are those of a detector node, and the shadow of another
+body falls elsewhere.
 """
 
 from __future__ import annotations
@@ -26,13 +25,10 @@ from ..geometry import Geometry
 from ..kernels import scatter as kernel
 from ..protocol import Acquisition
 from ..scanner import Scanner
-from .estimate import LARGEST_P, grid_factor
-from .model import beam_energy_kev, scanner_model
-from .nodes import nodes_of
+from ..signal import Beam
+from .calibration import calibrate, estimator_nodes
+from .estimate import LARGEST_P
 
-VIEW_NODES = 36
-COLUMN_NODES = 32
-ROW_NODES = 5
 ROUNDS = 6
 MOST = 0.95
 """Largest part of the local mean signal that is taken for scatter [1] (design default)."""
@@ -45,6 +41,7 @@ def correct_scatter(
     geometry: Geometry,
     scanner: Scanner,
     acquisition: Acquisition,
+    beam: Beam,
 ) -> None:
     """Subtract the scanner's own estimate of scatter, in place.
 
@@ -58,6 +55,8 @@ def correct_scatter(
         ``(R, C)``: air calibration [keV per mAs].
     geometry, scanner, acquisition
         Of the scan.
+    beam
+        What reaches its readings without a body (:func:`ctsim.signal.beam_of`); the calibration phantoms stand in it.
 
     Raises
     ------
@@ -73,14 +72,14 @@ def correct_scatter(
     mas = np.asarray(mas, dtype=np.float64)
     if mas.shape != (n_views,) or not np.all(mas > 0):
         raise ValueError(f"mas must be {n_views} positive numbers, got shape {mas.shape} from {mas.min(initial=0)}")
-    nodes = nodes_of(geometry, views_per_rotation=VIEW_NODES, columns=COLUMN_NODES, most_rows=ROW_NODES)
+    estimator = calibrate(geometry, scanner, acquisition, beam)
+    nodes = estimator_nodes(geometry)
     air = nodes.pool(air_kev_per_mas)
     total = nodes.pool_views(signal_kev) / mas[nodes.view, None, None]
     total = np.maximum(total, air * np.exp(-LARGEST_P))
-    energy, factor, model = beam_energy_kev(scanner, acquisition), grid_factor(scanner), scanner_model()
-    scatter = np.zeros_like(total)
+    primary = total
     for _ in range(ROUNDS):
-        primary = np.maximum(total - scatter, total / 20)
-        scatter = factor * model.scatter(nodes.cells, air, -np.log(primary / air), energy)
-    share = np.minimum(scatter, MOST * total)
+        scatter = estimator.scatter(air, -np.log(primary / air))
+        primary = total / (1.0 + scatter / primary)
+    share = np.minimum(total - primary, MOST * total)
     kernel.subtract(share, nodes.view.astype(np.float64), nodes.row, nodes.column, mas, signal_kev)

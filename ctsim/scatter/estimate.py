@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 
 from ..geometry import Geometry
 from ..protocol import Acquisition
-from ..sampling import Sampling
 from ..scanner import Scanner
 from .field import ScatterField
 from .model import beam_energy_kev, scatter_model
@@ -31,7 +30,6 @@ def estimate_scatter(
     geometry: Geometry,
     scanner: Scanner,
     acquisition: Acquisition,
-    sampling: Sampling,  # noqa: ARG001  how fine the readings are, the geometry says
 ) -> ScatterField:
     """Scatter on every reading, from the primary alone.
 
@@ -43,7 +41,7 @@ def estimate_scatter(
         ``(R, C)`` the same without a body.
     geometry
         Of the scan.
-    scanner, acquisition, sampling
+    scanner, acquisition
         What took it.
 
     Notes

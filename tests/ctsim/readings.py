@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from ctsim import Exposure, Geometry, Protocol, Sampling, Scanner, load_profile
-from ctsim.correction import water_per_mm_g_cm2
 from ctsim.signal import MEAN_ENERGY_STEP_KEV, beam_of
 from ctsim.trajectory import binned_column_angle_rad, binned_rows_mm
+from ctsim.voxels import water_per_mm_g_cm2
 
 AS = load_profile("siemens_definition_as")
 SAMPLING = Sampling(column_binning=4, row_binning=4, rays_per_reading=1, scatter=False)

@@ -9,9 +9,10 @@ import pytest
 from ctsim import Sampling, detect, expose, load_profile, reconstruct
 from ctsim.basis import coefficients
 from ctsim.bone import bone_corrected, bone_model
-from ctsim.correction import water_correction, water_per_mm_g_cm2
+from ctsim.correction import water_correction
 from ctsim.protocol import Acquisition
 from ctsim.signal import beam_of
+from ctsim.voxels import water_per_mm_g_cm2
 from twins import Grid, material, phantoms
 
 AS = load_profile("siemens_definition_as")
