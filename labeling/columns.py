@@ -100,11 +100,12 @@ def _array(column: Any) -> NDArray[Any]:
     """Array of a column, of objects where numpy would turn mixed values into text."""
     if isinstance(column, np.ndarray):
         return column
-    plain = np.asarray(column)
-    if plain.dtype.kind in "US":
-        plain = np.empty(len(column), dtype=object)
-        plain[:] = list(column)
-    return plain
+    kinds = set(map(type, column))
+    if len(kinds) == 1 and kinds <= {str, bool, int, float}:
+        return np.asarray(column)
+    mixed = np.empty(len(column), dtype=object)
+    mixed[:] = list(column)
+    return mixed
 
 
 def _is_missing(value: Any) -> bool:
@@ -117,6 +118,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "yes_no": (bool, np.bool_),
     "name": (str,),
 }
+_EXACT: dict[str, set[type]] = {"number": {int}, "yes_no": {bool}, "name": {str}}
 _DTYPES = {"number": "fiu", "yes_no": "b", "name": "U"}
 _FILL: dict[str, Any] = {"number": np.nan, "yes_no": False, "name": ""}
 _RESULT: dict[str, Any] = {"number": np.float64, "yes_no": np.bool_, "name": object}
@@ -128,6 +130,8 @@ def _parse(raw: NDArray[Any], name: str, kind: Kind) -> tuple[NDArray[Any], NDAr
         missing = np.isnan(values) if kind == "number" else np.zeros(len(raw), dtype=np.bool_)
         return values, missing
     objects = raw.astype(object)
+    if set(map(type, objects)) <= _EXACT[kind]:
+        return objects.astype(_RESULT[kind]), np.zeros(len(raw), dtype=np.bool_)
     missing = np.fromiter(map(_is_missing, objects), dtype=np.bool_, count=len(raw))
     types = _TYPES[kind]
     fits = np.fromiter(

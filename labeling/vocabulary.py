@@ -42,16 +42,23 @@ VOCABULARY: dict[str, Meaning] = {
     "long_axis_mm": _number("mm", "Longest axial diameter of the nodule", visible=True),
     "perp_axis_mm": _number("mm", "Longest axial diameter perpendicular to the long axis, same slice", visible=True),
     "mean_diameter_mm": _number("mm", "Mean of long axis and perpendicular axis", visible=True),
+    "solid_mean_diameter_mm": _number("mm", "Mean diameter of the solid part of a part-solid nodule", visible=True),
+    "volume_mm3": _number("mm3", "Volume of the nodule", visible=True),
     "nodule_type": _name("solid, part_solid or nonsolid (ground glass)", visible=True),
     "spiculation": _yes_no("Spiculated margin, as a radiologist calls it", visible=True),
     "calcification": _yes_no("Calcification in the nodule", visible=True),
     "clear_border": _yes_no("Clear (well-defined) border", visible=True),
     "perifissural": _yes_no("Smooth solid nodule on a fissure: typical perifissural nodule", visible=True),
+    "juxtapleural_smooth": _yes_no("Solid nodule at the pleura, smooth, oval, lentiform or triangular", visible=True),
+    "benign_calcification": _yes_no("Calcified in a benign pattern, or with fat", visible=True),
+    "change": _name("Against the scan before: baseline (none), new, growing, slow_growing or stable"),
     "upper_lobe": _yes_no("In the right or left upper lobe, the lingula included", visible=True),
     "upper_lobe_without_lingula": _yes_no("In the right or left upper lobe, the lingula not included", visible=True),
     "nodule_count": _number("1", "Nodules on this scan", visible=True),
     "fdg_uptake": _name("Uptake on FDG-PET: absent, faint, moderate or intense"),
     "mayo_probability": _number("1", "Probability of malignancy by the Mayo model, as a fraction"),
+    "brock_probability": _number("1", "Probability of malignancy by a Brock model, as a fraction"),
+    "herder_probability": _number("1", "Probability of malignancy by the Herder model, as a fraction"),
     # the lungs around it
     "emphysema": _yes_no("Emphysema visible on CT", visible=True),
     # the person
@@ -73,6 +80,7 @@ VOCABULARY: dict[str, Meaning] = {
     "extrathoracic_cancer_over_5y": _yes_no("Cancer outside the thorax diagnosed more than 5 years before"),
     "cancer_within_5y": _yes_no("Cancer diagnosed within the last 5 years"),
     "copd": _yes_no("Chronic obstructive pulmonary disease, as told by the person"),
+    "high_risk": _yes_no("At high risk of lung cancer, as the Fleischner Society defines it"),
     "asbestos_exposure": _yes_no("Exposure to asbestos at work"),
 }
 
