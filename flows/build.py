@@ -16,14 +16,15 @@ from typing import Any
 import twins
 from twins.files import replacing
 
-from .dataset import SEAL, Dataset
+from .card import CARD, card_facts, write_card
+from .dataset import DRAWS, SEAL, Dataset
 from .progress import Meter, Report
 from .stages import CaseRecord, Site, build_case
 from .stages.case import case_weight
 from .store import Store, package_version, sha256_of
 from .study import Case, Plan, StudySpec, load_study, make_plan
 from .study.spec import is_file_name
-from .tables import anatomy_rows, manifest_rows, nodule_rows, write_table
+from .tables import anatomy_rows, draw_rows, manifest_rows, nodule_rows, write_table
 
 
 def build_dataset(
@@ -118,12 +119,18 @@ class Build:
         patients = [twins.load(root / record.twin.path).patient for record in records]
         if self.plan.study.outputs.anatomy:
             write_table(root / "anatomy" / "labels.csv", anatomy_rows())
-        write_table(root / "manifest.csv", manifest_rows(self.plan, records, patients, self.site.backend))
-        write_table(root / "nodules.csv", nodule_rows(store, self.plan, records))
+        write_table(root / "manifest.csv", manifest_rows(store, self.plan, records, patients, self.site.backend))
+        nodules, draws = nodule_rows(store, self.plan, records), draw_rows(store, self.plan, records)
+        write_table(root / "nodules.csv", nodules)
+        write_card(card_facts(self.plan, nodules, draws), root)
+        (root / DRAWS).unlink(missing_ok=True)
+        if draws:
+            write_table(root / DRAWS, draws)
         _write_study(self.plan.study, records, root)
         self._write_run(root)
         paths = {artefact.path for record in records for artefact in record.artefacts()}
-        paths |= {"manifest.csv", "nodules.csv", "study.yaml"}
+        paths |= {"manifest.csv", "nodules.csv", "study.yaml", *CARD}
+        paths |= {DRAWS} if draws else set()
         paths |= {f"profiles/{p.name}" for p in (root / "profiles").glob("*.y*ml")}
         if self.plan.study.outputs.anatomy:
             paths.add("anatomy/labels.csv")

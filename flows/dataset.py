@@ -17,6 +17,9 @@ from .tables import read_table
 SEAL = "digests.sha256"
 """Digests of all files, in the form of ``sha256sum``; written last: without it a dataset is not finished."""
 
+DRAWS = "outcome_draws.csv"
+"""One row per nodule and set of labels, where a study draws more than one."""
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -54,6 +57,11 @@ class Dataset:
     def nodules(self) -> list[dict[str, str]]:
         """One row per image and nodule."""
         return read_table(self.root / "nodules.csv")
+
+    @cached_property
+    def draws(self) -> list[dict[str, str]]:
+        """One row per nodule and set of drawn labels; empty where one set is drawn."""
+        return read_table(self.root / DRAWS) if (self.root / DRAWS).is_file() else []
 
     @cached_property
     def study(self) -> StudySpec:

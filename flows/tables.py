@@ -54,13 +54,19 @@ def anatomy_rows() -> list[dict[str, Any]]:
 
 
 def manifest_rows(
-    plan: Plan, records: Sequence[CaseRecord], patients: Sequence[Patient], backend: str
+    store: Store, plan: Plan, records: Sequence[CaseRecord], patients: Sequence[Patient], backend: str
 ) -> list[dict[str, Any]]:
     """One row per image: who, how, from what, and the digests of all files; sorted by image."""
     rows = []
     for case, record, patient in zip(plan.cases, records, patients, strict=True):
+        outcomes = outcomes_of(store, record)
+        participant = {
+            "participant_label": labeling.participant_label(outcomes),
+            "participant_probability": labeling.participant_probability(outcomes),
+            "label_mode": case.label_mode,
+        }
         for scan, image in zip(case.scans, record.images, strict=True):
-            rows.append(_manifest_row(plan, case, record, patient, scan, image, backend))
+            rows.append(_manifest_row(plan, case, record, patient, scan, image, backend) | participant)
     return sorted(rows, key=lambda row: str(row["image_id"]))
 
 
@@ -69,7 +75,7 @@ def nodule_rows(store: Store, plan: Plan, records: Sequence[CaseRecord]) -> list
     rows = []
     for case, record in zip(plan.cases, records, strict=True):
         truth = lesions.load(store.root / record.truth.path)
-        outcomes = {outcome.nodule_id: outcome for outcome in labeling.load(store.root / record.outcomes.path)}
+        outcomes = {outcome.nodule_id: outcome for outcome in outcomes_of(store, record)}
         for image in record.images:
             grid = Grid.from_dict(image.image.facts["grid"])
             counts = image.mask.facts["n_voxels"]
@@ -87,12 +93,25 @@ def nodule_rows(store: Store, plan: Plan, records: Sequence[CaseRecord]) -> list
                         **{k: v for k, v in nodule.record().items() if k not in {"nodule", "grid", "centre_mm"}},
                         "label": outcome.label,
                         "probability": outcome.probability,
+                        "probability_low": outcome.probability_low,
+                        "probability_high": outcome.probability_high,
                         "logit": outcome.logit,
-                        "draw": outcome.draw,
+                        "visible_logit": outcome.visible_logit,
+                        "u": outcome.u,
+                        "label_mode": outcome.mode,
+                        "label_threshold": outcome.threshold,
+                        "label_shift": outcome.shift,
+                        "label_visible_only": outcome.visible_only,
                         "label_model": outcome.model_id,
+                        "label_model_version": outcome.model_version,
                         "label_model_hash": outcome.model_hash,
                         "label_imputed": outcome.imputed,
+                        "label_held": outcome.held,
                         "label_extrapolated": outcome.extrapolated,
+                        "label_excluded": outcome.excluded,
+                        "label_unchecked": outcome.unchecked,
+                        "label_interval_basis": outcome.interval_basis,
+                        **{f"p_{name}": p for name, p in sorted(outcome.by_model.items())},
                         **{f"input_{name}": value for name, value in sorted(outcome.inputs.items())},
                         **{
                             f"spec_{name}": value
@@ -102,6 +121,23 @@ def nodule_rows(store: Store, plan: Plan, records: Sequence[CaseRecord]) -> list
                     }
                 )
     return sorted(rows, key=lambda row: (str(row["image_id"]), int(row["mask_value"])))
+
+
+def draw_rows(store: Store, plan: Plan, records: Sequence[CaseRecord]) -> list[dict[str, Any]]:
+    """One row per nodule and set of drawn labels, in the order of the plan; none where one set is drawn."""
+    rows = []
+    for case, record in zip(plan.cases, records, strict=True):
+        for outcome in outcomes_of(store, record):
+            for draw, u in enumerate(outcome.draws if len(outcome.draws) > 1 else ()):
+                label = labeling.expected_label(outcome.mode, outcome.probability, u, outcome.threshold)
+                names = {"twin_id": case.twin_id, "nodule_id": outcome.nodule_id}
+                rows.append({**names, "draw": draw, "u": u, "label": label})
+    return rows
+
+
+def outcomes_of(store: Store, record: CaseRecord) -> tuple[labeling.Outcome, ...]:
+    """The outcomes of a case's nodules."""
+    return labeling.load(store.root / record.outcomes.path)
 
 
 def _place(centre_mm: tuple[float, float, float], grid: Grid) -> dict[str, Any]:

@@ -14,6 +14,8 @@ from twins import Grid
 
 from .dataset import Dataset
 from .store import sha256_of
+from .study.keys import make_key
+from .tables import spelled
 from .volumes import read_volume
 
 HU_RANGE = (-1024, 8191)
@@ -45,7 +47,9 @@ def verify(root: str | os.PathLike[str], *, progress: Callable[[float, str], Non
         ("images are int16 HU in range", _hounsfield),
         ("nodules.csv agrees with the truth files", _truth),
         ("masks agree with the exact truth", _masks),
-        ("labels follow from probability and draw, as in the outcome files", _labels),
+        ("labels follow from the model, its inputs and the study's seed", _outcomes),
+        ("nodules.csv and manifest.csv agree with the outcome files", _labels),
+        ("sets of labels agree with the outcome files", _draws),
         ("no twin occurs under two lineages", _lineage),
     ]
     findings = []
@@ -153,10 +157,28 @@ def _near(inside: np.ndarray, index: np.ndarray) -> bool:
     return bool(inside[window].any())
 
 
+def _outcomes(dataset: Dataset) -> tuple[int, list[str]]:
+    problems, n, study = [], 0, dataset.study
+    for twin_id, rows in dataset.by_twin():
+        key = int(rows[0]["label_key"])
+        if key != make_key(study.seed, "twin", twin_id, "label"):
+            problems.append(f"{twin_id}: label_key is not that of the study's seed {study.seed}")
+        for outcome in labeling.load(dataset.root / rows[0]["outcomes_file"]):
+            n += 1
+            name = f"{rows[0]['outcomes_file']} {outcome.nodule_id}"
+            problems += [f"{name}: {problem}" for problem in labeling.problems_of(outcome, key)]
+            asked = (study.label_model, study.label_mode, study.label_threshold, study.label_shift)
+            if (outcome.model_id, outcome.mode, outcome.threshold, outcome.shift) != asked:
+                problems.append(f"{name}: was labelled otherwise than the study says")
+    return n, problems
+
+
 def _labels(dataset: Dataset) -> tuple[int, list[str]]:
     problems, n = [], 0
     for row in dataset.manifest:
         outcomes = {o.nodule_id: o for o in labeling.load(dataset.root / row["outcomes_file"])}
+        if row["participant_label"] != (labeling.participant_label(list(outcomes.values())) or ""):
+            problems.append(f"{row['image_id']}: participant_label does not follow from the nodules' labels")
         for line in dataset.nodules_of(row["image_id"]):
             n += 1
             name = f"{row['image_id']} {line['nodule_id']}"
@@ -164,12 +186,31 @@ def _labels(dataset: Dataset) -> tuple[int, list[str]]:
             if outcome is None:
                 problems.append(f"{name}: no outcome in {row['outcomes_file']}")
                 continue
-            if outcome.label != line["label"]:
+            if (outcome.label or "") != line["label"]:
                 problems.append(f"{name}: label is {line['label']}, the outcome file says {outcome.label}")
-            expected = "malignant" if float(line["draw"]) < float(line["probability"]) else "benign"
-            if line["label"] != expected:
-                problems.append(f"{name}: draw {line['draw']} and probability {line['probability']} mean {expected}")
+            for column, value in (("probability", outcome.probability), ("logit", outcome.logit), ("u", outcome.u)):
+                if line[column] != spelled(value):
+                    problems.append(f"{name}: {column} is {line[column]}, the outcome file says {spelled(value)}")
     return n, problems
+
+
+def _draws(dataset: Dataset) -> tuple[int, list[str]]:
+    """Every set of labels; where a study draws one set, that there is no table of them."""
+    if dataset.study.label_draws == 1:
+        return 1, ["outcome_draws.csv: the study draws one set of labels"] if dataset.draws else []
+    expected = []
+    for twin_id, rows in dataset.by_twin():
+        for outcome in labeling.load(dataset.root / rows[0]["outcomes_file"]):
+            for draw, u in enumerate(outcome.draws):
+                label = labeling.expected_label(outcome.mode, outcome.probability, u, outcome.threshold)
+                row = {"twin_id": twin_id, "nodule_id": outcome.nodule_id, "draw": draw, "u": u, "label": label}
+                expected.append({name: spelled(value) for name, value in row.items()})
+    listed = sorted(dataset.draws, key=lambda row: (row["twin_id"], row["nodule_id"], int(row["draw"])))
+    expected.sort(key=lambda row: (row["twin_id"], row["nodule_id"], int(row["draw"])))
+    if len(listed) != len(expected):
+        return len(listed), [f"outcome_draws.csv: {len(listed)} rows, {len(expected)} draws in the outcome files"]
+    wrong = [f"outcome_draws.csv: {a} should be {b}" for a, b in zip(listed, expected, strict=True) if a != b]
+    return len(listed), wrong
 
 
 def _lineage(dataset: Dataset) -> tuple[int, list[str]]:

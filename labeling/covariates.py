@@ -1,6 +1,7 @@
 """From what is true of a nodule and its patient to what a risk model asks for. None stands for not known, never for no.
 
-Sizes are those measured on the exact body (:class:`lesions.NoduleTruth`), not the nominal ones of the spec.
+Sizes are measured, not nominal: on the truth mask, the exact body on its fine lattice, with the boundary found between
+voxels (:class:`lesions.NoduleTruth`). The fields of the spec that asked for them are kept beside (:func:`nominal`).
 """
 
 from __future__ import annotations
@@ -8,37 +9,96 @@ from __future__ import annotations
 from lesions import NoduleTruth, Truth
 from twins import Patient
 
-from .model import Value
+from .covariate import Value
 
 SPICULATED_FROM = 3.0
 """A nodule counts as spiculated from this LIDC spiculation rating on (1 none - 5 marked): 10.8 % of LIDC nodules
 seen by three or more readers, 84 % of them above 8 mm. Risk models ask for a radiologist's yes or no; the threshold
 is ours (design default)."""
 
+CLEAR_BORDER_UP_TO_MM = 0.4
+"""A border counts as clear up to this 10-90 % width [mm]: about LIDC margin ratings 4 and 5 (design default)."""
+
+SMOOTH_BELOW = {"spiculation": 2.0, "lobulation": 3.0}
+"""A margin counts as smooth below these LIDC ratings (design default)."""
+
+PERIFISSURAL_BELOW_MM = 10.0
+"""Mean diameter below which a smooth solid nodule on a fissure counts as a perifissural nodule [mm]: the limit that
+Lung-RADS v2022 sets for juxtapleural nodules."""
+
 UPPER_LOBES = ("RIGHT_UPPER_LOBE", "LEFT_UPPER_LOBE")
 OTHER_LOBES = ("RIGHT_MIDDLE_LOBE", "RIGHT_LOWER_LOBE", "LEFT_LOWER_LOBE")
 
 _TYPES = {"solid": "solid", "part_solid": "part_solid", "ground_glass": "nonsolid"}
 
+_NOMINAL = (
+    "equivalent_diameter_mm",
+    "volume_mm3",
+    "mean_diameter_mm",
+    "solid_core_ratio",
+    "margin_mm",
+    "lobulation",
+    "spiculation",
+)
+
 
 def nodule_covariates(nodule: NoduleTruth, truth: Truth, patient: Patient) -> dict[str, Value | None]:
-    """All covariates of one nodule, by name.
+    """All covariates of one nodule, by the names of :data:`labeling.VOCABULARY`.
 
     ``nodule_count`` counts the nodules of ``truth``. ``upper_lobe`` is not known where the twin knows only whole
-    lungs and the spec names no lobe; the lingula counts as left upper lobe (as in PanCan).
+    lungs and the spec names no lobe; the lingula counts as left upper lobe (as in PanCan). Twins know no lingula, so
+    whether a nodule of the left upper lobe lies in it is not known. No nodule of :mod:`lesions` is calcified.
     """
     return {
-        "age_y": patient.age_y,
-        "sex": patient.sex,
-        "family_history": patient.family_history,
-        "emphysema": patient.emphysema,
         "long_axis_mm": nodule.long_axis_mm,
+        "perp_axis_mm": nodule.short_axis_mm,
         "mean_diameter_mm": nodule.mean_diameter_mm,
         "nodule_type": _TYPES[nodule.type],
-        "upper_lobe": _is_upper(nodule.lobe),
-        "nodule_count": len(truth.nodules),
         "spiculation": nodule.nodule.spiculation >= SPICULATED_FROM,
+        "calcification": False,
+        "clear_border": nodule.nodule.margin_mm <= CLEAR_BORDER_UP_TO_MM,
+        "perifissural": is_perifissural(nodule),
+        "upper_lobe": _is_upper(nodule.lobe),
+        "upper_lobe_without_lingula": None if nodule.lobe == "LEFT_UPPER_LOBE" else _is_upper(nodule.lobe),
+        "nodule_count": len(truth.nodules),
+        "emphysema": patient.emphysema,
+        "age_y": patient.age_y,
+        "sex": patient.sex,
+        "race": patient.race,
+        "education_level": patient.education_level,
+        "bmi_kg_m2": patient.bmi,
+        "ever_smoker": None if patient.smoking is None else patient.smoking != "never",
+        "current_smoker": None if patient.smoking is None else patient.smoking == "current",
+        "years_since_quit_y": patient.years_since_quit_y,
+        "smoking_duration_y": patient.smoking_duration_y,
+        "cigarettes_per_day": patient.cigarettes_per_day,
+        "pack_years": patient.pack_years,
+        "family_history": patient.family_history,
+        "family_history_any_cancer": True if patient.family_history else patient.family_history_any_cancer,
+        "personal_cancer": patient.personal_cancer,
+        "prior_lung_cancer": patient.prior_lung_cancer,
+        "extrathoracic_cancer_over_5y": patient.extrathoracic_cancer_over_5y,
+        "cancer_within_5y": patient.cancer_within_5y,
+        "copd": patient.copd,
     }
+
+
+def nominal(nodule: NoduleTruth) -> dict[str, Value]:
+    """What the spec asked for, where it did: sizes [mm, mm3] and ratings. For comparison with what was measured."""
+    fields = {name: getattr(nodule.nodule, name) for name in _NOMINAL}
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def is_perifissural(nodule: NoduleTruth) -> bool | None:
+    """Whether a nodule is a typical perifissural one: solid, smooth, small, on a fissure; None where that is not known.
+
+    The Brock models leave them out: of 571, pooled, none was malignant (McWilliams et al., N Engl J Med 2013;369:910).
+    """
+    spec = nodule.nodule
+    smooth = all(getattr(spec, name) < limit for name, limit in SMOOTH_BELOW.items()) and nodule.n_spicules == 0
+    if nodule.type != "solid" or not smooth or nodule.mean_diameter_mm >= PERIFISSURAL_BELOW_MM:
+        return False
+    return nodule.on_fissure
 
 
 def _is_upper(lobe: str | None) -> bool | None:

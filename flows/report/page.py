@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -69,11 +70,12 @@ def _content(dataset: Dataset) -> dict[str, Any]:
         "twins": twins,
         "n_hidden": len(manifest) - shown,
         "profiles": _profiles(study),
+        "card": json.loads((dataset.root / "card.json").read_text(encoding="utf-8")),
         "figures": {
             "images": len(manifest),
             "twins": len(twins),
             "nodules": len(lesions),
-            "malignant": share_of([line["label"] for line in lesions], "malignant"),
+            "malignant": "–" if study.label_mode == "soft" else share_of([line["label"] for line in lesions], "malignant"),
         },
         "version": manifest[0]["version"] if manifest else "",
         "backend": manifest[0]["backend"] if manifest else "",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import labeling
 from lesions import Truth
@@ -12,7 +12,7 @@ from ..store import Artefact, content_key
 from ..study import Case
 from .site import Held, Site
 
-VERSION = 1
+VERSION = 2
 
 
 def assign_labels(
@@ -27,7 +27,15 @@ def assign_labels(
     """
     path = f"outcomes/{case.twin_id}.json"
     model = labeling.get(case.label_model)
-    spec = {"model": case.label_model, "hash": model.hash(), "impute": case.label_impute, "key": case.label_key}
+    options: dict[str, Any] = {
+        "mode": case.label_mode,
+        "threshold": case.label_threshold,
+        "n_draws": case.label_draws,
+        "shift": case.label_shift,
+        "visible_only": case.label_visible_only,
+        "impute": case.label_impute,
+    }
+    spec = {"model": case.label_model, "hash": model.hash(), "key": case.label_key, **options}
     key = content_key(
         "labels",
         VERSION,
@@ -44,7 +52,7 @@ def assign_labels(
             twin.get().patient,
             model=model,
             key=case.label_key,
-            impute=cast("Any", case.label_impute),
+            **options,
         )
         labeling.save(outcomes, part)
 

@@ -72,6 +72,11 @@ class Case:
     label_key: int
     label_model: str
     label_impute: str | None
+    label_mode: str
+    label_threshold: float | None
+    label_draws: int
+    label_shift: float
+    label_visible_only: bool
     anatomy: bool
     twin_s: float
 
@@ -161,9 +166,14 @@ def make_plan(study: StudySpec) -> Plan:
             nodules=nodules,
             scans=scans,
             placement_key=make_key(study.seed, "twin", entry.id, "placement"),
-            label_key=make_key(study.seed, "twin", entry.id, "label", study.label_model),
+            label_key=make_key(study.seed, "twin", entry.id, "label"),
             label_model=study.label_model,
             label_impute=study.label_impute,
+            label_mode=study.label_mode,
+            label_threshold=study.label_threshold,
+            label_draws=study.label_draws,
+            label_shift=study.label_shift,
+            label_visible_only=study.label_visible_only,
             anatomy=study.outputs.anatomy,
             twin_s=twin_s("patient" if population is None else "population", study.twin_spacing_mm),
         )

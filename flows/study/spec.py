@@ -180,6 +180,25 @@ class StudySpec(_Frozen):
         default=None,
         description="What to do about covariates that are not known: refuse, or the reference value [name]",
     )
+    label_mode: Literal["bernoulli", "threshold", "soft"] = Field(
+        default="bernoulli",
+        description="Draw labels with the model's probability; cut them at a threshold (for ablations: they are then a "
+        "function of the covariates); or none, the probability alone [name]",
+    )
+    label_threshold: float | None = Field(
+        default=None, gt=0, lt=1, description="Malignant from this probability on, for mode threshold [1]"
+    )
+    label_draws: int = Field(default=1, ge=1, le=1000, description="Sets of labels drawn; the first is the label [1]")
+    label_shift: float = Field(
+        default=0.0,
+        ge=-20,
+        le=20,
+        description="Added to all log odds, to change the prevalence (labeling.shift_to finds it) [1]",
+    )
+    label_visible_only: bool = Field(
+        default=False,
+        description="Hold what no image shows (age, sex, family history, smoking) at the model's reference [bool]",
+    )
     outputs: Outputs = Field(default=Outputs(), description="What is written besides [spec]")
 
     @field_validator("label_model")
@@ -188,8 +207,23 @@ class StudySpec(_Frozen):
         from labeling import models
 
         if value not in models():
-            raise ValueError(f"unknown risk model {value!r}{suggestion(value, models())}")
+            raise ValueError(f"unknown risk model {value!r}{suggestion(value, models('nodule'))}")
+        if value not in models("nodule"):
+            raise ValueError(
+                f"{value!r} is a model of participants, not of nodules; known: {', '.join(models('nodule'))}"
+            )
         return value
+
+    @model_validator(mode="after")
+    def _labels_agree(self) -> Self:
+        if (self.label_mode == "threshold") != (self.label_threshold is not None):
+            raise ValueError(
+                f"label_threshold must be given for label_mode threshold and only for it, got {self.label_threshold} "
+                f"for {self.label_mode}"
+            )
+        if self.label_draws > 1 and self.label_mode != "bernoulli":
+            raise ValueError(f"label_draws must be 1 for label_mode {self.label_mode}, got {self.label_draws}")
+        return self
 
     @model_validator(mode="after")
     def _ids_differ(self) -> Self:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from labeling import assign, get, load, nodule_covariates, save
-from labeling.outcomes import uniform
+from labeling.assignment import uniform
 from lesions import Nodule, NoduleTruth, Truth
 from twins import Grid, Patient
 
@@ -60,7 +60,7 @@ def test_order_changes_nothing():
 def test_company_changes_the_probability_but_never_the_draw():
     alone = assign(Truth((nodule("x"),)), MAN, key=7)[0]
     beside = assign(Truth((nodule("y"), nodule("x"))), MAN, key=7)[1]
-    assert beside.draw == alone.draw
+    assert beside.u == alone.u
     assert beside.probability < alone.probability  # Brock: more nodules, less risk each
 
 
@@ -82,7 +82,7 @@ def test_labels_follow_their_probabilities():
     outcomes = [assign(t, MAN, model="size-only", key=11)[0] for t in truths]
     p = np.array([o.probability for o in outcomes])
     malignant = np.array([o.label == "malignant" for o in outcomes])
-    assert all((o.draw < o.probability) == m for o, m in zip(outcomes, malignant, strict=True))
+    assert all((o.u < o.probability) == m for o, m in zip(outcomes, malignant, strict=True))
     assert abs(malignant.sum() - p.sum()) < 4 * np.sqrt((p * (1 - p)).sum())  # 4 SD of a sum of Bernoulli draws
 
 
