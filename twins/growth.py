@@ -73,11 +73,29 @@ def _allowed(inside: Array, corner: Array, step: Any, p: Array) -> Any:
 
 @njit(cache=True)
 def _mean(seeds: Array, order: Array, low: Any, high: Any, out: Array) -> None:
-    out[:] = 0.0
-    for s in range(low, high):
-        for c in range(3):
-            out[c] += seeds[order[s], c]
-    out /= max(high - low, 1)
+    for c in range(3):
+        total = 0.0
+        for s in range(low, high):
+            total += seeds[order[s], c]
+        out[c] = total / max(high - low, 1)
+
+
+# loops over three numbers: array expressions take Numba four times as long to compile
+@njit(cache=True)
+def _length(v: Array) -> Any:
+    return math.sqrt(v[0] * v[0] + v[1] * v[1] + v[2] * v[2])
+
+
+@njit(cache=True)
+def _dot(a: Array, b: Array) -> Any:
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+
+
+@njit(cache=True)
+def _normalise(v: Array) -> None:
+    length = _length(v)
+    for c in range(3):
+        v[c] /= length
 
 
 @njit(cache=True)
@@ -106,33 +124,32 @@ def _fill(
     stack_branch[0], stack_low[0], stack_high[0] = -1, 0, n
     top = 1
     centre, normal, v, part, here, way = np.empty(3), np.empty(3), np.empty(3), np.empty(3), np.empty(3), np.empty(3)
+    w, u, side, target = np.empty(3), np.empty(3), np.empty(3), np.empty(3)
     cosine, sine = math.cos(math.radians(ANGLE_LIMIT_DEG)), math.sin(math.radians(ANGLE_LIMIT_DEG))
     cov = np.empty((3, 3))
     while top > 0:
         top -= 1
         b, low, high = stack_branch[top], stack_low[top], stack_high[top]
-        if b < 0:
-            here[:] = tip
-            way[:] = heading
-        else:
-            here[:] = end[b]
-            way[:] = aim[b]
+        for c in range(3):
+            here[c] = tip[c] if b < 0 else end[b, c]
+            way[c] = heading[c] if b < 0 else aim[b, c]
         _mean(seeds, order, low, high, centre)
-        w = centre - here
+        for c in range(3):
+            w[c] = centre[c] - here[c]
         normal[0] = way[1] * w[2] - way[2] * w[1]
         normal[1] = way[2] * w[0] - way[0] * w[2]
         normal[2] = way[0] * w[1] - way[1] * w[0]
-        length = math.sqrt((normal**2).sum())
-        if length < 1e-6:
+        if _length(normal) < 1e-6:
             normal[0], normal[1], normal[2] = way[1], -way[0], 1e-3
-            length = math.sqrt((normal**2).sum())
-        normal /= length
-        cov[:] = 0.0
+        _normalise(normal)
+        for r in range(3):
+            v[r] = normal[r]
+            for c in range(3):
+                cov[r, c] = 0.0
         for s in range(low, high):
             for r in range(3):
                 for c in range(3):
                     cov[r, c] += (seeds[order[s], r] - centre[r]) * (seeds[order[s], c] - centre[c])
-        v[:] = normal
         for _ in range(6):
             x = cov[0, 0] * v[0] + cov[0, 1] * v[1] + cov[0, 2] * v[2]
             y = cov[1, 0] * v[0] + cov[1, 1] * v[1] + cov[1, 2] * v[2]
@@ -141,16 +158,17 @@ def _fill(
             if length < 1e-9:
                 break
             v[0], v[1], v[2] = x / length, y / length, z / length
-        if (v * normal).sum() < 0.0:
-            v *= -1.0
-        normal = normal + v
-        normal /= math.sqrt((normal**2).sum())
+        sign = -1.0 if _dot(v, normal) < 0.0 else 1.0
+        for c in range(3):
+            normal[c] += sign * v[c]
+        _normalise(normal)
         # monopodial: lean the cut so that what lies farther ahead stays together, with the larger part
-        ahead = math.sqrt((w**2).sum())
+        ahead = _length(w)
         shift = 0.0
         if ahead > 1e-6 and high - low > 6:
-            normal += ONWARD * w / ahead
-            normal /= math.sqrt((normal**2).sum())
+            for c in range(3):
+                normal[c] += ONWARD * w[c] / ahead
+            _normalise(normal)
             variance = 0.0
             for r in range(3):
                 for c in range(3):
@@ -172,35 +190,41 @@ def _fill(
         for half in range(2):
             a, e = (low, i) if half == 0 else (i, high)
             _mean(seeds, order, a, e, part)
-            u = part - here
-            reach = math.sqrt((u**2).sum())
+            for c in range(3):
+                u[c] = part[c] - here[c]
+            reach = _length(u)
             if reach < 1e-6 or count >= limit:
                 continue
-            u = u / reach
+            _normalise(u)
             if 2 * (e - a) >= high - low:  # the larger daughter keeps more of the mother's course
-                u = u + KEEP_COURSE * way
-                u = u / math.sqrt((u**2).sum())
-            cos_angle = (u * way).sum()
+                for c in range(3):
+                    u[c] += KEEP_COURSE * way[c]
+                _normalise(u)
+            cos_angle = _dot(u, way)
             if cos_angle < cosine:
-                side = u - cos_angle * way
-                length = math.sqrt((side**2).sum())
+                for c in range(3):
+                    side[c] = u[c] - cos_angle * way[c]
+                length = _length(side)
                 if length > 1e-6:
-                    u = cosine * way + sine * side / length
+                    for c in range(3):
+                        u[c] = cosine * way[c] + sine * side[c] / length
             length = FRACTION * reach * spread[count]
             if e - a == 1:
                 length = min(0.8 * reach, 6.0)
             ok = False
             free = not _allowed(inside, corner, step, here)  # on its way from the hilum into the lobe
             for _ in range(4):
-                target = here + u * length
+                for c in range(3):
+                    target[c] = here[c] + u[c] * length
                 if free or _allowed(inside, corner, step, target):
                     ok = True
                     break
                 length *= 0.5
             if not ok and b >= 0:
                 continue
-            end[count] = target
-            aim[count] = u
+            for c in range(3):
+                end[count, c] = target[c]
+                aim[count, c] = u[c]
             parent[count] = b
             supply[count] = e - a
             generation[count] = 1 if b < 0 else generation[b] + 1
