@@ -8,10 +8,11 @@ Wire: the image is the point spread function on a background. Its radial transfo
 about the wire's centre of gravity, with the background b from the outer ring. A wire of radius a carries the factor
 2 J1(2 pi f a) / (2 pi f a), which is divided out.
 
-Edge: pixels around a cylinder's edge, binned by their distance from it, give the edge spread function; its derivative
-is the line spread function and the modulus of that one's transform the MTF (Richard et al., Med Phys 39:4115, 2012,
-doi:10.1118/1.4725171). Differences of neighbouring bins carry the factor sinc(f bin), bins that of their width;
-both are divided out.
+Edge: pixels around a cylinder's edge, by their distance from it, give the edge spread function; its derivative is the
+line spread function and the modulus of that one's transform the MTF (Richard et al., Med Phys 39:4115, 2012,
+doi:10.1118/1.4725171). In place of bins, whose pixels do not lie in their middle, the edge spread function is the cubic
+spline that fits all pixels best, with knots much closer than the pixels are. The cylinder must not stand on the
+rotation axis: every view would sample its edge alike, and what rays miss between each other would not average out.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.interpolate import make_lsq_spline
 from scipy.special import j0, j1
 
 
@@ -125,7 +127,7 @@ def edge_mtf(
     edge_radius_mm: float,
     *,
     reach_mm: float = 8.0,
-    bin_mm: float | None = None,
+    knot_mm: float | None = None,
 ) -> Mtf:
     """MTF from the edge of a cylinder along z.
 
@@ -141,34 +143,38 @@ def edge_mtf(
         Radius of the cylinder [mm].
     reach_mm
         How far from the edge pixels are used; they must show nothing but the edge [mm].
-    bin_mm
-        Width of the bins of distance; default: a tenth of the smaller pixel size [mm].
+    knot_mm
+        Distance of the spline's knots; default: 0.3 of the smaller pixel size [mm].
 
     Raises
     ------
     ValueError
-        If too few pixels lie around the edge to fill the bins.
+        If too few pixels lie around the edge to fix the spline.
     """
     dy, dx = spacing_mm
-    width = 0.1 * min(dy, dx) if bin_mm is None else bin_mm
+    knot = 0.3 * min(dy, dx) if knot_mm is None else knot_mm
     stack = np.asarray(image, dtype=np.float64)
     stack = stack[None] if stack.ndim == 2 else stack
     n_y, n_x = stack.shape[1:]
     distance = (
         np.hypot(np.arange(n_y)[:, None] * dy - centre_mm[0], np.arange(n_x) * dx - centre_mm[1]) - edge_radius_mm
     )
-    near = np.abs(distance) < reach_mm
-    n_bins = 2 * int(reach_mm / width)
-    place = np.clip(((distance[near] + reach_mm) / width).astype(int), 0, n_bins - 1)
-    count = np.bincount(place, minlength=n_bins)
-    if (count == 0).mean() > 0.2:
-        raise ValueError(f"only {near.sum()} pixels around the edge for {n_bins} bins of bin_mm = {width}")
-    total = np.bincount(place, stack.mean(axis=0)[near], n_bins)
-    middle = -reach_mm + width * (np.arange(n_bins) + 0.5)
-    filled = count > 0
-    edge = np.interp(middle, middle[filled], total[filled] / count[filled])
-    line = np.diff(edge)
-    f = np.asarray(np.fft.rfftfreq(4 * len(line), width), dtype=np.float64)
-    spectrum = np.abs(np.fft.rfft(line, 4 * len(line)))
+    near = np.abs(distance) <= reach_mm
+    order = np.argsort(distance[near], kind="stable")
+    place, value = distance[near][order], stack.mean(axis=0)[near][order]
+    n_pieces = max(1, round(2 * reach_mm / knot))
+    ends = np.linspace(-reach_mm, reach_mm, n_pieces + 1)
+    filled = np.histogram(place, ends)[0] > 0
+    if filled.mean() < 0.8 or len(place) < n_pieces + 3:
+        raise ValueError(f"only {near.sum()} pixels around the edge for {n_pieces} pieces of knot_mm = {knot:.3g}")
+    # around the middle of a pixel few distances differ: pieces without one join the next
+    inner = ends[1:-1][filled[:-1]]
+    inner = inner if filled[-1] else inner[:-1]
+    spread = make_lsq_spline(place, value, np.concatenate([[-reach_mm] * 4, inner, [reach_mm] * 4]), k=3)
+    n = 8 * n_pieces  # points of the derivative, which is smooth on the scale of a piece
+    step = 2 * reach_mm / n
+    line = spread.derivative()(-reach_mm + step * (np.arange(n) + 0.5))
+    f = np.asarray(np.fft.rfftfreq(4 * n, step), dtype=np.float64)
+    spectrum = np.abs(np.fft.rfft(line, 4 * n))
     keep = f <= min(0.5 / dx, 0.5 / dy)
-    return Mtf(f[keep], (spectrum / spectrum[0] / np.sinc(f * width) ** 2)[keep])
+    return Mtf(f[keep], (spectrum / spectrum[0])[keep])

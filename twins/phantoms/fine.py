@@ -123,27 +123,28 @@ def edge(
     diameter_mm: float = 20.0,
     *,
     material: str | Material = "pmma",
-    at_mm: tuple[float, float] = (0.0, 0.0),
+    at_mm: tuple[float, float] = (3.3, -2.1),
     length_mm: float = 60.0,
     body_mm: float = 100.0,
     spacing_mm: float = 5.0,
-    fine_mm: float = 0.1,
+    fine_mm: float = 0.05,
 ) -> Twin:
     """A plastic rod in water with an edge on a fine lattice, as for the task transfer function (AAPM TG-233, 2019).
 
     Parameters
     ----------
     diameter_mm, material, at_mm
-        The rod and where its axis is in world (x, y) [mm].
+        The rod and where its axis is in world (x, y); around the isocentre itself every view would sample its edge
+        alike [mm].
     length_mm, body_mm, spacing_mm
         As in :func:`wire` [mm].
     fine_mm
-        In-plane voxel size of the rod's lattice [mm].
+        In-plane voxel size of the rod's lattice; voxels blur it like squares of that size [mm].
     """
     body = cylinder(body_mm, length_mm, spacing_mm=spacing_mm)
     part = Part(Cylinder((*at_mm, 0.0), (diameter_mm / 2,) * 2, length_mm), material)
     return with_fine_part(
-        body, part, Part(part.solid, "water"), spacing_mm=(length_mm / 8, fine_mm, fine_mm), name="edge"
+        body, part, Part(part.solid, "water"), spacing_mm=(length_mm / 4, fine_mm, fine_mm), name="edge"
     )
 
 
