@@ -29,7 +29,7 @@ _RIM_MM = 15.0
 def water_and_air(bench: Bench) -> Part:
     """Water and room air without noise and scatter, at every potential."""
     protocols = [bench.protocol(kvp=kvp) for kvp in bench.kvp_stations]
-    sampling = bench.merged(protocols[0].collimation_rows)
+    sampling = bench.merged(protocols[0].collimation_rows, views_per_rotation=None)
     return Part(_numbers(bench, protocols, sampling, "without scatter"))
 
 
@@ -38,11 +38,12 @@ def water_with_scatter(bench: Bench) -> Part:
     stations = bench.kvp_stations if bench.is_full else (bench.reference_kvp,)
     corrections = Corrections(scatter=True, starvation=True, bone=False)
     protocols = [bench.protocol(kvp=kvp, corrections=corrections) for kvp in stations]
-    sampling = bench.merged(protocols[0].collimation_rows, scatter=True)
+    sampling = bench.merged(protocols[0].collimation_rows, scatter=True, views_per_rotation=None)
     return Part(_numbers(bench, protocols, sampling, "scatter corrected"))
 
 
 def _numbers(bench: Bench, protocols: list[Protocol], sampling: Sampling, condition: str) -> tuple[Row, ...]:
+    # every view: with a third of them, streaks in the ring of air around 400 mm move its mean by up to 1.6 HU
     grid, backdrop_mm = square(0.95 * bench.radius_mm, 4.0), 0.97 * bench.radius_mm
     r, diameters = radius(grid), _diameters(bench)
     water_hu = dict.fromkeys((protocol.kvp for protocol in protocols), (0.0, ""))
