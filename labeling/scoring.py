@@ -126,10 +126,10 @@ def _imply(spec: ModelSpec, covariate: Covariate, columns: Columns, values: NDAr
         holds = ~found[1] & (found[0] == rule.value)
         against = np.flatnonzero(holds & ~missing & (values != rule.gives))
         if len(against):
-            row = against[0]
+            got = values[against].tolist()[0]
             raise CovariateError(
                 f"model {spec.id!r}: {covariate.name} must be {rule.gives!r} where {rule.covariate} is {rule.value!r}, "
-                f"got {values[row]!r} in row {row} ({len(against)} of {columns.n} rows; rows count from 0)",
+                f"got {got!r} in row {against[0]} ({len(against)} of {columns.n} rows; rows count from 0)",
                 covariate.name,
                 against,
             )

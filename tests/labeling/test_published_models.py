@@ -280,7 +280,7 @@ def test_schreuder_gives_an_average_person_of_nlst_about_what_was_seen(model_id)
 @pytest.mark.parametrize("size", [4.0, 15.0, 30.0])
 def test_mayo_odds_multiply_as_swensen_table_3_is_built(size):
     # Table 3 crosses age, size, smoking, spiculation, lobe and cancer before. Its cells are not printed in a source
-    # that can be cited here: this states its structure, each factor multiplies the odds by exp(coefficient) at any size.
+    # that can be cited here; its structure: each factor multiplies the odds by exp(coefficient) at any size.
     base = {
         **{"age_y": 50.0, "ever_smoker": False, "extrathoracic_cancer_over_5y": False, "long_axis_mm": size},
         **{"spiculation": False, "upper_lobe_without_lingula": False},
