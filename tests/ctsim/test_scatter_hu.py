@@ -24,7 +24,7 @@ N_VIEWS = 360
 
 
 def means(case, diameter_mm: float, *, corrected: bool = True):
-    """Mean HU of centre and rim of centred water in three slices of the beam, from cells' mean chords: one view serves all."""
+    """Mean HU of centre and rim of centred water in three slices of the beam, from cells' mean chords."""
     name, kvp, rows, row_binning = case
     bench = Bench(load_profile(name), "quick")
     scanner = bench.scanner
