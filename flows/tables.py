@@ -111,6 +111,7 @@ def nodule_rows(store: Store, plan: Plan, records: Sequence[CaseRecord]) -> list
                         "label_excluded": outcome.excluded,
                         "label_unchecked": outcome.unchecked,
                         "label_interval_basis": outcome.interval_basis,
+                        **outcome.rules,
                         **{f"p_{name}": p for name, p in sorted(outcome.by_model.items())},
                         **{f"input_{name}": value for name, value in sorted(outcome.inputs.items())},
                         **{

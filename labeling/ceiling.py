@@ -99,5 +99,5 @@ def checked_probability(probability: ArrayLike) -> NDArray[np.float64]:
         raise ValueError(f"probability must be one number per nodule, got shape {p.shape}")
     wrong = np.flatnonzero(~((p >= 0) & (p <= 1)))
     if len(wrong):
-        raise ValueError(f"probability must be 0 to 1, item {wrong[0]} is {p[wrong[0]]!r}")
+        raise ValueError(f"probability must be 0 to 1, item {wrong[0]} is {p[wrong[0]]:g}")
     return p

@@ -26,6 +26,9 @@ PERIFISSURAL_BELOW_MM = 10.0
 """Mean diameter below which a smooth solid nodule on a fissure counts as a perifissural nodule [mm]: the limit that
 Lung-RADS v2022 sets for juxtapleural nodules."""
 
+AT_PLEURA_MM = 1.0
+"""Up to this gap a nodule counts as lying at the pleura [mm] (design default): gaps are known to about one voxel."""
+
 UPPER_LOBES = ("RIGHT_UPPER_LOBE", "LEFT_UPPER_LOBE")
 OTHER_LOBES = ("RIGHT_MIDDLE_LOBE", "RIGHT_LOWER_LOBE", "LEFT_LOWER_LOBE")
 
@@ -53,11 +56,15 @@ def nodule_covariates(nodule: NoduleTruth, truth: Truth, patient: Patient) -> di
         "long_axis_mm": nodule.long_axis_mm,
         "perp_axis_mm": nodule.short_axis_mm,
         "mean_diameter_mm": nodule.mean_diameter_mm,
+        "solid_mean_diameter_mm": nodule.core_diameter_mm,
+        "volume_mm3": nodule.volume_mm3,
         "nodule_type": _TYPES[nodule.type],
         "spiculation": nodule.nodule.spiculation >= SPICULATED_FROM,
         "calcification": False,
+        "benign_calcification": False,
         "clear_border": nodule.nodule.margin_mm <= CLEAR_BORDER_UP_TO_MM,
         "perifissural": is_perifissural(nodule),
+        "juxtapleural_smooth": is_juxtapleural(nodule),
         "upper_lobe": _is_upper(nodule.lobe),
         "upper_lobe_without_lingula": None if nodule.lobe == "LEFT_UPPER_LOBE" else _is_upper(nodule.lobe),
         "nodule_count": len(truth.nodules),
@@ -94,11 +101,20 @@ def is_perifissural(nodule: NoduleTruth) -> bool | None:
 
     The Brock models leave them out: of 571, pooled, none was malignant (McWilliams et al., N Engl J Med 2013;369:910).
     """
-    spec = nodule.nodule
-    smooth = all(getattr(spec, name) < limit for name, limit in SMOOTH_BELOW.items()) and nodule.n_spicules == 0
-    if nodule.type != "solid" or not smooth or nodule.mean_diameter_mm >= PERIFISSURAL_BELOW_MM:
-        return False
-    return nodule.on_fissure
+    return nodule.on_fissure if _is_small_smooth(nodule) else False
+
+
+def is_juxtapleural(nodule: NoduleTruth) -> bool:
+    """Whether a nodule is a smooth solid one below 10 mm at the pleura (Lung-RADS v2022)."""
+    gap = nodule.distance_to_pleura_mm
+    return _is_small_smooth(nodule) and gap is not None and gap <= AT_PLEURA_MM
+
+
+def _is_small_smooth(nodule: NoduleTruth) -> bool:
+    smooth = all(getattr(nodule.nodule, name) < limit for name, limit in SMOOTH_BELOW.items())
+    return (
+        nodule.type == "solid" and smooth and nodule.n_spicules == 0 and nodule.mean_diameter_mm < PERIFISSURAL_BELOW_MM
+    )
 
 
 def _is_upper(lobe: str | None) -> bool | None:

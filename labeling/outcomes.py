@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from lesions import Truth
@@ -20,10 +21,12 @@ from twins import Patient
 from twins.files import replacing
 
 from .assignment import Label, LabelTable, Mode, assign_table, uniforms
+from .columns import CovariateError
 from .comparison import side_by_side
 from .covariate import Value
 from .covariates import nodule_covariates, nominal
 from .model import ModelSpec, get
+from .rules import bts_2015, lung_rads
 from .scoring import Impute, probability_of
 
 FORMAT = "lungtwin.outcomes/2"
@@ -68,6 +71,10 @@ class Outcome(BaseModel):
     visible_logit: float | None = Field(
         description="Log odds with what no image shows at the model's reference, before the shift; None for "
         "probability 0: the best that an image can rank by [1]"
+    )
+    rules: dict[str, str | None] = Field(
+        description="Categories of rule systems, derived from the same covariates, never labels; None where one lacks "
+        "something or says nothing"
     )
     by_model: dict[str, float | None] = Field(
         description="Probability by every nodule model of the package, unshifted; None where it lacks or refuses "
@@ -133,10 +140,12 @@ def assign(
     )
     visible = table.scores if visible_only else visible_scores(spec, known, "reference")
     others = side_by_side(known)
+    rules = _rules(known, others["brock-2b"])
     return tuple(
         _outcome(
             table,
             i,
+            rules=rules[i],
             nominal=nominal(nodule),
             visible_logit=_finite(visible.logit[i]),
             by_model={name: None if np.isnan(p[i]) else float(p[i]) for name, p in others.items()},
@@ -249,6 +258,30 @@ def _outcome(table: LabelTable, i: int, **facts: Any) -> Outcome:
         interval_basis=table.interval_basis,
         **facts,
     )
+
+
+def _rules(known: Sequence[dict[str, Value | None]], brock: NDArray[np.float64]) -> list[dict[str, str | None]]:
+    records = [{**k, "brock_probability": None if np.isnan(p) else float(p)} for k, p in zip(known, brock, strict=True)]
+    found: list[dict[str, str | None]] = [{} for _ in records]
+    for name, system in (
+        ("lung_rads_2022", lambda table: lung_rads(table, "2022")),
+        ("lung_rads_1_1", lambda table: lung_rads(table, "1.1")),
+        ("bts_2015", bts_2015),
+    ):
+        rows = list(range(len(records)))
+        while rows:
+            try:
+                categories = system([records[i] for i in rows]).category
+            except CovariateError as error:
+                wrong = set(error.rows.tolist())
+                rows = [i for k, i in enumerate(rows) if k not in wrong] if wrong else []
+                continue
+            for i, category in zip(rows, categories, strict=True):
+                found[i][name] = str(category)
+            break
+        for columns in found:
+            columns.setdefault(name, None)
+    return found
 
 
 def _refuse_unknown(spec: ModelSpec, ids: Sequence[str], known: Sequence[dict[str, Value | None]]) -> None:

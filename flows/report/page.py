@@ -63,7 +63,7 @@ def _content(dataset: Dataset) -> dict[str, Any]:
                 shown += 1
         nodules = dataset.nodules_of(rows[0]["image_id"])
         twins.append({"id": twin_id, "row": rows[0], "images": images, "nodules": nodules})
-    lesions = [line for twin in twins for line in twin["nodules"]]
+    labels = [line["label"] for twin in twins for line in twin["nodules"]]
     return {
         "study": study,
         "manifest": manifest,
@@ -74,8 +74,8 @@ def _content(dataset: Dataset) -> dict[str, Any]:
         "figures": {
             "images": len(manifest),
             "twins": len(twins),
-            "nodules": len(lesions),
-            "malignant": "–" if study.label_mode == "soft" else share_of([line["label"] for line in lesions], "malignant"),
+            "nodules": len(labels),
+            "malignant": share_of(labels, "malignant") if study.label_mode != "soft" else "–",
         },
         "version": manifest[0]["version"] if manifest else "",
         "backend": manifest[0]["backend"] if manifest else "",

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from labeling import assign, get, load, nodule_covariates, save
+from labeling import (
+    VOCABULARY,
+    ThresholdWarning,
+    assign,
+    get,
+    load,
+    models,
+    nodule_covariates,
+    participant_label,
+    participant_probability,
+    problems_of,
+    save,
+)
 from labeling.assignment import uniform
+from labeling.covariates import is_perifissural
 from lesions import Nodule, NoduleTruth, Truth
-from twins import Grid, Patient
+from twins import Grid, Patient, draw
 
 MAN = Patient(sex="male", age_y=65, family_history=False, emphysema=False)
 GRID = Grid((2, 2, 2), (1.0, 1.0, 1.0))
@@ -78,8 +93,10 @@ def test_a_draw_never_changes_between_versions():
 
 
 def test_labels_follow_their_probabilities():
-    truths = [Truth((nodule(f"n{i}", size=float(4 + i % 27)),)) for i in range(1500)]
-    outcomes = [assign(t, MAN, model="size-only", key=11)[0] for t in truths]
+    truths = [
+        Truth(tuple(nodule(f"n{i}", size=float(4 + i % 27)) for i in range(a, a + 250))) for a in range(0, 1500, 250)
+    ]
+    outcomes = [outcome for truth in truths for outcome in assign(truth, MAN, model="size-only", key=11)]
     p = np.array([o.probability for o in outcomes])
     malignant = np.array([o.label == "malignant" for o in outcomes])
     assert all((o.u < o.probability) == m for o, m in zip(outcomes, malignant, strict=True))
@@ -138,8 +155,6 @@ def test_spiculation_begins_at_rating_three():
 
 
 def test_size_is_measured_not_nominal():
-    from dataclasses import replace
-
     one = replace(nodule(size=10.0), long_axis_mm=13.5)
     (outcome,) = assign(Truth((one,)), MAN, key=1)
     assert outcome.inputs["long_axis_mm"] == 13.5
@@ -160,3 +175,102 @@ def test_outcomes_survive_a_file_and_give_the_same_bytes(tmp_path):
 def test_a_key_that_is_not_64_bits_is_refused(key):
     with pytest.raises(ValueError, match="64-bit"):
         assign(Truth((nodule(),)), MAN, key=key)
+
+
+def test_every_covariate_is_in_the_vocabulary_and_of_its_kind():
+    one = nodule()
+    known = nodule_covariates(one, Truth((one,)), draw(np.random.default_rng(2)).patient())
+    kinds = {"number": (int, float), "yes_no": (bool,), "name": (str,)}
+    for name, value in known.items():
+        assert value is None or isinstance(value, kinds[VOCABULARY[name].kind]), name
+    asked = {name for model in models("nodule") for name in get(model).needs}
+    # PET, the reader's Mayo figure and other relatives' cancers are not in a twin; the rest must be
+    assert asked - known.keys() <= {"fdg_uptake", "mayo_probability"}
+
+
+def test_a_drawn_person_and_a_lower_lobe_nodule_suit_brock_mayo_and_va():
+    one = nodule()
+    (outcome,) = assign(Truth((one,)), draw(np.random.default_rng(2)).patient(), key=1)
+    lacking = {name for name, p in outcome.by_model.items() if p is None}
+    assert lacking == {"herder", "pku"}  # no PET, and only lung cancer in the family is drawn
+    assert outcome.by_model["brock-2b"] == outcome.probability
+    assert outcome.rules == {"lung_rads_2022": "4A", "lung_rads_1_1": "4A", "bts_2015": outcome.rules["bts_2015"]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, True),
+        ({"on_fissure": False}, False),
+        ({"on_fissure": None}, None),
+        ({"mean_diameter_mm": 10.0}, False),
+        ({"n_spicules": 1}, False),
+    ],
+)
+def test_a_small_smooth_solid_nodule_on_a_fissure_is_benign(changes, expected):
+    one = replace(nodule(size=6.0), **{"on_fissure": True, **changes})
+    (outcome,) = assign(Truth((one,)), MAN, key=1, shift=30.0)
+    assert is_perifissural(one) is expected
+    assert outcome.excluded is bool(expected)
+    assert (outcome.probability == 0) == (outcome.logit is None) == bool(expected)
+    assert outcome.label == ("benign" if expected else "malignant")  # log odds of 30 draw malignant
+    assert outcome.unchecked == (("perifissural",) if expected is None else ())
+
+
+def test_ground_glass_or_lobulated_nodules_are_never_perifissural():
+    for one in (nodule(size=6.0, kind="ground_glass"), nodule(size=6.0, spiculation=2.0)):
+        assert is_perifissural(replace(one, on_fissure=True)) is False
+
+
+def test_a_person_with_any_malignant_nodule_is_malignant():
+    outcomes = assign(Truth(tuple(nodule(f"n{i}", size=20.0) for i in range(8))), MAN, key=4, shift=2.0)
+    labels = [o.label for o in outcomes]
+    assert set(labels) == {"malignant", "benign"}
+    assert participant_label(outcomes) == "malignant"
+    assert participant_label([o for o in outcomes if o.label == "benign"]) == participant_label([]) == "benign"
+    expected = 1 - np.prod([1 - o.probability for o in outcomes])
+    assert participant_probability(outcomes) == pytest.approx(expected, rel=1e-12)
+    assert participant_label(assign(Truth((nodule(),)), MAN, key=4, mode="soft")) is None
+
+
+def test_modes_reach_the_outcomes():
+    truth = Truth((nodule("a", size=20.0), nodule("b", size=5.0)))
+    soft = assign(truth, MAN, key=4, mode="soft")
+    assert [(o.label, o.u, o.draws) for o in soft] == [(None, None, ())] * 2
+    with pytest.warns(ThresholdWarning):
+        cut = assign(truth, MAN, key=4, mode="threshold", threshold=0.05)
+    assert [o.label for o in cut] == ["malignant", "benign"]
+    many = assign(truth, MAN, key=4, n_draws=7, shift=1.0, visible_only=True)
+    assert [len(o.draws) for o in many] == [7, 7]
+    assert {o.held for o in many} == {("age_y", "sex", "family_history")}
+    assert many[0].logit == pytest.approx(many[0].visible_logit + 1.0, abs=1e-12)
+    assert [o.u for o in many] == [o.u for o in assign(truth, MAN, key=4)]
+
+
+def test_nominal_sizes_stand_beside_measured_ones():
+    one = replace(nodule(size=10.0), long_axis_mm=13.5)
+    (outcome,) = assign(Truth((one,)), MAN, key=1)
+    assert outcome.inputs["long_axis_mm"] == 13.5
+    assert outcome.nominal["equivalent_diameter_mm"] == 10.0
+
+
+def test_a_good_outcome_has_no_problems_and_a_changed_one_has():
+    truth = Truth((nodule("a", size=20.0), replace(nodule("b", size=6.0), on_fissure=True)))
+    outcomes = assign(truth, MAN, key=4, n_draws=3, shift=0.5)
+    assert [problems_of(o, 4) for o in outcomes] == [(), ()]
+    first, excluded = outcomes
+    flipped = "benign" if first.label == "malignant" else "malignant"
+    for changes, text in (
+        ({"label": flipped}, "label is"),
+        ({"u": 0.5}, "the first draw"),
+        ({"draws": (first.u, 0.1, 0.2)}, "key 4"),
+        ({"logit": first.logit + 1e-9}, "the model says"),
+        ({"probability": first.probability * 0.9}, "log odds of"),
+        ({"inputs": {**first.inputs, "long_axis_mm": 21.0}}, "the model says"),
+        ({"shift": 0.0}, "the model says"),
+        ({"model_hash": "0" * 64}, "another one"),
+        ({"model_id": "brock-9"}, "unknown model"),
+    ):
+        assert any(text in problem for problem in problems_of(first.model_copy(update=changes), 4)), changes
+    assert problems_of(first, 5)
+    assert problems_of(excluded.model_copy(update={"probability": 0.1}), 4)
