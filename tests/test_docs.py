@@ -131,3 +131,27 @@ def test_the_page_on_profiles_runs(tmp_path):
     known = {path for path, _ in command_line()}
     shown = re.findall(r"lungtwin ((?:[a-z]+ ?)+)", page)
     assert all(any(tuple(words.split()[: len(path)]) == path for path in known) for words in shown), shown
+
+
+def test_the_page_on_labels_runs(tmp_path, monkeypatch, capsys):
+    from flows.cli import main
+
+    page = (ROOT / "docs" / "labeling.md").read_text()
+    (table,) = re.findall(r"```csv\n(.*?)```", page, flags=re.DOTALL)
+    (tmp_path / "nodules.csv").write_text(table)
+    code = "\n".join(re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL))
+    assert code.count("assert") >= 9
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, cwd=tmp_path, timeout=400
+    )
+    assert done.returncode == 0, done.stderr
+    shown = [line for block in re.findall(r"```sh\n(.*?)```", page, flags=re.DOTALL) for line in block.splitlines()]
+    split = [shlex.split(line, comments=True) for line in shown]
+    known = dict(command_line())
+    for words in split:
+        options = {opt for parameter in known[tuple(words[1:3])].params for opt in parameter.opts}
+        assert {w for w in words if w.startswith("--")} <= options, words
+    monkeypatch.chdir(tmp_path)
+    for words in split[:4]:
+        assert main(words[1:]) == 0, capsys.readouterr().err
+    assert {p.name for p in tmp_path.iterdir()} == {"nodules.csv", "nodules_scored.csv", "both.csv", "brock-2b.md"}

@@ -10,7 +10,7 @@ import typer
 from ctsim.backends import BackendError
 
 from ..store import BusyError
-from . import building, checking, profiles, qa, scanning, serving, twin
+from . import building, checking, label, profiles, qa, scanning, serving, twin
 from .console import errors
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ for group in (building, scanning, checking, qa, serving):
     group.add_to(app)
 app.add_typer(twin.app, name="twin")
 app.add_typer(profiles.app, name="profiles")
+app.add_typer(label.app, name="label")
 
 USER_ERRORS = (ValueError, TypeError, OSError, BusyError, BackendError)
 """Mistakes in what was asked, files that cannot be read or written: one line each and exit status 2."""

@@ -131,7 +131,9 @@ def _derivation(d: Derivation) -> Iterable[str]:
         ("events per variable", f"{d.events_per_variable:.1f}"),
         ("AUC on the rows of the fit", "" if d.apparent_auc is None else f"{d.apparent_auc:.4f}"),
         ("AUC corrected for optimism", "" if d.corrected_auc is None else f"{d.corrected_auc:.4f}"),
+        ("AUC, cross-validated", "" if d.cross_validated_auc is None else f"{d.cross_validated_auc:.4f}"),
         ("label", d.label),
+        ("left out", "; ".join(d.left_out)),
         ("tables", "; ".join(d.tables)),
         ("method", d.method),
     ]

@@ -1,0 +1,1 @@
+"""Risk models over CSV files: what ``lungtwin label`` does, as functions."""
