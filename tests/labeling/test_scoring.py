@@ -75,6 +75,16 @@ def test_a_missing_value_is_refused_with_field_and_row(nothing):
         assert (e.value.field, e.value.rows.tolist()) == (name, [1])
 
 
+def test_nan_in_a_column_of_numbers_is_missing_not_a_number():
+    ages = COLUMNS["age_y"].copy()
+    ages[[5, 9]] = np.nan
+    for form in ({**COLUMNS, "age_y": ages}, pd.DataFrame({**COLUMNS, "age_y": ages})):
+        with pytest.raises(CovariateError, match="missing covariates: age_y .in 2 of 2000 rows, first in row 5") as e:
+            BROCK.score(form)
+        assert e.value.rows.tolist() == [5, 9]
+        assert np.flatnonzero(BROCK.score(form, impute="reference").imputed["age_y"]).tolist() == [5, 9]
+
+
 def test_an_absent_column_is_refused_and_told_from_an_empty_one():
     bare = {k: v for k, v in COLUMNS.items() if k != "emphysema"}
     with pytest.raises(CovariateError, match="emphysema .no such column") as e:
