@@ -25,7 +25,7 @@ from .geometry import Geometry
 from .kernels.transmit import add_in_plane
 from .projection import project
 from .protocol import Acquisition, Protocol
-from .rays import ray_points
+from .rays import cell_parts, ray_points
 from .sampling import Sampling
 from .scanner import Scanner
 from .scatter.estimate import estimate_scatter
@@ -120,24 +120,24 @@ def expose(
     top_mm = None if couch is None else couch_top_mm(twin, couch, geometry.isocentre_mm[0])
     table = signal_table(beam_of(scanner, protocol, sampling), volume.n_channels)
     points = ray_points(scanner, protocol, sampling)
-    scans = points.geometries(geometry)
-    n_views, n_rows, n_columns = geometry.shape
+    scans = points.geometries(cell_parts(geometry, sampling))
+    n_views, n_rows, n_columns = scans[0].shape
     signal = np.zeros(geometry.shape, np.float32)
     mean_energy = np.empty(geometry.shape, np.uint16)
     per_block = max(1, min(n_views, BLOCK_BYTES // (4 * (volume.n_channels + 1) * n_rows * n_columns)))
-    buffer = np.empty((volume.n_channels + 1) * per_block * n_rows * n_columns, np.float32)
+    buffer = np.empty(volume.n_channels * per_block * n_rows * n_columns, np.float32)
     for first in range(0, n_views, per_block):
         n = min(per_block, n_views - first)
-        shape = (volume.n_channels + 1, n, n_rows, n_columns)
-        path, second = np.split(buffer[: math.prod(shape)].reshape(shape), [volume.n_channels])
-        second[:] = 0.0
+        shape = (volume.n_channels, n, n_rows, n_columns)
+        path = buffer[: math.prod(shape)].reshape(shape)
+        second = np.zeros((n, *geometry.shape[1:]), np.float32)
         block = slice(first, first + n)
         for moved, weight in zip(scans, points.weight, strict=True):
             project(volume, insets, moved, first, path, walk=device.project)
             if couch is not None and top_mm is not None:
                 _add_couch(couch, top_mm, moved, block, path)
-            table.transmit(path, signal[block], second[0], weight=float(weight))
-        mean_energy_units(signal[block], second[0], mean_energy[block])
+            table.transmit(path, signal[block], second, weight=float(weight), neighbours=True)
+        mean_energy_units(signal[block], second, mean_energy[block])
         if progress is not None:
             progress((first + n) / n_views)
     air = table.air_kev()

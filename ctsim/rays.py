@@ -87,13 +87,30 @@ def ray_points(scanner: Scanner, acquisition: Acquisition, sampling: Sampling) -
     return RayPoints(spot_mm, points[:, 0], np.full(n, 1.0 / n))
 
 
+def cell_parts(geometry: Geometry, sampling: Sampling) -> Geometry:
+    """The scan with every cell cut into its parts: ``row_parts`` x ``column_parts`` finer cells that tile it."""
+    along_rows = _middles(sampling.row_parts) * geometry.row_pitch_mm
+    along_columns = _middles(sampling.column_parts) * geometry.column_pitch_rad
+    return replace(
+        geometry,
+        column_angle_rad=(geometry.column_angle_rad[:, None] + along_columns).ravel(),
+        row_offset_mm=(geometry.row_offset_mm[:, None] + along_rows).ravel(),
+        row_pitch_mm=geometry.row_pitch_mm / sampling.row_parts,
+    )
+
+
+def _middles(n: int) -> NDArray[np.float64]:
+    """Middles of n equal parts of -1/2 to 1/2."""
+    return np.asarray((np.arange(n) + 0.5) / n - 0.5)
+
+
 def _quantiles(n: int, shape: str) -> NDArray[np.float64]:
     """Middle of n equal shares of a distribution of full width 1, widened to its standard deviation."""
-    middle = (np.arange(n) + 0.5) / n
+    middle = _middles(n)
     if shape == "uniform":
-        places, sigma = middle - 0.5, 1 / math.sqrt(12)
+        places, sigma = middle, 1 / math.sqrt(12)
     else:
-        places, sigma = np.array([NormalDist().inv_cdf(p) for p in middle]), 1 / FWHM_PER_SIGMA
+        places, sigma = np.array([NormalDist().inv_cdf(p + 0.5) for p in middle]), 1 / FWHM_PER_SIGMA
     return places * (sigma / places.std()) if n > 1 else np.zeros(1)
 
 

@@ -27,6 +27,12 @@ class Sampling(BaseModel):
         description="Transmissions averaged in a reading: points of the focal spot x instants of the view; 1: a point "
         "source and a gantry at rest",
     )
+    column_parts: int = Field(
+        1, ge=1, le=16, description="Parts of a reading's cell along columns whose transmissions are averaged"
+    )
+    row_parts: int = Field(
+        1, ge=1, le=64, description="Parts of a reading's cell along rows whose transmissions are averaged"
+    )
     scatter: bool = Field(True, description="Whether scattered radiation is simulated")
 
     @model_validator(mode="after")

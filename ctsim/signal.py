@@ -129,31 +129,57 @@ class SignalTable:
         second: NDArray[np.float32],
         *,
         weight: float = 1.0,
+        neighbours: bool = False,
     ) -> None:
         """Add one transmission to M1 [keV per mAs] and M2 [keV2 per mAs], ``(view, row, column)``.
 
         Parameters
         ----------
         path_g_cm2
-            ``(channel, view, row, column)`` float32: the body's area densities.
+            ``(channel, view, k row, m column)`` float32: the body's area densities, each the mean over one of the k x m
+            equal parts of a cell.
         first, second
             ``(view, row, column)`` float32: added to.
         weight
             Of this transmission among those of a reading [1].
+        neighbours
+            Whether the paths are neighbours on a detector, so that the transmission of each is averaged over a path
+            that varies across it as it does around it; else the path is the same all over it.
+
+        Raises
+        ------
+        ValueError
+            If the paths are not a whole number per reading.
         """
-        origin_kev = self.origin_kev * weight * self.beam.gain
+        n_rows, n_columns = path_g_cm2.shape[2:]
+        rows, columns = self.beam.gain.shape
+        if n_rows % rows or n_columns % columns or first.shape != (path_g_cm2.shape[1], rows, columns):
+            raise ValueError(
+                f"path_g_cm2 must hold a whole number of rows and columns per reading of {first.shape}, got shape "
+                f"{path_g_cm2.shape}"
+            )
+        n_parts = (n_rows // rows) * (n_columns // columns)
+        origin_kev = (self.origin_kev * weight / n_parts * self.beam.gain).astype(np.float32)
+        loss, energy = self._looked_up(path_g_cm2)
+        in_air = self._looked_up(np.zeros((len(path_g_cm2), 1, n_rows, n_columns), np.float32))[0][0]
+        run: Any = kernel.add_parts
+        run(loss, energy, in_air, origin_kev, neighbours, first, second)
+
+    def _looked_up(self, path_g_cm2: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """-ln(M1 / M1 at the first node) and M2 / M1 [keV] of paths ``(channel, view, k row, m column)``."""
+        loss, energy = np.empty((2, *path_g_cm2.shape[1:]), np.float32)
         three = len(path_g_cm2) == 3
         tables = (self.log_loss, self.mean_energy_kev)
-        run: Any = kernel.transmit_iodine if three else kernel.transmit
+        run: Any = kernel.read_tables_iodine if three else kernel.read_tables
         run(
             path_g_cm2,
             (self.beam.path_g_cm2 - self.origin_g_cm2[:, None, None]).astype(np.float32),
             *(tables if three else (table[:, :, 0] for table in tables)),
             self.step_g_cm2,
-            origin_kev.astype(np.float32),
-            first,
-            second,
+            loss,
+            energy,
         )
+        return loss, energy
 
 
 def mean_energy_units(first: NDArray[np.float32], second: NDArray[np.float32], energy: NDArray[np.uint16]) -> None:

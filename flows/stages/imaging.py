@@ -19,7 +19,7 @@ from ..study import Case, Scan
 from ..volumes import nearest, read_volume, write_volume
 from .site import Held, Site
 
-VERSION = 3
+VERSION = 4
 
 DOSES = ("ctdi_vol_mgy", "dlp_mgy_cm", "ssde_mgy")
 """Dose indices of a scan that are kept with its image."""

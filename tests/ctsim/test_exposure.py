@@ -11,7 +11,7 @@ import pytest
 from ctsim import Sampling, expose, load_profile
 from ctsim.couch import couch_path_g_cm2, couch_top_mm
 from ctsim.rays import ray_points
-from ctsim.signal import beam_of, mean_energy_units, signal_table
+from ctsim.signal import Beam, beam_of, mean_energy_units, signal_table
 from twins import phantoms
 
 PROFILE = load_profile("siemens_definition_flash")
@@ -21,7 +21,11 @@ SAMPLING = Sampling(views_per_rotation=24, column_binning=16, row_binning=16, ra
 
 @pytest.fixture(scope="module")
 def twin():
-    return phantoms.cylinder(150.0, 200.0, spacing_mm=5.0)
+    return twin_of(200.0)
+
+
+def twin_of(length_mm):
+    return phantoms.cylinder(150.0, length_mm, spacing_mm=5.0)
 
 
 def asked(**update):
@@ -98,6 +102,74 @@ def test_the_average_of_two_transmissions_is_that_of_signal_and_of_its_energy():
     mean_energy_units(first, second, units)
     exact = (0.25 * a[1] + 0.75 * b[1]) / (0.25 * a[0] + 0.75 * b[0])
     np.testing.assert_allclose(units[0] / 256, exact, atol=0.02)
+
+
+def transmitted(path, neighbours, shape):
+    """Signal relative to air of paths ``(rows, columns)`` [g/cm2 of water-like basis], in readings of ``shape``."""
+    beam = beam_of(FLASH, asked(), Sampling(column_binning=16, row_binning=16))
+    plain = Beam(beam.photons_per_mas, np.zeros((2, *shape)), np.ones(shape))
+    table = signal_table(plain, 2)
+    both = np.zeros((2, 1, *path.shape), np.float32)
+    both[0, 0] = path
+    first, second = np.zeros((2, 1, *shape), np.float32)
+    table.transmit(both, first, second, neighbours=neighbours)
+    return first[0] / table.air_kev()
+
+
+def test_over_a_path_that_varies_evenly_the_transmission_is_averaged():
+    parts, middle = 40, (slice(1, -1), slice(1, -1))
+    y, x = (np.arange(n * parts) / parts for n in (5, 6))
+    fine = 3.0 + 0.6 * y[:, None] + 1.3 * x
+    cells = fine.reshape(5, parts, 6, parts).mean(axis=(1, 3))
+    exact = transmitted(fine, False, (5, 6))[middle]
+    evenly = transmitted(cells, True, (5, 6))[middle]
+    np.testing.assert_allclose(evenly, exact, rtol=2e-4)  # p of many energies bends a little within the cell
+    assert (exact / transmitted(cells, False, (5, 6))[middle] - 1).min() > 2e-3
+
+
+def test_the_slope_of_a_part_is_that_of_the_parts_beside_it():
+    y, x = np.arange(6.0)[:, None], np.arange(8.0)
+    parts = 3.0 + 0.5 * y + 0.4 * x
+    merged = transmitted(parts, True, (3, 4))
+    each = transmitted(parts, True, (6, 8)).reshape(3, 2, 4, 2).mean(axis=(1, 3))
+    np.testing.assert_allclose(merged, each, rtol=1e-6)
+
+
+def test_no_cell_is_brighter_than_what_is_beside_it():
+    path = np.zeros((5, 8))
+    path[:, 4:] = 40.0  # an edge between two columns
+    path[2, 2] = 5.0  # something smaller than a cell
+    np.testing.assert_array_equal(transmitted(path, True, (5, 8)), transmitted(path, False, (5, 8)))
+    path[:, 4] = 15.0  # the edge passes through a column
+    sloped = transmitted(path, True, (5, 8))
+    assert (sloped[:, 4] > 1.05 * transmitted(path, False, (5, 8))[:, 4]).all()
+    assert sloped.max() <= 1.0
+
+
+def test_parts_that_do_not_fit_the_readings_are_refused():
+    with pytest.raises(ValueError, match="whole number of rows and columns per reading"):
+        transmitted(np.zeros((5, 8)), True, (2, 8))
+
+
+def test_parts_of_cells_change_neither_air_nor_what_is_even():
+    plain = expose(twin_of(400.0), FLASH, asked(), sampling=SAMPLING)
+    parted = expose(twin_of(400.0), FLASH, asked(), sampling=SAMPLING.model_copy(update={"row_parts": 4}))
+    assert parted.geometry.shape == plain.geometry.shape
+    np.testing.assert_array_equal(parted.air_kev_per_mas, plain.air_kev_per_mas)
+    # an endless cylinder: rows differ by their slant alone
+    np.testing.assert_allclose(parted.signal_kev_per_mas, plain.signal_kev_per_mas, rtol=2e-4)
+
+
+def test_merged_cells_in_parts_come_close_to_the_cells_that_they_stand_for(twin):
+    def relative(**update):
+        one = expose(twin, FLASH, asked(mode="axial"), sampling=SAMPLING.model_copy(update=update))
+        return one.signal_kev_per_mas / one.air_kev_per_mas
+
+    real = relative(column_binning=1)
+    exact = real.reshape(*real.shape[:2], -1, 16).mean(axis=3)
+    coarse, fine = (float(np.sqrt(np.mean((relative(column_parts=n) / exact - 1) ** 2))) for n in (1, 4))
+    assert coarse > 0.01
+    assert fine < 0.4 * coarse
 
 
 def test_a_flying_spot_takes_its_cycle_in_the_time_of_one_view(twin):
