@@ -54,9 +54,9 @@ class Columns:
         elif isinstance(table, Mapping):
             self.names = tuple(table)
             for name, column in table.items():
-                if np.ndim(column) != 1:
+                if _dimensions(column) != 1:
                     raise ValueError(
-                        f"table: column {name!r} must be one-dimensional, got {np.ndim(column)} dimensions "
+                        f"table: column {name!r} must be one-dimensional, got {_dimensions(column)} dimensions "
                         "(one record is a list of one: [record])"
                     )
             lengths = {name: len(cast("Any", column)) for name, column in table.items()}
@@ -76,7 +76,7 @@ class Columns:
     def get(self, name: str, kind: Kind) -> tuple[NDArray[Any], NDArray[np.bool_]] | None:
         """Values and what is missing of one column, shapes ``(n,)``; None if there is no such column.
 
-        Numbers come as float64, yes or no as bool, names as objects. None and NaN are missing.
+        Numbers come as float64, yes or no as bool, names as objects or text. None and NaN are missing.
 
         Raises
         ------
@@ -96,12 +96,19 @@ class Columns:
         return _parse(raw, name, kind)
 
 
+def _dimensions(column: Any) -> int:
+    """Dimensions of a column; a list counts as one, whatever it holds."""
+    if hasattr(column, "ndim"):
+        return int(column.ndim)
+    return 0 if isinstance(column, str | bytes | Mapping) or not hasattr(column, "__len__") else 1
+
+
 def _array(column: Any) -> NDArray[Any]:
     """Array of a column, of objects where numpy would turn mixed values into text."""
     if isinstance(column, np.ndarray):
         return column
     kinds = set(map(type, column))
-    if len(kinds) == 1 and kinds <= {str, bool, int, float}:
+    if len(kinds) == 1 and kinds <= {bool, int, float}:
         return np.asarray(column)
     mixed = np.empty(len(column), dtype=object)
     mixed[:] = list(column)
@@ -126,7 +133,7 @@ _RESULT: dict[str, Any] = {"number": np.float64, "yes_no": np.bool_, "name": obj
 
 def _parse(raw: NDArray[Any], name: str, kind: Kind) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     if raw.dtype.kind in _DTYPES[kind]:
-        values = raw.astype(_RESULT[kind])
+        values = raw.copy() if kind == "name" else raw.astype(_RESULT[kind])
         missing = np.isnan(values) if kind == "number" else np.zeros(len(raw), dtype=np.bool_)
         return values, missing
     objects = raw.astype(object)

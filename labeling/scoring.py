@@ -84,6 +84,8 @@ def _score(spec: ModelSpec, columns: Columns, table: Table, impute: Impute | Non
         name = covariate.name
         found = columns.get(name, covariate.kind)
         values[name], missing[name] = found if found is not None else _nothing(covariate, n)
+        if covariate.implied and covariate.kind == "name":
+            values[name] = values[name].astype(object)  # text arrays cut what is longer than their items
         _imply(spec, covariate, columns, values[name], missing[name])
         imputed[name] = np.zeros(n, dtype=np.bool_)
         extrapolated[name] = np.zeros(n, dtype=np.bool_)

@@ -85,6 +85,17 @@ def test_nan_in_a_column_of_numbers_is_missing_not_a_number():
         assert np.flatnonzero(BROCK.score(form, impute="reference").imputed["age_y"]).tolist() == [5, 9]
 
 
+def test_scoring_leaves_the_caller_s_table_as_it_was():
+    frame = pd.DataFrame({**COLUMNS, "perifissural": True})
+    frame.loc[3, ["age_y", "nodule_type"]] = None
+    columns = {name: frame[name].to_numpy() for name in frame}
+    before = frame.copy(deep=True)
+    for form in (frame, columns):
+        BROCK.score(form, impute="reference")
+    pd.testing.assert_frame_equal(frame, before)
+    assert columns["nodule_type"][3] is None or columns["nodule_type"][3] != columns["nodule_type"][3]
+
+
 def test_an_absent_column_is_refused_and_told_from_an_empty_one():
     bare = {k: v for k, v in COLUMNS.items() if k != "emphysema"}
     with pytest.raises(CovariateError, match="emphysema .no such column") as e:
