@@ -5,7 +5,6 @@ Rows of one participant are not independent: the covariance, the folds and the b
 
 from __future__ import annotations
 
-import warnings
 from typing import Any, Literal
 
 import numpy as np
@@ -20,27 +19,33 @@ Penalty = Literal["firth"] | None
 def estimate(X: Floats, y: Floats, penalty: Penalty, weights: Floats | None = None) -> Floats:
     """Coefficients, intercept first, shape ``(1 + k,)``, of a logistic regression of ``y`` on ``X``.
 
+    A column that is the same in all rows gets 0.
+
     Parameters
     ----------
     X, y, weights
         Shapes ``(n, k)``, ``(n,)``, ``(n,)``; ``y`` 0 or 1, weights how often a row counts.
     penalty
-        None is maximum likelihood (scikit-learn, no penalty, no class weights). "firth" maximises the likelihood
-        times the root of the determinant of the information (Firth, Biometrika 1993;80:27; Heinze & Schemper, Stat
-        Med 2002;21:2409), then fits the intercept anew by maximum likelihood, so that the mean probability is the
-        share of events (FLIC; Puhr et al., Stat Med 2017;36:2302).
+        None is maximum likelihood, without class weights, which would destroy the calibration. "firth" maximises the
+        likelihood times the root of the determinant of the information (Firth, Biometrika 1993;80:27; Heinze &
+        Schemper, Stat Med 2002;21:2409), then fits the intercept anew by maximum likelihood, so that the mean
+        probability is the share of events (FLIC; Puhr et al., Stat Med 2017;36:2302).
 
     Raises
     ------
     ValueError
         If the fit does not converge.
     """
-    if penalty is None:
-        return _maximum_likelihood(X, y, weights)
-    ones = np.column_stack([np.ones(len(y)), X])
     counts = np.ones(len(y)) if weights is None else weights
-    beta = _firth(ones, y, counts)
-    beta[0] = offset(ones[:, 1:] @ beta[1:], y, counts)
+    spread = X.std(axis=0)
+    varies = spread > 1e-12 * np.abs(X).max(axis=0, initial=0.0)
+    scaled = np.column_stack([np.ones(len(y)), X[:, varies] / spread[varies]])
+    found = _newton(scaled, y, counts, penalty == "firth")
+    beta = np.zeros(1 + X.shape[1])
+    beta[0] = found[0]
+    beta[1:][varies] = found[1:] / spread[varies]
+    if penalty == "firth":
+        beta[0] = offset(X @ beta[1:], y, counts)
     return beta
 
 
@@ -163,51 +168,44 @@ def cross_validated_auc(
     return float(np.mean(found))
 
 
-def _maximum_likelihood(X: Floats, y: Floats, weights: Floats | None) -> Floats:
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
+def _newton(X: Floats, y: Floats, weights: Floats, firth: bool) -> Floats:
+    """Maximum of the likelihood, or Firth's, by Newton steps with halving; ``X`` with its column of ones.
 
-    spread = X.std(axis=0)
-    scale = np.where(spread > 0, spread, 1.0)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", ConvergenceWarning)
-        try:
-            fitted = LogisticRegression(C=np.inf, solver="lbfgs", max_iter=1000, tol=1e-8).fit(X / scale, y, weights)
-        except ConvergenceWarning as error:
-            raise ValueError(f"the fit did not converge; penalty='firth' may: {error}") from None
-    return np.concatenate([fitted.intercept_, fitted.coef_[0] / scale])
-
-
-def _firth(X: Floats, y: Floats, weights: Floats) -> Floats:
-    """Maximum of the penalised likelihood by Newton steps with halving; ``X`` with its column of ones."""
+    It ends where the step or the mean score vanishes. Where no maximum exists the score vanishes at large
+    coefficients, as in a resample that is separated by chance.
+    """
 
     def state(beta: Floats) -> tuple[float, Floats, Floats]:
         eta = X @ beta
         p = probability_of(eta)
         spread = weights * p * (1 - p)
         information = X.T @ (spread[:, None] * X)
-        sign, logdet = np.linalg.slogdet(information)
-        likelihood = float(weights @ (y * eta - np.logaddexp(0, eta)))
-        value = likelihood + 0.5 * float(logdet) if sign > 0 else -np.inf
-        if not np.isfinite(value):
-            return value, beta, information
-        return value, X.T @ (weights * (y - p) + _leverage(X, spread, information) * (0.5 - p)), information
+        value = float(weights @ (y * eta - np.logaddexp(0, eta)))
+        residual = weights * (y - p)
+        if firth:
+            sign, logdet = np.linalg.slogdet(information)
+            if sign <= 0 or not np.isfinite(logdet):
+                return -np.inf, beta, information
+            value += 0.5 * float(logdet)
+            residual = residual + _leverage(X, spread, information) * (0.5 - p)
+        return value, X.T @ residual, information
 
+    total = float(weights.sum())
     beta = np.zeros(X.shape[1])
     value, score, information = state(beta)
     for _ in range(200):
-        step = np.linalg.solve(information, score)
-        if np.abs(step).max() < 1e-9:
+        step = np.linalg.lstsq(information, score, rcond=1e-12)[0]
+        if np.abs(step).max() < 1e-10 or np.abs(score).max() < 1e-11 * total:
             return beta
         step *= min(1.0, 5.0 / np.abs(step).max())
         for _ in range(40):
             new = state(beta + step)
-            if new[0] >= value - 1e-10 * abs(value):
+            if new[0] >= value - 1e-12 * abs(value):
                 break
             step = step / 2
         beta = beta + step
         value, score, information = new
-    raise ValueError("Firth's likelihood has not converged after 200 steps")
+    raise ValueError("the likelihood has not converged after 200 Newton steps")
 
 
 def _leverage(X: Floats, spread: Floats, information: Floats) -> Floats:

@@ -25,8 +25,8 @@ RACES = {
     Race.WHITE: "white",
     Race.BLACK: "black",
     Race.ASIAN: "asian",
-    Race.AMERICAN_INDIAN: "american_indian",
-    Race.PACIFIC_ISLANDER: "pacific_islander",
+    Race.AMERICAN_INDIAN: "american_indian_or_alaskan",
+    Race.PACIFIC_ISLANDER: "hawaiian_or_pacific",
 }
 """Names as the risk models of this package have them. More than one race, refused and missing are not known."""
 

@@ -47,10 +47,10 @@ PREDICTORS: dict[str, Predictor] = {
     "age_y": Predictor(_linear(62.0), 62.0, "Age at the screen, or at randomisation if the label has none", (18, 110)),
     "sex": Predictor(_is("female"), "male", "Sex", ("female", "male")),
     "race": Predictor(
-        _is("black", "asian", "american_indian", "pacific_islander"),
+        _is("black", "asian", "american_indian_or_alaskan", "hawaiian_or_pacific"),
         "white",
         "Race as told, one of five; Hispanic origin is not a race in NLST",
-        ("white", "black", "asian", "american_indian", "pacific_islander"),
+        ("white", "black", "asian", "american_indian_or_alaskan", "hawaiian_or_pacific"),
     ),
     "family_history": _yes("Lung cancer in parent, sibling or child (CDAS only)"),
     "current_smoker": _yes("Smokes at randomisation"),
@@ -108,7 +108,7 @@ class TermTransformer(TransformerMixin, BaseEstimator):
 
 
 def pipeline(terms: tuple[Term, ...]) -> Any:
-    """The unpenalised fit as a scikit-learn pipeline: columns by name in, the same coefficients as ``fit_nlst``.
+    """The unpenalised fit as a scikit-learn pipeline: columns by name in, the coefficients of ``fit_nlst`` out.
 
     No class weights: they would destroy the calibration.
     """
