@@ -97,13 +97,17 @@ def auc_of_groups(
     such draws on no interval is given.
     """
     order = np.argsort(p, kind="stable")
-    truth, owner = y[order], codes[order]
-    starts = np.flatnonzero(np.concatenate([[True], np.diff(p[order]) > 0]))
-    area = _weighted_auc(truth, np.ones(truth.size), starts)
+    owner, score = codes[order], p[order]
+    events = np.flatnonzero(y[order])
+    # Records of the same score as each event, as a range of the order.
+    first = np.searchsorted(score, score[events], side="left")
+    last = np.searchsorted(score, score[events], side="right")
+    other = ~y[order]
+    area = _weighted_auc(np.ones(n_groups), owner, other, events, first, last)
     areas = np.empty(n_bootstrap)
     for i in range(n_bootstrap):
-        times = np.bincount(rng.integers(n_groups, size=n_groups), minlength=n_groups)
-        areas[i] = _weighted_auc(truth, times[owner].astype(np.float64), starts)
+        times = np.bincount(rng.integers(n_groups, size=n_groups), minlength=n_groups).astype(np.float64)
+        areas[i] = _weighted_auc(times, owner, other, events, first, last)
     defined = areas[np.isfinite(areas)]
     if defined.size < (1 - UNDEFINED_MAX) * n_bootstrap:
         return f"{n_bootstrap - defined.size} of {n_bootstrap} bootstrap draws of participants lack one of the outcomes"
@@ -111,12 +115,19 @@ def auc_of_groups(
     return Estimate(area, float(low), float(high), f"bootstrap over participants, {n_bootstrap} draws")
 
 
-def _weighted_auc(y: NDArray[np.bool_], weight: NDArray[np.float64], starts: NDArray[np.intp]) -> float:
-    """Area from records sorted by score; ``starts`` marks where a new score begins. NaN without both outcomes."""
-    events = np.add.reduceat(np.where(y, weight, 0.0), starts)
-    others = np.add.reduceat(np.where(y, 0.0, weight), starts)
-    total = events.sum() * others.sum()
+def _weighted_auc(
+    times: NDArray[np.float64],
+    owner: NDArray[np.intp],
+    other: NDArray[np.bool_],
+    events: NDArray[np.intp],
+    first: NDArray[np.intp],
+    last: NDArray[np.intp],
+) -> float:
+    """Area when group g counts ``times[g]`` times; records sorted by score. NaN without both outcomes."""
+    weight = times[owner]
+    below = np.concatenate([[0.0], np.cumsum(weight * other)])
+    mine = weight[events]
+    total = mine.sum() * below[-1]
     if total == 0:
         return float("nan")
-    below = np.cumsum(others) - others
-    return float(events @ (below + 0.5 * others) / total)
+    return float(mine @ (below[first] + below[last]) / (2 * total))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
 
 MAX_STEPS = 100
 LONGEST_STEP = 5.0
@@ -43,25 +42,32 @@ def fit_logistic(
         If Newton's steps run off, which is so where the columns separate the outcomes.
     """
     fixed = np.zeros(y.size) if offset is None else offset
-    beta = np.zeros(x.shape[1])
-    value = _log_likelihood(x, y, fixed, beta)
+    columns = np.ascontiguousarray(x.T)
+    largest = max(1.0, float(np.max(np.abs(x))))
+    beta = np.zeros(len(columns))
+    p, value = _probability(fixed, y)
     for _ in range(MAX_STEPS):
-        p = expit(x @ beta + fixed)
-        information = x.T @ (x * (p * (1 - p))[:, None])
+        information = (columns * (p * (1 - p))) @ x
         try:
-            step = np.linalg.solve(information, x.T @ (y - p))
+            step = np.linalg.solve(information, columns @ (y - p))
         except np.linalg.LinAlgError:
             raise SeparationError("the outcomes are separated or the columns depend on each other") from None
-        step *= min(1.0, LONGEST_STEP / max(float(np.max(np.abs(x @ step))), 1e-300))
+        moved = step @ columns
+        step *= min(1.0, LONGEST_STEP / max(float(np.max(np.abs(moved))), 1e-300))
         length = 1.0
-        while (new := _log_likelihood(x, y, fixed, beta + length * step)) < value - 1e-9 * abs(value) and length > 1e-6:
+        while True:
+            new = np.asarray(beta + length * step, dtype=np.float64)
+            eta = new @ columns
+            p, reached = _probability(eta + fixed, y)
+            if reached >= value - 1e-9 * abs(value) or length <= 1e-6:
+                break
             length /= 2
-        beta, value = beta + length * step, new
-        if not np.all(np.isfinite(beta)) or np.max(np.abs(x @ beta)) > LARGEST * max(1.0, np.max(np.abs(x))):
+        beta, value = new, reached
+        if not np.all(np.isfinite(beta)) or np.max(np.abs(eta)) > LARGEST * largest:
             break
         if np.max(np.abs(step)) < 1e-10 * (1 + np.max(np.abs(beta))):
-            inverse = np.linalg.inv(information)
-            return beta, inverse if codes is None else _sandwich(inverse, x * (y - p)[:, None], codes)
+            inverse = np.asarray(np.linalg.inv((columns * (p * (1 - p))) @ x), dtype=np.float64)
+            return beta, inverse if codes is None else _sandwich(inverse, columns * (y - p), codes)
     raise SeparationError("no finite maximum of the likelihood: the probabilities separate the outcomes")
 
 
@@ -69,12 +75,12 @@ def _sandwich(
     inverse: NDArray[np.float64], scores: NDArray[np.float64], codes: NDArray[np.intp]
 ) -> NDArray[np.float64]:
     m = int(codes.max()) + 1
-    sums = np.stack([np.bincount(codes, weights=column, minlength=m) for column in scores.T], axis=1)
-    return np.asarray(inverse @ (sums.T @ sums) @ inverse * (m / (m - 1)))
+    sums = np.stack([np.bincount(codes, weights=row, minlength=m) for row in scores])
+    return np.asarray(inverse @ (sums @ sums.T) @ inverse * (m / (m - 1)))
 
 
-def _log_likelihood(
-    x: NDArray[np.float64], y: NDArray[np.bool_], offset: NDArray[np.float64], beta: NDArray[np.float64]
-) -> float:
-    eta = x @ beta + offset
-    return float(np.sum(np.where(y, eta, 0.0) - np.logaddexp(0.0, eta)))
+def _probability(eta: NDArray[np.float64], y: NDArray[np.bool_]) -> tuple[NDArray[np.float64], float]:
+    """Probability of each log odds, and the log-likelihood of the outcomes, without overflow."""
+    small = np.exp(-np.abs(eta))
+    p = np.where(eta >= 0, 1.0, small) / (1 + small)
+    return p, float(eta[y].sum() - np.maximum(eta, 0.0).sum() - np.log1p(small).sum())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -122,3 +123,10 @@ def test_performance_of_another_population_is_not_shown_as_nlst():
     text = model_card(model)
     assert "Someone 2020" in section(text, "Performance as published")
     assert section(text, "Validation on NLST").startswith("None on NLST is recorded")
+
+
+def test_the_page_on_accuracy_says_what_the_models_say_of_their_checks():
+    page = (Path(__file__).parents[2] / "docs" / "accuracy.md").read_text()
+    for model in map(labeling.get, labeling.models()):
+        checks = "; ".join(model.checked_by) or "nothing but their own source"
+        assert f"| `{model.id}` | {checks} |" in page

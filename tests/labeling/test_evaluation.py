@@ -76,10 +76,32 @@ def test_delong_of_the_109_images_of_hanley_and_mcneil():
     y = np.repeat([0, 1], [58, 51])
     areas, covariance = delong(y, scores[None])
     assert areas[0] == pytest.approx(0.893, abs=5e-4)  # printed there
-    # Stata's manual of roctab prints for these data 0.8932, SE 0.0307, 95 % 0.83295 to 0.95339.
+    # Stata prints for these data 0.8932, SE 0.0307, 95 % 0.83295 to 0.95339 (manual of roctab).
     assert math.sqrt(covariance[0, 0]) == pytest.approx(0.0307, abs=5e-5)
     found = evaluate(y, scores / 10).auc
     assert (found.low, found.high) == pytest.approx((0.83295, 0.95339), abs=5e-6)
+
+
+# Albumin, total protein, K-G score (low is good), surgery of use: 43 women of DeLong, DeLong, Clarke-Pearson 1988.
+OVARY = """
+3.0 5.8 10 0  3.2 6.3 5 1  3.9 6.8 3 1  2.8 4.8 6 0  3.2 5.8 3 1  0.9 4.0 5 0  2.5 5.7 8 0  1.6 5.6 5 1  3.8 5.7 5 1
+3.7 6.7 6 1  3.2 5.4 4 1  3.8 6.6 6 1  4.1 6.6 5 1  3.6 5.7 5 1  4.3 7.0 4 1  3.6 6.7 4 0  2.3 4.4 6 1  4.2 7.6 4 0
+4.0 6.6 6 0  3.5 5.8 6 1  3.8 6.8 7 1  3.0 4.7 8 0  4.5 7.4 5 1  3.7 7.4 5 1  3.1 6.6 6 1  4.1 8.2 6 1  4.3 7.0 5 1
+4.3 6.5 4 1  3.2 5.1 5 1  2.6 4.7 6 1  3.3 6.8 6 0  1.7 4.0 7 0  3.7 6.1 5 1  3.3 6.3 7 1  4.2 7.7 6 1  3.5 6.2 5 1
+2.9 5.7 9 0  2.1 4.8 7 1  2.8 6.2 8 0  4.0 7.0 7 1  3.3 5.7 6 1  3.7 6.9 5 1  3.6 6.6 5 1
+"""
+
+
+def test_delong_of_the_data_of_delong():
+    albumin, protein, kg, y = np.array(OVARY.split(), dtype=float).reshape(-1, 4).T
+    areas, covariance = delong(y, np.stack([albumin, 10 - kg, protein]))
+    # As printed by SAS for these data (SAS/STAT User's Guide, PROC LOGISTIC, comparing ROC curves).
+    np.testing.assert_allclose(areas, [0.7366, 0.7258, 0.6478], atol=5e-5)
+    np.testing.assert_allclose(np.sqrt(np.diag(covariance)), [0.0927, 0.1028, 0.1000], atol=5e-5)
+    contrast = np.array([[1, -1, 0], [0, -1, 1]])
+    gap = contrast @ areas
+    np.testing.assert_allclose(gap, [0.0108, -0.0780], atol=5e-5)
+    assert gap @ np.linalg.solve(contrast @ covariance @ contrast.T, gap) == pytest.approx(2.5340, abs=5e-5)
 
 
 @pytest.mark.parametrize("seed", range(3))
