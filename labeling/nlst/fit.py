@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ..covariate import Covariate
 from ..model import Derivation, ModelSpec
 from ..terms import Term
 from .definitions import Definition
@@ -101,6 +102,7 @@ def fit_nlst(
     names = tuple(default if predictors is None else predictors)
     terms = choose(names, transforms, rows)
     rows, unknown = _known(rows, names)
+    covariates = tuple(covariate(name, rows) for name in names)
     X = np.asarray(TermTransformer(terms).fit_transform(rows), dtype=np.float64)
     y, groups = rows["y"].to_numpy(dtype=np.float64), rows["pid"].to_numpy()
     per_variable = _enough(X, y, groups, terms, penalty)
@@ -123,7 +125,7 @@ def fit_nlst(
         method=_method(penalty, n_bootstrap, n_folds),
         synthetic=tables.synthetic,
     )
-    return _spec(id, label, tables, names, rows, terms, beta, covariance, derivation)
+    return _spec(id, label, tables, covariates, terms, beta, covariance, derivation)
 
 
 def _known(rows: pd.DataFrame, names: tuple[str, ...]) -> tuple[pd.DataFrame, dict[str, int]]:
@@ -171,8 +173,7 @@ def _spec(
     model_id: str,
     label: Definition,
     tables: NlstTables,
-    names: tuple[str, ...],
-    rows: pd.DataFrame,
+    covariates: tuple[Covariate, ...],
     terms: tuple[Term, ...],
     beta: Floats,
     covariance: Floats,
@@ -195,7 +196,7 @@ def _spec(
         licence=_LICENCES["synthetic" if tables.synthetic else tables.delivery],
         uncertainty="Covariance of the fit, clustered by participant; it knows nothing of errors in the labels",
         intercept=float(beta[0]),
-        covariates=tuple(covariate(name, rows) for name in names),
+        covariates=covariates,
         terms=tuple(
             term.model_copy(update={"coefficient": float(b), "standard_error": float(se)})
             for term, b, se in zip(terms, beta[1:], errors[1:], strict=True)

@@ -152,11 +152,25 @@ def choose(
 
 
 def covariate(name: str, features: pd.DataFrame) -> Covariate:
-    """What the fitted model needs to know of a predictor; ``trained`` is the range of the rows of the fit."""
+    """What the fitted model needs to know of a predictor; ``trained`` is the range of the rows of the fit.
+
+    Raises
+    ------
+    ValueError
+        If rows of the fit are outside what any model of this package would accept.
+    """
     predictor, meaning = PREDICTORS[name], VOCABULARY[name]
     trained = None
-    if meaning.kind == "number":
+    if meaning.kind == "number" and predictor.allowed is not None:
+        low, high = float(predictor.allowed[0]), float(predictor.allowed[1])
         trained = (float(features[name].min()), float(features[name].max()))
+        strange = ~features[name].between(low, high)
+        if strange.any():
+            first = features[strange].iloc[0]
+            raise ValueError(
+                f"{name}: {int(strange.sum())} rows are outside {low:g} to {high:g} {meaning.unit}, the first with "
+                f"{first[name]:g} (pid {first['pid']:.0f}): correct them or leave them out"
+            )
     return Covariate(
         name=name,
         meaning=predictor.meaning,

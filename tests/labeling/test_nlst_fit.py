@@ -182,6 +182,13 @@ def test_a_constant_predictor_is_refused():
         )
 
 
+def test_a_diameter_that_cannot_be_is_refused(cohort):
+    findings = cohort.ctab.copy()
+    findings.loc[findings.index[findings["sct_ab_desc"] == 51], "sct_long_dia"] = 400
+    with pytest.raises(ValueError, match=r"long_axis_mm: \d+ rows are outside 1 to 150 mm, the first with 400"):
+        fit_nlst(findings, cohort.prsn, label=cohort.label, screen=cohort.screen, rng=np.random.default_rng(1))
+
+
 # the estimators
 
 
