@@ -51,7 +51,9 @@ def small_scan(**detector):
     scanner = load_profile("siemens_definition_as").scanner
     cells = {"n_columns": 96, "column_pitch_mm": 5.0, "isocentre_column": 47.75, "n_rows": 8, "row_pitch_iso_mm": 2.0}
     made = scanner.detector.model_copy(update={**cells, "grid": None, "saturation_kev": None, **detector})
-    scanner = scanner.model_copy(update={"detector": made, "views_per_rotation": 120, "collimations_rows": (8,)})
+    scanner = scanner.model_copy(
+        update={"detector": made, "views_per_rotation": 120, "collimations_rows": (8,), "dose_indices": ()}
+    )  # no dose is asked for: what the table lacks would be simulated
     protocol = Protocol(
         name="test", kvp=120, mode="axial", collimation_rows=8, bowtie=scanner.bowties[0].name, rotation_s=1.0,
         mas_per_rotation=20.0, with_couch=False, isocentre_mm=(0.0, 0.0), scan_range_mm=(-1.0, 1.0), source="test",

@@ -26,7 +26,9 @@ def image(profile, kvp, spectral_filter, diameter_mm):
     sampling = Sampling(
         views_per_rotation=240, column_binning=4, row_binning=rows // 2, rays_per_reading=1, scatter=False
     )
-    sinogram = scan(WATER[diameter_mm], profile.scanner, protocol, key=None, sampling=sampling)
+    # no dose is asked for: what the table lacks would be simulated
+    scanner = profile.scanner.model_copy(update={"dose_indices": ()})
+    sinogram = scan(WATER[diameter_mm], scanner, protocol, key=None, sampling=sampling)
     return reconstruct(sinogram, kernel=SOFT, grid=GRID, slice_thickness_mm=3.0).hu[0].astype(float)
 
 

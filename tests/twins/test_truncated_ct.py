@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -59,9 +61,27 @@ def check(twin, cut_by, tolerance):
     return extension
 
 
+@pytest.fixture(scope="module")
+def whole(chest, tmp_path_factory):
+    return from_ct(write(chest, tmp_path_factory.mktemp("whole") / "whole.nii.gz", origin=(-200.0, -140.0, 0.0)))
+
+
+@pytest.fixture(scope="module")
+def cut(chest, tmp_path_factory):
+    """Twins of the chest cut by the circle, by what stands outside it [HU]."""
+    folder = tmp_path_factory.mktemp("cut")
+
+    @cache
+    def twin(padding):
+        path = folder / f"{padding}.nii.gz"
+        return from_ct(write(cut_by_circle(chest, 139.0, padding), path, origin=(-200.0, -140.0, 0.0)))
+
+    return twin
+
+
 @pytest.mark.parametrize("padding", [-2000, -1024, -3024])
-def test_a_body_cut_by_the_circle_is_whole_again(chest, tmp_path, padding):
-    twin = from_ct(write(cut_by_circle(chest, 139.0, padding), tmp_path / "cut.nii.gz", origin=(-200.0, -140.0, 0.0)))
+def test_a_body_cut_by_the_circle_is_whole_again(cut, padding):
+    twin = cut(padding)
     extension = check(twin, "circle", 0.03)
     _, y, x = body_of(twin)
     missing = true_body(y, x) & (np.hypot(x - -1.0, y - 9.0) > 139.0)  # the circle's middle
@@ -88,9 +108,8 @@ def test_a_body_cut_on_one_side_in_some_slices_is_whole_again(chest, tmp_path):
     np.testing.assert_allclose(area, np.pi * BODY_MM[0] * BODY_MM[1], rtol=0.03)
 
 
-def test_what_was_added_is_fat_and_muscle_under_skin_and_what_was_measured_stays(chest, tmp_path):
-    whole = from_ct(write(chest, tmp_path / "whole.nii.gz", origin=(-200.0, -140.0, 0.0)))
-    twin = from_ct(write(cut_by_circle(chest, 139.0), tmp_path / "cut.nii.gz", origin=(-200.0, -140.0, 0.0)))
+def test_what_was_added_is_fat_and_muscle_under_skin_and_what_was_measured_stays(whole, cut):
+    twin = cut(-2000)
     hu = twin_hu(twin)
     body, y, x = body_of(twin)
     far = np.hypot(x + 1.0, y - 9.0)
@@ -108,9 +127,8 @@ def test_what_was_added_is_fat_and_muscle_under_skin_and_what_was_measured_stays
     assert twin.provenance["noise_sd_hu"] == pytest.approx(NOISE_HU, rel=0.15)
 
 
-def test_a_whole_body_is_left_alone(chest, tmp_path):
-    twin = from_ct(write(chest, tmp_path / "whole.nii.gz"))
-    assert twin.provenance["extension"] == {"cut_by": None, "share_of_body": 0.0, "largest_mm": 0.0}
+def test_a_whole_body_is_left_alone(chest, whole, tmp_path):
+    assert whole.provenance["extension"] == {"cut_by": None, "share_of_body": 0.0, "largest_mm": 0.0}
     padded = from_ct(write(cut_by_circle(chest, 198.0), tmp_path / "padded.nii.gz"))
     assert padded.provenance["extension"]["cut_by"] is None
 
