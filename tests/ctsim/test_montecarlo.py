@@ -5,17 +5,16 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-import numba
 import numpy as np
 import pytest
 
 from ctsim import load_profile
 from ctsim.attenuation import mass_attenuation
 from ctsim.kernels import montecarlo as kernel
-from ctsim.scatter import Cylinder, VoxelBody, simulate_kerma, simulate_scatter
-from ctsim.scatter import montecarlo as mc
+from ctsim.scatter import Cylinder, VoxelBody, setup, simulate_kerma, simulate_scatter
 from ctsim.scatter.body import pack_body
-from ctsim.scatter.interactions import GRID_KEV, interactions, klein_nishina
+from ctsim.scatter.interactions import GRID_KEV, air_kerma_coefficient_cm2_g, interactions, klein_nishina
+from ctsim.scatter.montecarlo import MGY_MM3_PER_KEV_CM2_G_MM
 from twins import material
 
 PROFILE = load_profile("siemens_definition_as")
@@ -90,16 +89,16 @@ def without_scatter(tables):
 
 
 def test_kerma_falls_off_by_beer_lambert_where_all_collisions_absorb(monkeypatch):
-    real = mc.interactions
-    monkeypatch.setattr(mc, "interactions", lambda m: without_scatter(real(m)))
+    real = setup.interactions
+    monkeypatch.setattr(setup, "interactions", lambda m: without_scatter(real(m)))
     body = [Cylinder(WATER, (50.0, 50.0), z_mm=(-75, 75))]
     got = simulate_kerma(body, SCANNER, AXIAL, [(0, 4, 10)], n_photons=2_500_000, key=5)
-    beam = mc._beam(SCANNER, AXIAL)
+    beam = setup.photon_beam(SCANNER, AXIAL)
     energy = np.arange(10.5, 150)
     mu = mass_attenuation(WATER, energy) / 10
-    weight = np.interp(energy, GRID_KEV, mc.air_kerma_coefficient_cm2_g())
+    weight = np.interp(energy, GRID_KEV, air_kerma_coefficient_cm2_g())
     at_axis = beam.spectrum_per_mm2_mas * (beam.distances_mm[1] / beam.distances_mm[0]) ** 2
-    want = (at_axis * energy * weight * np.exp(-50 * mu)).sum() * mc.MGY_MM3_PER_KEV_CM2_G_MM
+    want = (at_axis * energy * weight * np.exp(-50 * mu)).sum() * MGY_MM3_PER_KEV_CM2_G_MM
     assert got.kerma_mgy_per_mas[0] == pytest.approx(want, abs=4 * got.error_mgy_per_mas[0])
     assert got.error_mgy_per_mas[0] < 0.02 * want
 
@@ -120,7 +119,7 @@ def test_the_first_scatter_is_its_integral():
     width = np.diff(got.fan_angle_rad).mean()
     sub = (np.arange(6) + 0.5) / 6 - 0.5
     fine = (got.fan_angle_rad[:, None] + width * sub).ravel()
-    top = mc._beam(SCANNER, AXIAL).window[3]
+    top = setup.photon_beam(SCANNER, AXIAL).window[3]
     heights = (np.arange(4) + 0.5) / 4 * top  # the other half is its mirror image
     want = np.mean([single_scatter(radius, fine, v) for v in heights], axis=0).reshape(2, columns, 6).mean(axis=-1)
     error = got.error_kev[0] / got.scatter_kev[0]
@@ -130,11 +129,11 @@ def test_the_first_scatter_is_its_integral():
 
 def single_scatter(radius, gamma, v):
     """(2, columns): first coherent and incoherent scatter per mm2 at height v, by a sum over points."""
-    beam = mc._beam(SCANNER, AXIAL)
+    beam = setup.photon_beam(SCANNER, AXIAL)
     sid, sdd = beam.distances_mm
     tables = interactions([WATER])
     mu_table = tables.total_cm2_g[0] / 10
-    depth = mc._scintillator_depth(SCANNER)[0]
+    depth = setup.scintillator_depth(SCANNER)[0]
     axis = (np.arange(16) + 0.5) / 16 * 2 - 1
     heights = (np.arange(6) + 0.5) / 6 * 2 - 1
     high = beam.window[3] / sdd
@@ -227,14 +226,11 @@ def test_paths_through_nested_cylinders_replace_what_they_displace():
     np.testing.assert_allclose(path, [10.0, 2.5], rtol=1e-12)
 
 
-def test_the_same_key_gives_the_same_bytes_for_any_number_of_threads():
+def test_the_same_key_gives_the_same_bytes_for_any_number_of_threads(on_one_and_all_threads):
     body = [Cylinder(WATER, (60.0, 60.0))]
-    runs = []
-    before = numba.get_num_threads()
-    for threads in {1, before}:
-        numba.set_num_threads(threads)
-        runs.append(simulate_scatter(body, SCANNER, AXIAL, n_photons=3200, key=9).scatter_kev.tobytes())
-    numba.set_num_threads(before)
+    runs = on_one_and_all_threads(
+        lambda: simulate_scatter(body, SCANNER, AXIAL, n_photons=3200, key=9).scatter_kev.tobytes()
+    )
     other = simulate_scatter(body, SCANNER, AXIAL, n_photons=3200, key=10).scatter_kev.tobytes()
     assert len(set(runs)) == 1
     assert other not in runs
