@@ -118,7 +118,7 @@ def test_the_pipeline_of_scikit_learn_gives_the_same_probabilities(cohort, fitte
     "column", ["can_scr", "scr_res0", "locrup", "lesionsize", "de_stag", "canc_free_days", "cancyr"]
 )
 def test_columns_that_leak_are_refused_as_predictors(cohort, column):
-    with pytest.raises(ValueError, match=f"predictor '{column}' .*leaks"):
+    with pytest.raises(ValueError, match=f"predictor '{column}' knows the outcome"):
         fit(cohort, predictors=("age_y", column))
 
 
