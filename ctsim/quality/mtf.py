@@ -11,8 +11,9 @@ about the wire's centre of gravity, with the background b from the outer ring. A
 Edge: pixels around a cylinder's edge, by their distance from it, give the edge spread function; its derivative is the
 line spread function and the modulus of that one's transform the MTF (Richard et al., Med Phys 39:4115, 2012,
 doi:10.1118/1.4725171). In place of bins, whose pixels do not lie in their middle, the edge spread function is the cubic
-spline that fits all pixels best, with knots much closer than the pixels are. The cylinder must not stand on the
-rotation axis: every view would sample its edge alike, and what rays miss between each other would not average out.
+spline that fits all pixels best, with knots much closer than the pixels are; its derivative fades at both ends of the
+reach (Tukey's window). The cylinder must not stand on the rotation axis: every view would sample its edge alike, and
+what rays miss between each other would not average out.
 """
 
 from __future__ import annotations
@@ -22,7 +23,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.interpolate import make_lsq_spline
+from scipy.signal.windows import tukey
 from scipy.special import j0, j1
+
+_TAPER = 0.4
+"""Share of the line spread function that fades at its ends, where few pixels hold the spline."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -142,7 +147,8 @@ def edge_mtf(
     edge_radius_mm
         Radius of the cylinder [mm].
     reach_mm
-        How far from the edge pixels are used; they must show nothing but the edge [mm].
+        How far from the edge pixels are used, the outer fifth on either side with less weight; they must show nothing
+        but the edge [mm].
     knot_mm
         Distance of the spline's knots; default: 0.3 of the smaller pixel size [mm].
 
@@ -173,7 +179,7 @@ def edge_mtf(
     spread = make_lsq_spline(place, value, np.concatenate([[-reach_mm] * 4, inner, [reach_mm] * 4]), k=3)
     n = 8 * n_pieces  # points of the derivative, which is smooth on the scale of a piece
     step = 2 * reach_mm / n
-    line = spread.derivative()(-reach_mm + step * (np.arange(n) + 0.5))
+    line = spread.derivative()(-reach_mm + step * (np.arange(n) + 0.5)) * tukey(n, _TAPER)
     f = np.asarray(np.fft.rfftfreq(4 * n, step), dtype=np.float64)
     spectrum = np.abs(np.fft.rfft(line, 4 * n))
     keep = f <= min(0.5 / dx, 0.5 / dy)

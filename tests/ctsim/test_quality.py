@@ -103,6 +103,14 @@ def test_wire_and_edge_say_the_same_of_one_point_spread(mtf, highest, half_at, t
         assert found.frequency_at(0.1) == pytest.approx(tenth_at, rel=0.005)
 
 
+def test_a_streak_at_the_end_of_the_reach_is_no_sharpness():
+    x = np.arange(-62, 63) * 0.25
+    r = np.hypot(x[:, None], x)
+    image = 120 * (1 - erf((r - 8.0) / 0.3 / np.sqrt(2))) / 2 + 6.0 * (r < 1.7)
+    found = edge_mtf(image, (0.25, 0.25), (15.5, 15.5), 8.0, reach_mm=6.4)
+    assert found.frequency_at(0.1) == pytest.approx(0.34155 / 0.3, rel=0.005)
+
+
 def test_an_edge_with_too_few_pixels_is_refused():
     with pytest.raises(ValueError, match=r"knot_mm = 0\.01"):
         edge_mtf(np.zeros((40, 40)), (0.5, 0.5), (10.0, 10.0), 5.0, reach_mm=4.0, knot_mm=0.01)
