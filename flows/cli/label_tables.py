@@ -63,16 +63,14 @@ def worked_example() -> str:
 
 def scores_table(scored: Sequence[Scored], n: int) -> object:
     """Per model: mean and range of p, and how many rows were imputed, extrapolated, excluded."""
+    import numpy as np
     from rich.table import Table
 
     table = Table("model", "rows", "mean p", "min", "max", "imputed", "extrapolated", "excluded")
     for each in scored:
         s = each.scores
         p = s.probability
-        counts = [
-            sum(bool(any(flags[i] for flags in where.values())) for i in range(n))
-            for where in (s.imputed, s.extrapolated)
-        ]
+        counts = [int(np.any(list(flags.values()), axis=0).sum()) for flags in (s.imputed, s.extrapolated)]
         table.add_row(
             each.model.id,
             f"{n:,}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,7 +126,7 @@ def located(error: CovariateError, file: CsvFile, model: ModelSpec | None = None
     line = file.lines[int(error.rows[0])]
     more = f" ({error.rows.size} of {len(file.rows)} rows)" if error.rows.size > 1 else ""
     if model is None or covariate is None or error.field not in file.names or covariate.from_model is not None:
-        return ValueError(f"{file.path}, line {line}: {error}")
+        return ValueError(f"{file.path}, line {line}: {_without_rows(str(error))}")
     text = file.texts(error.field)[int(error.rows[0])]
     wanted = covariate.wanted.removesuffix(" 1")
     if text.strip().lower() in NOT_KNOWN:
@@ -137,4 +138,9 @@ def located(error: CovariateError, file: CsvFile, model: ModelSpec | None = None
         )
     if covariate.wanted in str(error):
         return file.mistake(error.field, line, f"model {model.id!r} accepts {wanted}, got {text!r}{more}")
-    return ValueError(f"{file.path}, line {line}: {error}")
+    return ValueError(f"{file.path}, line {line}: {_without_rows(str(error))}")
+
+
+def _without_rows(message: str) -> str:
+    """The message without its row numbers, which count from 0 and would stand beside the line of the file."""
+    return re.sub(r",? (first )?in row \d+|; rows count from 0| \(rows\s+count from 0\)", "", message)

@@ -109,6 +109,16 @@ def test_lines_are_those_of_the_file_where_cells_span_lines(table, capsys):
     assert "line 5, column 'age_y'" in said(capsys)
 
 
+def test_people_whom_a_model_excludes_are_named_by_line_alone(table, capsys):
+    head = "age_y,ever_smoker,extrathoracic_cancer_over_5y,long_axis_mm,spiculation,upper_lobe_without_lingula"
+    path = table("62,yes,no,12,no,no,no", "62,yes,no,12,no,no,yes", head=head + ",cancer_within_5y")
+    assert main(["label", "score", str(path), "--model", "mayo"]) == 2
+    message = said(capsys)
+    assert f"{path}, line 3: model 'mayo' says nothing where cancer_within_5y is true" in message
+    assert "count from 0" not in message
+    assert "in row" not in message
+
+
 def test_files_that_are_no_tables_are_refused(table, capsys):
     for rows, head, wanted in (
         ((), HEAD, "at least one row"),
