@@ -1,10 +1,9 @@
 """The noise-free half of a scan: what every reading would absorb on average, per mAs.
 
 It depends on the twin and on the acquisition, not on tube current, noise key or reconstruction, so that one exposure
-serves any number of doses and keys (:func:`ctsim.detect`). A reading averages the transmissions of several points of
-the focal spot and instants of the view (:mod:`ctsim.rays`), each through the projector's cell average of area
-densities. The couch is added to the rays' paths, and what the primary scatters is estimated from it
-(:mod:`ctsim.scatter`).
+serves any number of doses and keys (:func:`ctsim.detect`). A reading averages transmissions over several points of the
+focal spot and instants of the view, and over its cell (:mod:`ctsim.rays`). The couch is added to the rays' paths, and
+what the primary scatters is estimated from it (:mod:`ctsim.scatter`).
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 Coarser sampling merges cells and views, it does not drop them: a merged reading collects the photons (and the
 electronic noise) of all that it stands for, so that the noise of the image stays that of the dose,
-while sharpness is lost.
+while sharpness is lost. Transmissions within a large merged cell differ: ``row_parts`` and ``column_parts`` average
+them part by part (:mod:`ctsim.rays`); parts of a row cost little.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class Sampling(BaseModel):
         ge=1,
         le=64,
         description="Transmissions averaged in a reading: points of the focal spot x instants of the view; 1: a point "
-        "source and a gantry at rest",
+        "source and a gantry at rest, averaged over the cell alone",
     )
     column_parts: int = Field(
         1, ge=1, le=16, description="Parts of a reading's cell along columns whose transmissions are averaged"

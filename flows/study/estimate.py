@@ -39,7 +39,8 @@ def exposure_s(scanner: Scanner, protocol: Protocol, sampling: Sampling) -> floa
         n_rotations = _range_mm(protocol) / (beam_mm * protocol.pitch) + 2
     elif protocol.mode == "step_and_shoot":
         n_rotations = _range_mm(protocol) / (protocol.step_mm or beam_mm)
-    n_columns = detector.n_columns / sampling.column_binning  # the rows of a column share its walk
+    # the rows of a column share its walk, the parts of a column do not
+    n_columns = detector.n_columns / sampling.column_binning * sampling.column_parts
     n_views = views_per_rotation(scanner, protocol, sampling)
     return n_rotations * n_views * n_columns * sampling.rays_per_reading / COLUMNS_PER_S
 
