@@ -188,7 +188,8 @@ def _claims(model: ModelSpec) -> str:
             may += " NLST did not record which nodule was the cancer: nodule labels are inferred."
     return (
         f"May be said: {may}\n\nNot to be said of such labels or scores: {', '.join(not_so)}. They are of no use for "
-        "the care of patients."
+        "the care of patients.\n\nOn labels drawn from this model, a calibration slope of 1 and an offset of 0 show that the "
+        "draws are what they claim to be, and nothing about patients."
     )
 
 

@@ -85,6 +85,7 @@ def test_models_of_other_populations_are_not_to_be_called_trained_on_nlst():
         schreuder = model.id.startswith("schreuder")
         assert ("NLST-trained" in claims) != schreuder  # developed on the CT arm of NLST
         assert "validated, clinically calibrated, pathology-proven" in claims
+        assert "draws are what they claim to be, and nothing about patients" in claims
         assert "Not for the care of patients" in model_card(model)
 
 
