@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .covariate import Covariate as Covariate
     from .covariate import Exclusion as Exclusion
     from .covariates import is_perifissural as is_perifissural
+    from .covariates import mask_covariates as mask_covariates
     from .covariates import nodule_covariates as nodule_covariates
     from .estimator import PublishedRiskModel as PublishedRiskModel
     from .evaluation import Evaluation as Evaluation
@@ -101,6 +102,7 @@ _HOMES = {
     "load": ".outcomes",
     "logit_spread": ".uncertainty",
     "lung_rads": ".rules",
+    "mask_covariates": ".covariates",
     "model_card": ".cards",
     "models": ".model",
     "nodule_covariates": ".covariates",

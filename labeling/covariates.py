@@ -6,8 +6,11 @@ voxels (:class:`lesions.NoduleTruth`). The fields of the spec that asked for the
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
+
 from lesions import NoduleTruth, Truth
-from twins import Patient
+from twins import Grid, Patient
 
 from .covariate import Value
 
@@ -94,6 +97,49 @@ def nominal(nodule: NoduleTruth) -> dict[str, Value]:
     """What the spec asked for, where it did: sizes [mm, mm3] and ratings. For comparison with what was measured."""
     fields = {name: getattr(nodule.nodule, name) for name in _NOMINAL}
     return {name: value for name, value in fields.items() if value is not None}
+
+
+def mask_covariates(mask: NDArray[np.bool_], grid: Grid) -> dict[str, Value]:
+    """Sizes of a nodule known by a voxel mask alone, one's own segmentation for instance.
+
+    The boundary runs midway between voxels inside and outside, so sizes are known to about one voxel;
+    :func:`nodule_covariates` knows the body itself and does better.
+
+    Parameters
+    ----------
+    mask
+        True inside the nodule, ``(z, y, x)``; slices are taken along z.
+    grid
+        Where the voxels lie.
+
+    Returns
+    -------
+    dict
+        ``long_axis_mm``, ``perp_axis_mm``, ``mean_diameter_mm``, ``volume_mm3``.
+
+    Raises
+    ------
+    ValueError
+        If the mask is empty or not of the grid's shape.
+    """
+    from lesions.measures import axial_diameters_mm
+
+    inside = np.asarray(mask, dtype=np.bool_)
+    if inside.shape != grid.shape:
+        raise ValueError(f"mask must be of the grid's shape {grid.shape}, got {inside.shape}")
+    if not inside.any():
+        raise ValueError("mask is empty: it has no size")
+    box = tuple(
+        slice(int(at[0]), int(at[-1]) + 1)
+        for at in (np.flatnonzero(inside.any(axis=tuple(k for k in range(3) if k != axis))) for axis in range(3))
+    )
+    long_mm, short_mm = axial_diameters_mm(grid, np.pad(inside[box], 1).astype(np.float32), 0.5)
+    return {
+        "long_axis_mm": long_mm,
+        "perp_axis_mm": short_mm,
+        "mean_diameter_mm": 0.5 * (long_mm + short_mm),
+        "volume_mm3": float(inside[box].sum()) * grid.voxel_volume_mm3,
+    }
 
 
 def is_perifissural(nodule: NoduleTruth) -> bool | None:

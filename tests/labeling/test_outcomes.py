@@ -21,7 +21,7 @@ from labeling import (
     save,
 )
 from labeling.assignment import uniform
-from labeling.covariates import is_perifissural
+from labeling.covariates import is_perifissural, mask_covariates
 from lesions import Nodule, NoduleTruth, Truth
 from twins import Grid, Patient, draw
 
@@ -274,3 +274,26 @@ def test_a_good_outcome_has_no_problems_and_a_changed_one_has():
         assert any(text in problem for problem in problems_of(first.model_copy(update=changes), 4)), changes
     assert problems_of(first, 5)
     assert problems_of(excluded.model_copy(update={"probability": 0.1}), 4)
+
+
+@pytest.mark.parametrize("turn_deg", [0, 30, 77])
+def test_a_mask_is_measured_to_about_a_voxel(turn_deg):
+    grid = Grid((24, 64, 64), (1.25, 0.7, 0.7), (-20.0, -22.0, -15.0))
+    z, y, x = np.meshgrid(*grid.axes_mm(), indexing="ij")
+    c, s = np.cos(np.deg2rad(turn_deg)), np.sin(np.deg2rad(turn_deg))
+    along, across = c * x + s * y, -s * x + c * y
+    sizes = mask_covariates((along / 9) ** 2 + (across / 6) ** 2 + (z / 6) ** 2 <= 1, grid)
+    assert sizes["long_axis_mm"] == pytest.approx(18, abs=0.7)
+    assert sizes["perp_axis_mm"] == pytest.approx(12, abs=0.7)
+    assert sizes["mean_diameter_mm"] == pytest.approx(15, abs=0.7)
+    assert sizes["volume_mm3"] == pytest.approx(4 / 3 * np.pi * 9 * 6 * 6, rel=0.02)
+
+
+def test_a_mask_of_one_voxel_at_the_edge_is_a_voxel_wide_and_none_is_refused():
+    mask = np.zeros(GRID.shape, bool)
+    with pytest.raises(ValueError, match="empty"):
+        mask_covariates(mask, GRID)
+    mask[0, 0, 0] = True
+    assert mask_covariates(mask, GRID)["long_axis_mm"] == pytest.approx(1.0)
+    with pytest.raises(ValueError, match="shape"):
+        mask_covariates(mask[:1], GRID)
