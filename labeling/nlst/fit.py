@@ -194,7 +194,7 @@ def _spec(
         precision="Floating point, as fitted; see the standard errors",
         status=_status(tables),
         licence=_LICENCES["synthetic" if tables.synthetic else tables.delivery],
-        uncertainty="Covariance of the fit, clustered by participant; it knows nothing of errors in the labels",
+        uncertainty=_UNCERTAINTY + (_FLIC if "Firth" in derivation.method else ""),
         intercept=float(beta[0]),
         covariates=covariates,
         terms=tuple(
@@ -205,6 +205,9 @@ def _spec(
         derivation=derivation,
     )
 
+
+_UNCERTAINTY = "Covariance of the fit, clustered by participant; it knows nothing of errors in the labels"
+_FLIC = "; that of the intercept is approximate, since it was fitted anew after the slopes"
 
 _SOURCES = {
     "public": "National Lung Screening Trial Research Team, Data from the National Lung Screening Trial (NLST), "
