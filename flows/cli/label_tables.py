@@ -64,9 +64,10 @@ def worked_example() -> str:
 def scores_table(scored: Sequence[Scored], n: int) -> object:
     """Per model: mean and range of p, and how many rows were imputed, extrapolated, excluded."""
     import numpy as np
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table("model", "rows", "mean p", "min", "max", "imputed", "extrapolated", "excluded")
+    titles = ("rows", "mean p", "min", "max", "imputed", "out of\nrange", "excluded")
+    table = Table(Column("model", no_wrap=True), *titles)
     for each in scored:
         s = each.scores
         p = s.probability
@@ -74,7 +75,7 @@ def scores_table(scored: Sequence[Scored], n: int) -> object:
         table.add_row(
             each.model.id,
             f"{n:,}",
-            *(f"{v:.4g}" for v in (p.mean(), p.min(), p.max())),
+            *(f"{v:.3g}" for v in (p.mean(), p.min(), p.max())),
             *map(str, counts),
             str(int(s.excluded.sum())),
         )

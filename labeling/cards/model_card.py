@@ -186,10 +186,13 @@ def _claims(model: ModelSpec) -> str:
         )
         if model.level == "nodule":
             may += " NLST did not record which nodule was the cancer: nodule labels are inferred."
-    return (
-        f"May be said: {may}\n\nNot to be said of such labels or scores: {', '.join(not_so)}. They are of no use for "
-        "the care of patients.\n\nOn labels drawn from this model, a calibration slope of 1 and an offset of 0 show that the "
-        "draws are what they claim to be, and nothing about patients."
+    return "\n\n".join(
+        (
+            f"May be said: {may}",
+            f"Not to be said of such labels or scores: {', '.join(not_so)}. They are of no use for the care of patients.",
+            "On labels drawn from this model, a calibration slope of 1 and an offset of 0 show that the draws are what "
+            "they claim to be, and nothing about patients.",
+        )
     )
 
 
