@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from labeling import Evaluation, ModelSpec
 
     from ..risk.scoring import Scored
@@ -66,20 +69,21 @@ def scores_table(scored: Sequence[Scored], n: int) -> object:
     import numpy as np
     from rich.table import Column, Table
 
-    titles = ("rows", "mean p", "min", "max", "imputed", "out of\nrange", "excluded")
-    table = Table(Column("model", no_wrap=True), *titles)
-    for each in scored:
-        s = each.scores
-        p = s.probability
-        counts = [int(np.any(list(flags.values()), axis=0).sum()) for flags in (s.imputed, s.extrapolated)]
-        table.add_row(
-            each.model.id,
-            f"{n:,}",
-            *(f"{v:.3g}" for v in (p.mean(), p.min(), p.max())),
-            *map(str, counts),
-            str(int(s.excluded.sum())),
-        )
+    table = Table(f"{n:,} rows", *(Column(each.model.id, overflow="fold") for each in scored))
+    scores = [each.scores for each in scored]
+    for name, of in (("mean p", np.mean), ("lowest p", np.min), ("highest p", np.max)):
+        table.add_row(name, *(f"{of(s.probability):.4g}" for s in scores))
+    table.add_row("rows imputed", *(_count(s.imputed) for s in scores))
+    table.add_row("rows extrapolated", *(_count(s.extrapolated) for s in scores))
+    table.add_row("rows excluded", *(str(int(s.excluded.sum())) for s in scores))
     return table
+
+
+def _count(flags: dict[str, NDArray[np.bool_]]) -> str:
+    """In how many rows any covariate is flagged."""
+    import numpy as np
+
+    return str(int(np.any(list(flags.values()), axis=0).sum()))
 
 
 def fit_table(model: ModelSpec) -> object:

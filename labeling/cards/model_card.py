@@ -189,7 +189,7 @@ def _claims(model: ModelSpec) -> str:
     return "\n\n".join(
         (
             f"May be said: {may}",
-            f"Not to be said of such labels or scores: {', '.join(not_so)}. They are of no use for the care of patients.",
+            f"Not to be said of such labels or scores: {', '.join(not_so)}. They are not for the care of patients.",
             "On labels drawn from this model, a calibration slope of 1 and an offset of 0 show that the draws are what "
             "they claim to be, and nothing about patients.",
         )
