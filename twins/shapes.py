@@ -166,7 +166,10 @@ def unite(
         if isinstance(body, Blob):
             _unite_blob(field, np.asarray(origin_mm, float), step_mm, np.asarray(body.row()), blend_mm, grow_mm)
         else:
-            _unite_tube(field, np.asarray(origin_mm, float), step_mm, body.rows(), blend_mm, grow_mm)
+            rows = body.rows()
+            margin = float(rows[:, 13].max()) + grow_mm + 2.0 * blend_mm + 10.0
+            low, high = float(rows[:, [2, 5]].min()) - margin, float(rows[:, [2, 5]].max()) + margin
+            _unite_tube(field, np.asarray(origin_mm, float), step_mm, rows, low, high, blend_mm, grow_mm)
 
 
 @njit(cache=True)
@@ -356,11 +359,11 @@ def _unite_blob(field: Array, origin: Array, step: Any, row: Array, blend: Any, 
 
 
 @njit(parallel=True, cache=True, error_model="numpy")
-def _unite_tube(field: Array, origin: Array, step: Any, rows: Array, blend: Any, grow: Any) -> None:
+def _unite_tube(
+    field: Array, origin: Array, step: Any, rows: Array, low: Any, high: Any, blend: Any, grow: Any
+) -> None:
+    """The tube lies between z = ``low`` and ``high``."""
     nz, ny, nx = field.shape
-    margin = rows[:, 13].max() + grow + 2.0 * blend + 10.0
-    low = min(rows[:, 2].min(), rows[:, 5].min()) - margin
-    high = max(rows[:, 2].max(), rows[:, 5].max()) + margin
     for k in prange(nz):
         z = origin[2] + k * step
         if z < low or z > high:
