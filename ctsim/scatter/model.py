@@ -151,7 +151,7 @@ def scatter_model() -> ScatterModel:
 
 
 def scanner_model() -> ScatterModel:
-    """The simpler model that a scanner corrects with: one kernel, calibrated with centred water cylinders."""
+    """The simpler model that a scanner corrects with: one kernel for all scanners and beams, before calibration."""
     return _baked()[1]
 
 
