@@ -12,7 +12,7 @@ def markdown(facts: Mapping[str, Any]) -> str:
     lines = [
         f"# {facts['dataset']}: dataset card",
         "",
-        f"{counts['images']} CT images of {counts['twins']} twins with {counts['nodules']} nodules. "
+        f"CT images: {counts['images']}, twins: {counts['twins']}, nodules: {counts['nodules']}.",
         f"Made by lungtwin {facts['version']} from the seed {labels['seed']}.",
         "",
         "## How the labels were made",
@@ -45,14 +45,14 @@ def markdown(facts: Mapping[str, Any]) -> str:
             [
                 ("all", counts["nodules"], counts["twins"]),
                 ("malignant", _or_dash(counts["malignant"]), _or_dash(counts["twins_malignant"])),
-                ("malignant, expected", _number(counts["expected"], 2), _number(counts["twins_expected"], 2)),
+                ("sum of probabilities", _number(counts["expected"], 2), _number(counts["twins_expected"], 2)),
                 ("mean probability", _percent(counts["mean_probability"]), ""),
                 ("prevalence", _percent(counts["prevalence"]), _percent(counts["twins_prevalence"])),
             ],
         ),
         "",
         *_table(
-            ("mean diameter", "malignant", "benign", "not drawn", "expected malignant"),
+            ("mean diameter, type", "malignant", "benign", "not drawn", "sum of probabilities"),
             [(row["class"], row["malignant"], row["benign"], row["none"], f"{row['expected']:.2f}") for row in
              (*counts["by_size"], *counts["by_type"])],
         ),

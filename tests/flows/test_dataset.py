@@ -1,6 +1,7 @@
 """A built dataset: geometry that other tools read, truth that agrees with masks, same bytes whatever happened."""
 
 import gzip
+import json
 import os
 import shutil
 import signal
@@ -12,8 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import labeling
 from flows import Dataset, build_dataset
 from flows.store import BusyError, Store
+from flows.study import load_study
+from flows.study.spec import Outputs
 from flows.verification import verify
 from twins import Structure
 
@@ -112,8 +116,8 @@ def test_dose_changes_the_noise_of_an_image_and_not_its_mean(dataset):
 def test_probability_draw_and_label_agree_and_do_not_depend_on_the_scan(dataset):
     labels = {}
     for line in dataset.nodules:
-        assert line["label"] == ("malignant" if float(line["draw"]) < float(line["probability"]) else "benign")
-        labels.setdefault((line["twin_id"], line["nodule_id"]), set()).add(line["draw"])
+        assert line["label"] == ("malignant" if float(line["u"]) < float(line["probability"]) else "benign")
+        labels.setdefault((line["twin_id"], line["nodule_id"]), set()).add(line["u"])
     assert all(len(draws) == 1 for draws in labels.values())
 
 
@@ -248,3 +252,81 @@ def test_the_nifti_reference_reader_finds_no_fault(dataset, system_tool):
         assert done.returncode == 0, done.stdout + done.stderr
         assert "FAILURE" not in done.stdout.upper()
         assert "GOOD" in done.stdout.upper()
+
+
+def relabelled(tiny: Path, root: Path, **options) -> Dataset:
+    """The same images under other labels; nothing but labels, tables and card is made anew."""
+    study = load_study(tiny).model_copy(update={"outputs": Outputs(report=False), **options})
+    return build_dataset(study, root)
+
+
+def test_the_card_says_how_the_labels_were_made(dataset):
+    card = json.loads((dataset.root / "card.json").read_text())
+    assert (card["labels"]["model"], card["labels"]["seed"], card["labels"]["mode"]) == ("brock-2b", 7, "bernoulli")
+    assert card["labels"]["model_hash"] == labeling.get("brock-2b").hash()
+    lesions = {line["nodule_id"]: line for line in dataset.nodules}.values()
+    assert card["counts"]["nodules"] == len(lesions) == 2  # each once, though two images show it
+    assert card["counts"]["malignant"] == sum(line["label"] == "malignant" for line in lesions)
+    p = [float(line["probability"]) for line in lesions]
+    assert card["counts"]["expected"] == pytest.approx(sum(p), rel=1e-8)
+    assert card["counts"]["twins_expected"] == pytest.approx(1 - (1 - p[0]) * (1 - p[1]), rel=1e-8)
+    assert sum(row["expected"] for row in card["counts"]["by_size"]) == pytest.approx(sum(p), rel=1e-8)
+    assert card["ceiling"]["all_covariates"] == pytest.approx(labeling.expected_auc(p), abs=1e-6)
+    text = (dataset.root / "CARD.md").read_text()
+    assert "Bernoulli draws from the published risk model" in text
+    assert "CARD.md" in dataset.digests()
+
+
+def test_labels_belong_to_lesions_and_persons_not_to_images(dataset):
+    by_lesion: dict[tuple[str, str], set[tuple[str, str]]] = {}
+    for line in dataset.nodules:
+        by_lesion.setdefault((line["twin_id"], line["nodule_id"]), set()).add((line["label"], line["u"]))
+    assert all(len(found) == 1 for found in by_lesion.values())
+    drawn = {line["label"] for line in dataset.nodules}
+    assert {row["participant_label"] for row in dataset.manifest} == {"malignant" if "malignant" in drawn else "benign"}
+    sets = dataset.draws
+    assert [row["draw"] for row in sets] == ["0", "1", "2"] * 2
+    first = {row["nodule_id"]: row["label"] for row in sets if row["draw"] == "0"}
+    assert first == {line["nodule_id"]: line["label"] for line in dataset.nodules}
+
+
+def test_other_labels_need_no_other_images(copy, tiny, monkeypatch):
+    import ctsim
+
+    monkeypatch.setattr(ctsim, "expose", None)  # would raise if an image were made
+    before = bytes_of(copy)
+    u = {line["nodule_id"]: line["u"] for line in Dataset.open(copy).nodules}
+    shifted = relabelled(tiny, copy, label_shift=20.0, label_draws=1)
+    assert {line["label"] for line in shifted.nodules} == {"malignant"}
+    assert {line["nodule_id"]: line["u"] for line in shifted.nodules} == u  # common random numbers
+    assert not (copy / "outcome_draws.csv").exists()
+    assert problems(copy) == ""
+    soft = relabelled(tiny, copy, label_mode="soft", label_draws=1, label_visible_only=True)
+    assert {line["label"] for line in soft.nodules} == {row["participant_label"] for row in soft.manifest} == {""}
+    assert {line["label_held"] for line in soft.nodules} == {"age_y sex family_history"}
+    assert problems(copy) == ""
+    with pytest.warns(labeling.ThresholdWarning):
+        cut = relabelled(tiny, copy, label_mode="threshold", label_threshold=0.19, label_draws=1)
+    expected = ["malignant" if float(line["probability"]) >= 0.19 else "benign" for line in cut.nodules]
+    assert [line["label"] for line in cut.nodules] == expected
+    assert problems(copy) == ""
+    assert "No ceiling" in (copy / "CARD.md").read_text()
+    after = bytes_of(copy)
+    assert all(after[path] == data for path, data in before.items() if path.startswith(("images", "masks", "truth")))
+
+
+def test_labels_that_do_not_follow_from_seed_and_model_are_found(copy):
+    outcomes = copy / "outcomes" / "woman.json"
+    data = json.loads(outcomes.read_text())
+    good = data["outcomes"][0]
+    for field, value, text in (
+        ("draws", [good["u"], 0.1, 0.2], "draws are not those of key"),
+        ("logit", good["logit"] + 0.01, "the model says"),
+        ("shift", 0.5, "was labelled otherwise than the study says"),
+    ):
+        outcomes.write_text(json.dumps({**data, "outcomes": [{**good, field: value}, *data["outcomes"][1:]]}))
+        assert text in problems(copy)
+    outcomes.write_text(json.dumps(data))
+    draws = copy / "outcome_draws.csv"
+    draws.write_text(draws.read_text().replace("woman,faint,2", "woman,faint,3"))
+    assert "outcome_draws.csv" in problems(copy)

@@ -31,6 +31,10 @@ def broken(tiny, old: str, new: str) -> str:
         ("mas_per_rotation: 130", "mas_per_rotation: 1300", "impossible"),
         ("slice_thickness_mm: 5, ", "slice_thickness_mm: 1, ", "increment_mm must not exceed"),
         ("seed: 7", "seed: 7\nlabel_model: brok-2b", "did you mean 'brock-2b'?"),
+        ("seed: 7", "seed: 7\nlabel_model: plcom2012", "is a model of participants, not of nodules"),
+        ("seed: 7", "seed: 7\nlabel_mode: threshold", "label_threshold must be given"),
+        ("seed: 7", "seed: 7\nlabel_threshold: 0.5", "only for it, got 0.5 for bernoulli"),
+        ("seed: 7", "seed: 7\nlabel_mode: soft", "label_draws must be 1 for label_mode soft"),
         ("population: {", "patient: {file: a.h5}\n    population: {", "exactly one of 'population' and 'patient'"),
     ],
 )
