@@ -152,7 +152,8 @@ def sharp_kernel(soft: Kernel, f: F64, ratio: F64) -> tuple[Kernel, F64]:
             return np.full(f.shape, 9.0)
 
     starts = [(a, b, c) for a in (0.5, 0.6, 0.7, 0.8) for b in (1.15, 1.3) for c in (0.3, 0.8, 1.3)]
-    fits = (least_squares(error, s, diff_step=1e-3, bounds=((0.2, 1.06, 0.0), (1.5, 2.0, 2.0))) for s in starts)
+    starts.sort(key=lambda start: float((error(np.array(start)) ** 2).sum()))
+    fits = (least_squares(error, s, diff_step=1e-3, bounds=((0.2, 1.06, 0.0), (1.5, 2.0, 2.0))) for s in starts[:6])
     best = min(fits, key=lambda fit: fit.cost)
     return kernel(best.x), np.exp(error(best.x))
 

@@ -12,7 +12,7 @@ from tests.twins.test_import_ct import synthetic_chest, write
 STUDY = """
 name: host
 seed: 3
-sampling: {views_per_rotation: 96, column_binning: 4, row_binning: 16}
+sampling: {views_per_rotation: 96, column_binning: 4, row_binning: 16, rays_per_reading: 1}
 twins:
   - id: me
     patient: {ct: ct.nii.gz, sex: male, age_y: 71, family_history: false, emphysema: false}
