@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from .columns import Columns, Table
 from .model import ModelSpec, get
+from .philox import uniform_doubles
 from .scoring import Impute, Scores, probability_of, score
 from .uncertainty import Z, logit_spread
 from .visibility import invisible, visible_scores
@@ -188,8 +189,7 @@ def assign_table(
     spread = logit_spread(spec, scores.inputs)
     u = malignant = None
     if mode == "bernoulli":
-        u = np.array([uniforms(int(k), name, n_draws) for k, name in zip(keys, names, strict=True)]).reshape(n, n_draws)
-        u = np.ascontiguousarray(u.T)
+        u = uniforms_of(keys, names, n_draws)
         malignant = u < probability
     elif threshold is not None:
         malignant = (probability >= threshold)[None, :]
@@ -222,10 +222,20 @@ def uniforms(key: int, nodule_id: str, n_draws: int) -> NDArray[np.float64]:
     ValueError
         If ``key`` is not a 64-bit integer.
     """
-    if not 0 <= key < 2**64:
-        raise ValueError(f"key must be a 64-bit integer, 0 to 2^64 - 1, got {key}")
-    word = int.from_bytes(blake2b(b"label:" + nodule_id.encode(), digest_size=8).digest(), "little")
-    return np.random.Generator(np.random.Philox(key=np.array([key, word], dtype=np.uint64))).random(n_draws)
+    return uniforms_of([key], [nodule_id], n_draws)[:, 0]
+
+
+def uniforms_of(keys: Sequence[int], ids: Sequence[str], n_draws: int) -> NDArray[np.float64]:
+    """The numbers of many nodules, ``(n_draws, n)``; see :func:`uniforms`."""
+    wrong = next((key for key in keys if not 0 <= key < 2**64), None)
+    if wrong is not None:
+        raise ValueError(f"key must be a 64-bit integer, 0 to 2^64 - 1, got {wrong}")
+    words = [blake2b(b"label:" + name.encode(), digest_size=8).digest() for name in ids]
+    return uniform_doubles(
+        np.array([int(key) for key in keys], dtype=np.uint64),
+        np.frombuffer(b"".join(words), dtype="<u8").astype(np.uint64),
+        n_draws,
+    )
 
 
 def uniform(key: int, nodule_id: str, draw: int = 0) -> float:

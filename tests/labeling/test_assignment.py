@@ -12,6 +12,7 @@ import pytest
 import labeling
 from labeling import ThresholdWarning, assign_table, get, logit_spread, side_by_side, uniforms, visible_scores
 from labeling.assignment import uniform
+from labeling.philox import uniform_doubles
 from labeling.visibility import invisible
 
 MODEL = "brock-2b"
@@ -71,6 +72,18 @@ def test_a_draw_does_not_depend_on_how_many_there_are():
     one, fifty = (assign_table(table, ids, key=9, n_draws=n) for n in (1, 50))
     np.testing.assert_array_equal(one.malignant[0], fifty.malignant[0])
     assert fifty.malignant.shape == fifty.u.shape == (50, 30)
+
+
+def test_many_streams_at_once_are_those_of_numpy():
+    rng = np.random.default_rng(6)
+    keys, words = rng.integers(0, 2**64, (2, 300), dtype=np.uint64)
+    keys[:3], words[:3] = (0, 2**64 - 1, 0), (0, 2**64 - 1, 2**63)
+    for n in (1, 4, 9):
+        one_by_one = [
+            np.random.Generator(np.random.Philox(key=np.array(pair, dtype=np.uint64))).random(n)
+            for pair in zip(keys, words, strict=True)
+        ]
+        np.testing.assert_array_equal(uniform_doubles(keys, words, n), np.transpose(one_by_one))
 
 
 def test_draws_of_one_nodule_are_as_independent_as_draws_of_two():
