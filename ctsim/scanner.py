@@ -79,7 +79,19 @@ class Scanner(BaseModel):
             names = [choice.name for choice in getattr(self, what)]
             if len(set(names)) != len(names):
                 raise ValueError(f"names of {what} must differ, got {names}")
+        self._tables_fit()
         return self
+
+    def _tables_fit(self) -> None:
+        bowties = [bowtie.name for bowtie in self.bowties]
+        potentials = [("dose_indices", entry.kvp) for entry in self.dose_indices]
+        potentials += [(f"spectral_filters.{f.name}", kvp) for f in self.spectral_filters for kvp in f.kvp_stations]
+        for what, kvp in potentials:
+            if kvp not in self.kvp_stations:
+                raise ValueError(f"{what}: kvp = {kvp} kV is not one of kvp_stations {self.kvp_stations}")
+        for entry in self.dose_indices:
+            if entry.bowtie not in bowties:
+                raise ValueError(f"dose_indices: bowtie = {entry.bowtie!r} is not one of {bowties}")
 
     @property
     def column_pitch_rad(self) -> float:

@@ -166,3 +166,22 @@ def test_a_misspelt_profile_is_named_with_its_likely_meaning():
 def test_odd_views_per_rotation_are_refused():
     with pytest.raises(ValueError, match="even"):
         Sampling(views_per_rotation=361)
+
+
+@pytest.mark.parametrize(
+    ("field", "key", "value", "reason"),
+    [
+        (
+            "dose_indices",
+            "kvp",
+            125,
+            r"dose_indices: kvp = 125 kV is not one of kvp_stations",
+        ),
+        ("dose_indices", "bowtie", "head", r"dose_indices: bowtie = 'head' is not one of"),
+    ],
+)
+def test_tables_of_what_the_scanner_cannot_do_are_refused(field, key, value, reason):
+    data = AS.scanner.model_dump()
+    data[field][0][key] = value
+    with pytest.raises(ValueError, match=reason):
+        type(AS.scanner).model_validate(data)
