@@ -23,18 +23,19 @@ NamedOrFile = Annotated[str, typer.Argument(metavar="PROFILE", help="Name, or a 
 @app.command("list")
 def list_profiles() -> None:
     """Names of the profiles that come with the package, protocols, kernels, and how much of them is sourced."""
-    from rich.table import Column, Table
+    from rich.table import Table
+    from rich.text import Text
 
     from ctsim import load_profile, profile_names
 
-    table = Table(Column("profile", no_wrap=True), "scanner", "protocols", "kernels", "not estimated")
     for name in profile_names():
         profile = load_profile(name)
-        protocols = ", ".join(protocol.name for protocol in profile.protocols)
-        kernels = ", ".join(kernel.name for kernel in profile.kernels)
         scanner = f"{profile.scanner.manufacturer} {profile.scanner.model}"
-        table.add_row(name, scanner, protocols, kernels, _share(profile), end_section=True)
-    out.print(table)
+        out.print(Text.assemble((name, "bold"), f"  {scanner}; {_share(profile)} values are not estimated"))
+        names = Table.grid(padding=(0, 2, 0, 0))
+        names.add_row("", "protocols", ", ".join(protocol.name for protocol in profile.protocols))
+        names.add_row("", "kernels", ", ".join(kernel.name for kernel in profile.kernels))
+        out.print(names)
 
 
 @app.command("show")
