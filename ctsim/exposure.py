@@ -24,7 +24,7 @@ from .geometry import Geometry
 from .kernels.transmit import add_in_plane
 from .projection import project
 from .protocol import Acquisition, Protocol
-from .rays import cell_parts, ray_points
+from .rays import cell_parts, ray_points, slope_share
 from .sampling import Sampling
 from .scanner import Scanner
 from .scatter.estimate import estimate_scatter
@@ -121,6 +121,7 @@ def expose(
     points = ray_points(scanner, protocol, sampling)
     scans = points.geometries(cell_parts(geometry, sampling))
     n_views, n_rows, n_columns = scans[0].shape
+    share = slope_share(sampling)
     signal = np.zeros(geometry.shape, np.float32)
     mean_energy = np.empty(geometry.shape, np.uint16)
     per_block = max(1, min(n_views, BLOCK_BYTES // (4 * (volume.n_channels + 1) * n_rows * n_columns)))
@@ -135,7 +136,7 @@ def expose(
             project(volume, insets, moved, first, path, walk=device.project)
             if couch is not None and top_mm is not None:
                 _add_couch(couch, top_mm, moved, block, path)
-            table.transmit(path, signal[block], second, weight=float(weight), neighbours=True)
+            table.transmit(path, signal[block], second, weight=float(weight), slope_share=share)
         mean_energy_units(signal[block], second, mean_energy[block])
         if progress is not None:
             progress((first + n) / n_views)

@@ -129,7 +129,7 @@ class SignalTable:
         second: NDArray[np.float32],
         *,
         weight: float = 1.0,
-        neighbours: bool = False,
+        slope_share: tuple[float, float] = (0.0, 0.0),
     ) -> None:
         """Add one transmission to M1 [keV per mAs] and M2 [keV2 per mAs], ``(view, row, column)``.
 
@@ -142,9 +142,9 @@ class SignalTable:
             ``(view, row, column)`` float32: added to.
         weight
             Of this transmission among those of a reading [1].
-        neighbours
-            Whether the paths are neighbours on a detector, so that the transmission of each is averaged over a path
-            that varies across it as it does around it; else the path is the same all over it.
+        slope_share
+            Share of a part's height and of its width over which the path varies as it does from part to part, and the
+            transmission is averaged; 0: the path is the same all over the part [1].
 
         Raises
         ------
@@ -163,7 +163,7 @@ class SignalTable:
         loss, energy = self._looked_up(path_g_cm2)
         in_air = self._looked_up(np.zeros((len(path_g_cm2), 1, n_rows, n_columns), np.float32))[0][0]
         run: Any = kernel.add_parts
-        run(loss, energy, in_air, origin_kev, neighbours, first, second)
+        run(loss, energy, in_air, origin_kev, *(np.float32(share) for share in slope_share), first, second)
 
     def _looked_up(self, path_g_cm2: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """-ln(M1 / M1 at the first node) and M2 / M1 [keV] of paths ``(channel, view, k row, m column)``."""

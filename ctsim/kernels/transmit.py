@@ -128,12 +128,13 @@ def read_tables_iodine(path, air_path, log_loss, mean_energy, step, loss, energy
 
 
 @register_jitable
-def _mean_over_slope(down, up):
+def _mean_over_slope(down, up, share):
     """Mean of exp(-s x) over x from -1/2 to 1/2, sinh(s / 2) / (s / 2), of the limited slope of two differences.
 
-    s is their mean, at most twice the smaller and at most 8, and 0 where they differ in sign. Terms up to x^16: 1e-7.
+    s is their mean, at most twice the smaller, and 0 where they differ in sign, times the share of the part over which
+    it counts; at most 8. Terms up to x^16: 1e-7.
     """
-    size = min(np.float32(0.25) * abs(down + up), min(abs(down), abs(up)))
+    size = share * min(np.float32(0.25) * abs(down + up), min(abs(down), abs(up)))
     size = min(size, np.float32(4.0))
     square = size * size if down * up > np.float32(0.0) else np.float32(0.0)  # of s / 2
     one = np.float32(1.0)
@@ -148,14 +149,14 @@ def _mean_over_slope(down, up):
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
-def add_parts(loss, energy, air_loss, origin_kev, sloped, first, second) -> None:
+def add_parts(loss, energy, air_loss, origin_kev, row_share, column_share, first, second) -> None:
     """Add the moments of the parts of every cell.
 
     loss, energy  (V, k R, m C) float32  p [1] and Ebar [keV] of each part
     air_loss      (k R, m C)    float32  p without a body [1]
     origin_kev    (R, C)        float32  weight of a part x signal at the first node [keV]
-    sloped                      bool     whether what the body adds to p goes on evenly within a part, as it does to
-                                         the parts beside it; else it is the same all over the part
+    row_share, column_share     float32  share of a part's height and width over which what the body adds to p goes on
+                                         evenly, as it does to the parts beside it; 0: the same all over the part [1]
     first         (V, R, C)     float32  M1 [keV], added to
     second        (V, R, C)     float32  M2 [keV2], added to
     """
@@ -166,15 +167,16 @@ def add_parts(loss, energy, air_loss, origin_kev, sloped, first, second) -> None
         body = np.empty((3, n_columns), np.float32)  # what the body adds to p: the row below, this row, the row above
         spread = np.ones(n_columns, np.float32)
         for r in range(row * rows_each, (row + 1) * rows_each):
-            if sloped:
+            if row_share > 0 or column_share > 0:
                 for k in range(3):
                     near = min(max(r + k - 1, 0), n_rows - 1)
                     for c in range(n_columns):
                         body[k, c] = loss[v, near, c] - air_loss[near, c]
                 for c in range(n_columns):
-                    spread[c] = _mean_over_slope(body[1, c] - body[0, c], body[2, c] - body[1, c])
+                    spread[c] = _mean_over_slope(body[1, c] - body[0, c], body[2, c] - body[1, c], row_share)
                 for c in range(1, n_columns - 1):
-                    spread[c] *= _mean_over_slope(body[1, c] - body[1, c - 1], body[1, c + 1] - body[1, c])
+                    before, here, after = body[1, c - 1], body[1, c], body[1, c + 1]
+                    spread[c] *= _mean_over_slope(here - before, after - here, column_share)
             for c in range(n_columns):
                 column = c // columns_each
                 signal = np.float32(origin_kev[row, column] * math.exp(-loss[v, r, c])) * spread[c]

@@ -41,8 +41,12 @@ def test_the_couch_dims_the_rays_through_it_by_its_path(twin):
     top = couch_top_mm(twin, FLASH.couch, bare.geometry.isocentre_mm[0])
     path = couch_path_g_cm2(FLASH.couch, bare.geometry, slice(None), top)
     grams = path.sum(axis=0)[:, None, :] * np.ones(loss.shape)
-    assert loss[grams == 0].max(initial=0.0) < 1e-6
-    assert loss[grams == 0].min(initial=0.0) > -1e-6
+    clear = np.ones(grams.shape, bool)  # of the couch and of readings beside it, whose paths begin to slope in the cell
+    for shift in (-1, 0, 1):
+        clear &= np.roll(grams == 0, shift, axis=2)
+    assert clear.sum() > 100
+    assert loss[clear].max() < 1e-6
+    assert loss[clear].min() > -1e-6
     met = grams > 0.1
     assert met.sum() > 100
     per_gram = loss[met] / grams[met]
@@ -112,7 +116,7 @@ def transmitted(path, neighbours, shape):
     both = np.zeros((2, 1, *path.shape), np.float32)
     both[0, 0] = path
     first, second = np.zeros((2, 1, *shape), np.float32)
-    table.transmit(both, first, second, neighbours=neighbours)
+    table.transmit(both, first, second, slope_share=(1.0, 1.0) if neighbours else (0.0, 0.0))
     return first[0] / table.air_kev()
 
 

@@ -10,7 +10,7 @@ from scipy.stats import norm, qmc
 from ctsim import Sampling, load_profile
 from ctsim.basis import basis_curves
 from ctsim.protocol import Acquisition
-from ctsim.rays import RayPoints, cell_parts, ray_points
+from ctsim.rays import RayPoints, cell_parts, ray_points, slope_share
 from ctsim.signal import Beam, signal_table
 from ctsim.tube import radial_shift_mm
 from tests.ctsim.scans import Ellipsoid, geometry, integrals, rays
@@ -156,8 +156,21 @@ def simulated(g, bodies, n=4, parts=1, neighbours=True):
     for moved, weight in zip(points.geometries(cell_parts(g, fine)), points.weight, strict=True):
         path = np.zeros((2, *moved.shape), np.float32)
         path[0] = integrals(moved, bodies, sub=6 // parts) / depth
-        table.transmit(path, first, np.zeros(g.shape, np.float32), weight=weight, neighbours=neighbours)
+        table.transmit(
+            path,
+            first,
+            np.zeros(g.shape, np.float32),
+            weight=weight,
+            slope_share=(1.0, 1.0) if neighbours else (0.0, 0.0),
+        )
     return first / table.air_kev()
+
+
+def test_a_path_varies_over_one_cell_of_the_scanner_at_most():
+    assert slope_share(Sampling()) == (1.0, 1.0)
+    assert slope_share(Sampling(row_parts=3, column_parts=2)) == (1.0, 1.0)
+    assert slope_share(Sampling(row_binning=8, column_binning=4, column_parts=2)) == (1 / 8, 1 / 2)
+    assert slope_share(Sampling(row_binning=8, column_binning=4, row_parts=8, column_parts=4)) == (1.0, 1.0)
 
 
 def rms(error):
@@ -172,7 +185,7 @@ INSIDE = [
 ]
 
 
-@pytest.mark.parametrize("cell_mm", [0.6, 2.4], ids=["cells of a scanner", "4 x 4 cells merged"])
+@pytest.mark.parametrize("cell_mm", [0.6, 2.4], ids=["fine cells", "coarse cells"])
 def test_finer_parts_come_closer_to_the_transmission_averaged_over_the_cell(cell_mm):
     g = fan(cell_mm, cell_mm, 1152, int(70 / cell_mm), rows=10)
     exact = whole_average(g, INSIDE, 512, spot_and_view=0.0)[:, 1:-1, 1:-1]

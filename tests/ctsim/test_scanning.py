@@ -88,7 +88,7 @@ def test_an_inset_changes_only_the_readings_in_its_shadow(twin, protocol, exposu
     lesion = Inset("lesion", grid, (WATER,), np.full((1, 6, 6, 6), 0.5, np.float32))
     changed = expose(twin.with_insets((lesion,)), AS.scanner, protocol, sampling=SAMPLING)
     ratio = changed.signal_kev_per_mas / exposure.signal_kev_per_mas
-    assert ratio.max() <= 1.0
+    assert ratio.max() <= 1.0 + 1e-6  # beside the shadow a path begins to slope within its cell
     assert 0 < np.count_nonzero(ratio != 1) < ratio.size / 4
 
 
