@@ -25,7 +25,7 @@ def protocol(name, **change):
 
 
 @cache
-def exposure(name, diameter_mm, *rods, sampling=COARSE):
+def exposure(name, diameter_mm, *rods, sampling):
     """Exposure of a water cylinder with rods ``(material, x, y, density)`` of 40 mm diameter."""
     inserts = [phantoms.rod(40.0, 100.0, m, at_mm=(x, y), density_g_cm3=rho) for m, x, y, rho in rods]
     twin = phantoms.cylinder(float(diameter_mm), 100.0, inserts=inserts, spacing_mm=(10.0, 2.5, 2.5))
@@ -33,7 +33,7 @@ def exposure(name, diameter_mm, *rods, sampling=COARSE):
 
 
 def image(name, *body, key=None, **change):
-    return image_of(detect(exposure(name, *body), protocol(name, **change), key=key))
+    return image_of(detect(exposure(name, *body, sampling=COARSE), protocol(name, **change), key=key))
 
 
 def image_of(sinogram):
