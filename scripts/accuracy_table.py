@@ -84,7 +84,7 @@ def _missed(one: dict[str, Any]) -> str:
         for row in one["rows"]
         if not row["passed"]
     ]
-    return f"- {one['profile']}: " + (f"missed {'; '.join(missed)}." if missed else "no bar missed.")
+    return f"- {one['profile']}, {one['level']}: " + (f"missed {'; '.join(missed)}." if missed else "no bar missed.")
 
 
 def _plain(row: Row) -> tuple[float, str]:

@@ -143,7 +143,7 @@ def test_the_accuracy_table_holds_every_quantity_and_names_what_was_missed(finis
     _, found, _ = finished
     table = accuracy_table()
     lines = table([found]).splitlines()
-    assert lines[-1] == "- small: no bar missed."
+    assert lines[-1] == "- small, quick: no bar missed."
     spoilt = json.loads(json.dumps(found))
     row = next(r for r in spoilt["rows"] if r["quantity"] == "CT number of water")
     row |= {"measured": -3.21, "passed": False}
