@@ -70,7 +70,9 @@ class Covariate(Spec):
             return "true or false"
         if self.kind == "name":
             return f"one of {', '.join(map(str, self.allowed))}"
-        return f"{float(self.allowed[0]):g} to {float(self.allowed[1]):g} {self.unit}"
+        whole = "a whole number, " if meaning_of(self.name).whole else ""
+        unit = "" if self.unit == "1" else f" {self.unit}"
+        return f"{whole}{float(self.allowed[0]):g} to {float(self.allowed[1]):g}{unit}"
 
     def check(self, value: Value, model_id: str) -> None:
         """Raise ``ValueError`` if the model cannot take ``value``."""
@@ -81,6 +83,7 @@ class Covariate(Spec):
         else:
             number = isinstance(value, int | float) and not isinstance(value, bool)
             fits = number and float(self.allowed[0]) <= float(value) <= float(self.allowed[1])
+            fits = fits and (float(value).is_integer() or not meaning_of(self.name).whole)
         if not fits:
             raise ValueError(f"model {model_id!r}: {self.name} must be {self.wanted}, got {value!r}")
 

@@ -209,6 +209,8 @@ def _check(spec: ModelSpec, covariate: Covariate, values: NDArray[Any]) -> None:
     if covariate.kind == "number":
         low, high = (float(x) for x in covariate.allowed)
         fits = (values >= low) & (values <= high)
+        if meaning_of(covariate.name).whole:
+            fits &= values == np.floor(values)
     else:
         fits = np.zeros(len(values), dtype=np.bool_)
         for name in covariate.allowed:

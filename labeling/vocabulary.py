@@ -23,10 +23,12 @@ class Meaning:
     """Whether an image of the nodule or its thorax shows it."""
     description: str
     """Definition in one sentence."""
+    whole: bool = False
+    """Whether only whole numbers make sense."""
 
 
-def _number(unit: str, description: str, *, visible: bool = False) -> Meaning:
-    return Meaning(unit, "number", visible, description)
+def _number(unit: str, description: str, *, visible: bool = False, whole: bool = False) -> Meaning:
+    return Meaning(unit, "number", visible, description, whole)
 
 
 def _yes_no(description: str, *, visible: bool = False) -> Meaning:
@@ -54,7 +56,7 @@ VOCABULARY: dict[str, Meaning] = {
     "change": _name("Against the scan before: baseline (none), new, growing, slow_growing or stable"),
     "upper_lobe": _yes_no("In the right or left upper lobe, the lingula included", visible=True),
     "upper_lobe_without_lingula": _yes_no("In the right or left upper lobe, the lingula not included", visible=True),
-    "nodule_count": _number("1", "Nodules on this scan", visible=True),
+    "nodule_count": _number("1", "Nodules on this scan", visible=True, whole=True),
     "fdg_uptake": _name("Uptake on FDG-PET: absent, faint, moderate or intense"),
     "mayo_probability": _number("1", "Probability of malignancy by the Mayo model, as a fraction"),
     "brock_probability": _number("1", "Probability of malignancy by a Brock model, as a fraction"),
@@ -65,7 +67,7 @@ VOCABULARY: dict[str, Meaning] = {
     "age_y": _number("years", "Age at the scan"),
     "sex": _name("female or male"),
     "race": _name("Race or ethnic group, in the categories of the model"),
-    "education_level": _number("1", "Education, an ordinal level in the categories of the model"),
+    "education_level": _number("1", "Education, an ordinal level in the categories of the model", whole=True),
     "bmi_kg_m2": _number("kg/m2", "Body mass index"),
     "ever_smoker": _yes_no("Smokes or has smoked"),
     "current_smoker": _yes_no("Smokes now"),

@@ -77,7 +77,8 @@ def read_csv(path: str | os.PathLike[str]) -> CsvFile:
     Raises
     ------
     ValueError
-        If there is no header or no row, a name is empty or occurs twice, or a row has too few or too many cells.
+        If columns are not separated by commas, there is no header or no row, a name is empty or occurs twice, or a row
+        has too few or too many cells.
     """
     file = Path(path)
     rows, lines = [], []
@@ -85,6 +86,10 @@ def read_csv(path: str | os.PathLike[str]) -> CsvFile:
         with file.open(encoding="utf-8-sig", newline="") as handle:
             reader = csv.reader(handle, strict=True)
             names = tuple(name.strip() for name in next(reader, []))
+            if len(names) == 1 and (other := [mark for mark in (";", "\t") if mark in names[0]]):
+                raise ValueError(
+                    f"{file}: columns must be separated by commas, the header is separated by {other[0]!r}"
+                )
             for row in reader:
                 if not row:
                     continue
@@ -110,8 +115,10 @@ def write_csv(path: str | os.PathLike[str], source: CsvFile, added: Mapping[str,
     Raises
     ------
     ValueError
-        If a column of that name is there already.
+        If a column of that name is there already, or ``path`` is the file that was read.
     """
+    if Path(path).exists() and Path(path).samefile(source.path):
+        raise ValueError(f"{source.path}: the table read would be overwritten; give another file to write")
     twice = [name for name in added if name in source.names]
     if twice:
         raise ValueError(f"{source.path}: has columns already that are to be added: {', '.join(twice)}")

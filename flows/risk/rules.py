@@ -8,6 +8,7 @@ from typing import Any
 
 from labeling import CovariateError
 from labeling.rules import Ruling, bts_2015, fleischner_2017, lung_rads
+from labeling.rules.ruling import NoRuleError
 
 from .csvfile import CsvFile
 from .scoring import Scored, covariate_column, located
@@ -30,7 +31,7 @@ PROBABILITIES = {"brock-2b": "brock_probability", "herder": "herder_probability"
 
 
 def rule_columns(file: CsvFile, scored: Sequence[Scored]) -> tuple[dict[str, list[Any]], dict[str, Ruling | str]]:
-    """Columns to add, and per system its ruling, or the reason why the file is not enough for it.
+    """Columns to add, and per system its ruling, or why it is left out: columns are lacking, or rules for some rows.
 
     Raises
     ------
@@ -50,9 +51,9 @@ def rule_columns(file: CsvFile, scored: Sequence[Scored]) -> tuple[dict[str, lis
         try:
             ruling = rule(table)
         except CovariateError as error:
-            if error.rows.size:
+            if error.rows.size and not isinstance(error, NoRuleError):
                 raise located(error, file) from None
-            said[system] = str(error)
+            said[system] = str(located(error, file)) if error.rows.size else str(error)
             continue
         said[system] = ruling
         added[system] = list(ruling.category)

@@ -71,7 +71,7 @@ def score_file(file: CsvFile, models: Sequence[ModelSpec], impute: str | None) -
     if impute not in (None, "reference"):
         raise ValueError(f"--impute must be reference, got {impute!r}")
     wanted = dict.fromkeys(name for model in models for name in _asked(model))
-    ranges = {c.name: c.wanted.removesuffix(" 1") for model in models for c in model.covariates if c.kind == "number"}
+    ranges = {c.name: c.wanted for model in models for c in model.covariates if c.kind == "number"}
     table = {name: covariate_column(file, name, ranges.get(name)) for name in wanted if name in file.names}
     table = table or {"(row)": np.zeros(len(file.rows))}
     found = []
@@ -118,7 +118,7 @@ def located(error: CovariateError, file: CsvFile, model: ModelSpec | None = None
     covariate = next((c for c in model.covariates if c.name == error.field), None) if model else None
     if model is not None and error.rows.size == 0:
         lacking = [c for c in model.covariates if c.name not in file.names and c.from_model is None]
-        words = [f"{c.name} ({c.meaning}: {c.wanted.removesuffix(' 1')})" for c in lacking]
+        words = [f"{c.name} ({c.meaning}: {c.wanted})" for c in lacking]
         return ValueError(
             f"{file.path}: model {model.id!r} needs columns that are not there: {', '.join(words) or error}. "
             "--impute reference takes the model's reference values instead"
@@ -128,7 +128,7 @@ def located(error: CovariateError, file: CsvFile, model: ModelSpec | None = None
     if model is None or covariate is None or error.field not in file.names or covariate.from_model is not None:
         return ValueError(f"{file.path}, line {line}: {_without_rows(str(error))}")
     text = file.texts(error.field)[int(error.rows[0])]
-    wanted = covariate.wanted.removesuffix(" 1")
+    wanted = covariate.wanted
     if text.strip().lower() in NOT_KNOWN:
         return file.mistake(
             error.field,

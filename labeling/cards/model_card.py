@@ -86,9 +86,7 @@ def _inputs(covariates: Sequence[Covariate]) -> str:
         seen = "yes" if VOCABULARY[c.name].visible else "no"
         computed = "" if c.from_model is None else f" Computed by the model `{c.from_model}` where not given."
         reference = str(c.reference).lower() if isinstance(c.reference, bool) else str(c.reference)
-        rows.append(
-            (f"`{c.name}`", _sentence(c.meaning) + computed, c.wanted.removesuffix(" 1"), developed, reference, seen)
-        )
+        rows.append((f"`{c.name}`", _sentence(c.meaning) + computed, c.wanted, developed, reference, seen))
     return _table(("name", "meaning", "accepted", "developed on", "reference", "visible in the image"), rows)
 
 

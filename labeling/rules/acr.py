@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..columns import Columns, CovariateError, Table
-from .ruling import TYPES, Flags, Ruling, names, one_of, required, rounded, sizes, where_known
+from .ruling import TYPES, Flags, NoRuleError, Ruling, names, one_of, required, rounded, sizes, where_known
 
 CHANGES = ("baseline", "new", "growing", "slow_growing", "stable")
 
@@ -111,7 +111,7 @@ def _refuse_change(system: str, version: str, change: NDArray[np.object_], dense
     )
     bad = np.flatnonzero(dense & (change == word))
     if len(bad):
-        raise CovariateError(
+        raise NoRuleError(
             f"{system}: change is {word!r} for a solid or part-solid nodule in row {bad[0]}: {why} (rows count from 0)",
             "change",
             bad,

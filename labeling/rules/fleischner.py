@@ -14,7 +14,7 @@ SOURCE = (
 )
 STATUS = (
     "Checked against two public renderings of the paper's table and the table of Loverdos et al. (PMC6784443); wording "
-    "shortened. Not for screening, under 35 years, cancer before, or immunosuppression"
+    "shortened; volumes are not built. Not for screening, under 35 years, cancer before, or immunosuppression"
 )
 
 NONE = "no routine follow-up"

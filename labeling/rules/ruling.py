@@ -30,6 +30,10 @@ class Ruling:
     """How the rules were checked, and what is not built."""
 
 
+class NoRuleError(CovariateError):
+    """The table is sound, but the system has no rule for some of its rows."""
+
+
 def required(columns: Columns, system: str, name: str, where: Flags | None = None) -> NDArray[Any]:
     """Values of a column, shape (n,); missing ones are refused, only in the rows of ``where`` if it is given."""
     found = columns.get(name, meaning_of(name).kind)

@@ -124,6 +124,7 @@ def test_files_that_are_no_tables_are_refused(table, capsys):
         ((), HEAD, "at least one row"),
         (("1,2",), "age_y,age_y", "given twice: age_y"),
         (("1",), "long_axis_mm", "needs columns that are not there: age_y"),
+        (("1;65",), "long_axis_mm;age_y", "must be separated by commas, the header is separated by ';'"),
         (("1,0.5",), "long_axis_mm,p_size-only", "already that are to be added: p_size-only"),
     ):
         path = table(*rows, head=head)
@@ -145,6 +146,26 @@ def test_rules_add_categories_and_say_which_system_lacks_columns(table, capsys):
     assert found[0]["bts_2015"] == "surveillance"
     assert "fleischner_2017" not in found[0]
     assert "fleischner_2017 left out: " in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_system_without_a_rule_for_a_row_is_left_out_and_the_others_are_given(table, capsys):
+    path = table(f"{ROWS[0]},9,stable", head=HEAD + ",mean_diameter_mm,change")
+    assert main(["label", "score", str(path), "--rules"]) == 0
+    (row,) = read(path.with_name("nodules_scored.csv"))
+    assert row["lung_rads_1.1"] == "2"
+    assert "lung_rads_2022" not in row
+    assert "lung_rads_2022 left out: " + str(path) + ", line 2: " in " ".join(capsys.readouterr().out.split())
+    path = table(f"{ROWS[0]},9,grown", head=HEAD + ",mean_diameter_mm,change", name="grown.csv")
+    assert main(["label", "score", str(path), "--rules"]) == 2
+    assert "change must be one of baseline" in said(capsys)
+
+
+def test_the_table_read_is_never_overwritten(table, capsys):
+    path = table(*ROWS)
+    before = path.read_bytes()
+    assert main(["label", "score", str(path), "--out", str(path)]) == 2
+    assert "would be overwritten" in said(capsys)
+    assert path.read_bytes() == before
 
 
 def test_a_model_of_ones_own_is_scored_from_its_file(table, tmp_path):

@@ -147,6 +147,14 @@ def test_a_threshold_cuts_and_warns():
     assert labeling.expected_auc(cut.malignant[0].astype(float), cut.probability) == 1.0  # circular, as it warns
 
 
+def test_at_the_threshold_itself_a_label_is_malignant():
+    table = cohort(3)
+    p = get(MODEL).probability(table)
+    labels = assign_table(table, names(3), key=9, mode="threshold", threshold=float(p[1]), warn=False)
+    assert labels.malignant[0].tolist() == (p >= p[1]).tolist()
+    assert labels.malignant[0, 1]
+
+
 def test_soft_labels_are_probabilities_alone():
     soft = assign_table(cohort(5), names(5), key=9, mode="soft")
     assert soft.malignant is soft.u is None
@@ -258,6 +266,12 @@ def test_a_table_comes_back_with_all_that_led_to_its_labels():
     assert set(out["label_model_hash"]) == {get(MODEL).hash()}
     inputs = {name: out[f"input_{name}"] for name in get(MODEL).needs}
     np.testing.assert_array_equal(get(MODEL).logit(inputs), out["logit"])
+
+
+def test_what_has_probability_zero_is_benign_even_if_u_is_zero(monkeypatch):
+    monkeypatch.setattr("labeling.assignment.uniform_doubles", lambda keys, _, n_draws: np.zeros((n_draws, len(keys))))
+    labels = assign_table({**cohort(2), "perifissural": [True, False]}, names(2), key=9)
+    assert labels.malignant[0].tolist() == [False, True]
 
 
 def test_an_excluded_nodule_is_benign_in_every_draw_and_shift():

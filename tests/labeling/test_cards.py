@@ -21,7 +21,7 @@ def a_record(model):
     for c in model.covariates:
         if c.kind == "number":
             low, high = c.trained or c.allowed
-            record[c.name] = float(np.round(RNG.uniform(low, high), 2))
+            record[c.name] = float(np.round(RNG.uniform(low, high), 0 if labeling.VOCABULARY[c.name].whole else 2))
         elif c.kind == "yes_no":
             record[c.name] = bool(RNG.random() < 0.5)
         else:

@@ -121,6 +121,7 @@ def test_imputation_is_asked_for_and_says_where():
         ("long_axis_mm", np.inf, "1 to 100 mm, got inf"),
         ("long_axis_mm", "10", "a number, got '10' in row 2"),
         ("age_y", True, "a number, got True"),
+        ("nodule_count", 1.5, "a whole number, 1 to 1000, got 1.5 in row 2"),
         ("sex", "F", "one of female, male, got 'F' in row 2"),
         ("spiculation", 1, "true or false, got 1 in row 2"),
         ("spiculation", "yes", "true or false, got 'yes'"),
@@ -265,8 +266,8 @@ def test_a_hash_is_the_same_everywhere_and_for_ever():
     code = "from labeling import get; print(get('brock-2b').hash())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == BROCK.hash()
-    assert BROCK.version == "1.1"
-    assert BROCK.hash() == "a749224f96de38893ccdb4439bbbed74db09535550d3a1546afe41f5fa70575f"
+    assert BROCK.version == "1.2"
+    assert BROCK.hash() == "d63b0123f7ac66d4c399116ab8896b5057f985e62aec7923c574c58877869810"
 
 
 def test_a_file_that_holds_no_model_is_named(tmp_path):
