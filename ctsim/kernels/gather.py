@@ -29,6 +29,7 @@ Float policy: positions float64 per line, float32 along z; ``contract`` only; ea
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numba import njit, prange
@@ -155,13 +156,14 @@ def _weight(q, floor):
     return max(np.float32(1.0) - s * s * (np.float32(3.0) - np.float32(2.0) * s), floor)
 
 
-_LOOPS_ONLY = dict.fromkeys(
-    ("comprehension", "fusion", "inplace_binop", "numpy", "reduction", "setitem", "stencil"), False
-)
+_LOOPS_ONLY: Any = {  # Numba takes a dict here; its type hints know only bool
+    "prange": True,
+    **dict.fromkeys(("comprehension", "fusion", "inplace_binop", "numpy", "reduction", "setitem", "stencil"), False),
+}
 """Parallel is the loop that says so; array expressions around and in it are small, and take as long to compile."""
 
 
-@njit(parallel={**_LOOPS_ONLY, "prange": True}, cache=True, error_model="numpy", fastmath={"contract"})
+@njit(parallel=_LOOPS_ONLY, cache=True, error_model="numpy", fastmath={"contract"})
 def gather_at_rest(
     sums, turn, source_z, half_turn, fan, to_axis, cell_distance, bottom, row_pitch, beyond,
     slices, place, first_place, node_pitch, first_node, direction, disc, sheet, is_unseen,
