@@ -15,7 +15,7 @@ from ctsim.attenuation import ENERGY_KEV, mass_attenuation
 from twins import Grid, Structure, Twin, material, phantoms
 
 PROFILE = ctsim.load_profile("siemens_definition_as")
-SAMPLING = ctsim.Sampling(views_per_rotation=360, column_binning=2, row_binning=4, rays_per_reading=1)
+SAMPLING = ctsim.Sampling(views_per_rotation=360, column_binning=2, row_binning=2, rays_per_reading=1)
 
 
 def chest() -> Twin:
