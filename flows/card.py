@@ -28,10 +28,10 @@ SIZES_MM = (0.0, 6.0, 8.0, 15.0, 30.0, float("inf"))
 """Classes of mean axial diameter [mm]: the limits of solid nodules in Lung-RADS v2022, and 30 mm."""
 
 MAY_BE_SAID = {
-    "bernoulli": "Labels are Bernoulli draws from the published risk model {title} ({citation}).",
-    "threshold": "Labels say whether the probability by the published risk model {title} ({citation}) reaches "
+    "bernoulli": "Labels are Bernoulli draws from {kind} risk model {title} ({citation}).",
+    "threshold": "Labels say whether the probability by {kind} risk model {title} ({citation}) reaches "
     "{threshold:g}; they are a function of the covariates.",
-    "soft": "Probabilities are those of the published risk model {title} ({citation}); no labels were drawn.",
+    "soft": "Probabilities are those of {kind} risk model {title} ({citation}); no labels were drawn.",
 }
 
 MUST_NOT_BE_SAID = (
@@ -57,7 +57,10 @@ def card_facts(plan: Plan, rows: Sequence[Mapping[str, Any]], draws: Sequence[Ma
     model = labeling.get(study.label_model)
     lesions = list({(row["twin_id"], row["nodule_id"]): row for row in rows}.values())
     said = MAY_BE_SAID[study.label_mode].format(
-        title=model.title, citation=model.citation, threshold=study.label_threshold or 0.0
+        kind="the published" if model.published else "an unpublished",
+        title=model.title,
+        citation=model.citation,
+        threshold=study.label_threshold or 0.0,
     )
     return {
         "format": FORMAT,

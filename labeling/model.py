@@ -85,6 +85,9 @@ class ModelSpec(Spec):
     precision: str = Field(min_length=1, description="How exactly the coefficients are known")
     status: str = Field(min_length=1, description="What is verified, what is not, what it must not be used for")
     licence: str = Field(min_length=1, description="Terms of use of the coefficients")
+    published: bool = Field(
+        default=True, description="The citation gives this equation; false for one made or changed by somebody else"
+    )
     checked_by: tuple[str, ...] = Field(default=(), description="What the coefficients were compared with")
     uncertainty: str = Field(
         default="No standard errors", min_length=1, description="Where standard errors come from and what is lacking"

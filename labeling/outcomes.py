@@ -109,7 +109,8 @@ def assign(
     Raises
     ------
     ValueError
-        If the model needs what is not known and ``impute`` is None, or a value is outside what the model accepts.
+        If the model is not one of nodules, needs what is not known and ``impute`` is None, or a value is outside what
+        the model accepts.
 
     Warns
     -----
@@ -119,6 +120,8 @@ def assign(
     from .visibility import visible_scores
 
     spec = get(model) if isinstance(model, str) else model
+    if spec.level != "nodule":
+        raise ValueError(f"model {spec.id!r} is of {spec.level}s: it cannot label nodules")
     known = [nodule_covariates(nodule, truth, patient) for nodule in truth.nodules]
     ids = [nodule.id for nodule in truth.nodules]
     if not known:

@@ -70,6 +70,8 @@ def model_card(model: ModelSpec) -> str:
 
 
 def _intended_use(model: ModelSpec) -> str:
+    if model.derivation is not None and model.derivation.synthetic:
+        return "Tests and teaching alone: the tables that it was fitted on are synthetic. Not for the care of patients."
     what = {
         "nodule": "Labels for simulated nodules, and scores of nodule tables in research. Each row is one nodule; "
         "nodules of one person share the person's covariates and are independent given them.",
@@ -168,7 +170,10 @@ def _claims(model: ModelSpec) -> str:
     d = model.derivation
     not_so = ["validated", "clinically calibrated", "pathology-proven"]
     if d is None:
-        may = f"the labels are Bernoulli draws from a published risk model, {model.title} ({model.citation})."
+        what = "a published risk model" if model.published else f"{model.id}, which is not a published model"
+        may = f"the labels are Bernoulli draws from {what}: {model.title} ({model.citation})."
+        if not model.published:
+            not_so.insert(0, "published")
         if "NLST" not in model.population:
             not_so.insert(0, "NLST-trained")
     elif d.synthetic:

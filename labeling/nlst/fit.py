@@ -193,6 +193,7 @@ def _spec(
         horizon=label.horizon,
         precision="Floating point, as fitted; see the standard errors",
         status=_status(tables),
+        published=False,
         licence=_LICENCES["synthetic" if tables.synthetic else tables.delivery],
         uncertainty=_UNCERTAINTY + (_FLIC if "Firth" in derivation.method else ""),
         intercept=float(beta[0]),

@@ -79,6 +79,7 @@ def recalibrate(
             "citation": f"{model.citation}. Recalibrated with lungtwin",
             "status": f"Recalibrated by the user ({words}); not validated on other data. {model.status}",
             "uncertainty": f"{words}; {errors}",
+            "published": False,
             "checked_by": (),
             "performance": (),
             "intercept": a + b * model.intercept,

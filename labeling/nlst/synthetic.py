@@ -145,6 +145,7 @@ def generating_model() -> ModelSpec:
             "intercept": GENERATING_INTERCEPT,
             "covariates": tuple(c for c in brock.covariates if c.name != "family_history"),
             "terms": tuple(t for t in brock.terms if t.covariate != "family_history"),
+            "published": False,
             "exclusions": (),
             "performance": (),
             "checked_by": (),

@@ -89,6 +89,15 @@ def test_models_of_other_populations_are_not_to_be_called_trained_on_nlst():
         assert "Not for the care of patients" in model_card(model)
 
 
+def test_only_published_models_are_called_so():
+    for model in map(labeling.get, labeling.models()):
+        claims = section(model_card(model), "What may honestly be claimed")
+        assert ("from a published risk model" in claims) == (model.id != "size-only")
+        assert ("Not to be said of such labels or scores: NLST-trained, published" in claims) == (
+            model.id == "size-only"
+        )
+
+
 @pytest.mark.parametrize("synthetic", [True, False])
 def test_a_fitted_model_says_on_what(synthetic):
     derivation = Derivation(
@@ -108,6 +117,7 @@ def test_a_fitted_model_says_on_what(synthetic):
     model = labeling.get("size-only").model_copy(update={"derivation": derivation, "covariance": covariance})
     text = model_card(model)
     assert ("synthetic tables: the coefficients say nothing about people" in text) == synthetic
+    assert ("Tests and teaching alone" in section(text, "Intended use")) == synthetic
     claims = section(text, "What may honestly be claimed")
     assert ("mean nothing clinically" in claims) == synthetic
     assert ("NLST-trained" in claims) == synthetic

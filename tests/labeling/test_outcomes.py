@@ -111,6 +111,11 @@ def test_what_is_not_known_is_refused_with_what_to_do():
         assign(Truth((nodule(),)), Patient(), key=1)
 
 
+def test_a_model_of_participants_labels_no_nodule():
+    with pytest.raises(ValueError, match="model 'plcom2012' is of participants: it cannot label nodules"):
+        assign(Truth((nodule(),)), MAN, model="plcom2012", key=1, impute="reference")
+
+
 def test_imputation_is_asked_for_and_recorded():
     (outcome,) = assign(Truth((nodule(lobe=None),)), Patient(sex="female", age_y=60), key=1, impute="reference")
     assert set(outcome.imputed) == {"upper_lobe", "family_history", "emphysema"}
