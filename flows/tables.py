@@ -202,6 +202,8 @@ def _manifest_row(
         "column_binning": scan.sampling.column_binning,
         "row_binning": scan.sampling.row_binning,
         "rays_per_reading": scan.sampling.rays_per_reading,
+        "row_parts": scan.sampling.row_parts,
+        "column_parts": scan.sampling.column_parts,
         "scatter": scan.sampling.scatter,
         "n_readings": image.image.facts["n_readings"],
         "exposure_group": scan.group,
