@@ -297,6 +297,16 @@ def test_optimism_is_that_of_new_data():
     assert abs(corrected - auc(new_y, new_X @ fitted[1:])) < 0.035  # the standard error of an AUC of 200 rows
 
 
+def test_optimism_draws_participants_so_rows_written_three_times_change_nothing():
+    rng = np.random.default_rng(12)
+    X = rng.normal(size=(120, 6))
+    y = (rng.random(120) < probability_of(X[:, 0])).astype(float)
+    thrice = np.repeat(np.arange(120), 3)
+    once = optimism(X, y, np.arange(120), None, 20, np.random.default_rng(13))
+    assert once > 0.01
+    assert optimism(X[thrice], y[thrice], thrice, None, 20, np.random.default_rng(13)) == pytest.approx(once, abs=1e-9)
+
+
 def test_the_auc_counts_ties_half_and_weights_as_rows():
     y, score = np.array([0.0, 0.0, 1.0, 1.0]), np.array([1.0, 2.0, 2.0, 3.0])
     assert auc(y, score) == 3.5 / 4
