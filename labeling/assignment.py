@@ -238,11 +238,6 @@ def uniforms_of(keys: Sequence[int], ids: Sequence[str], n_draws: int) -> NDArra
     )
 
 
-def uniform(key: int, nodule_id: str, draw: int = 0) -> float:
-    """The number of one draw; see :func:`uniforms`."""
-    return float(uniforms(key, nodule_id, draw + 1)[draw])
-
-
 def _check_options(mode: str, threshold: float | None, n_draws: int, shift: float) -> None:
     if mode not in ("bernoulli", "threshold", "soft"):
         raise ValueError(f"mode must be bernoulli, threshold or soft, got {mode!r}")

@@ -87,10 +87,6 @@ class Covariate(Spec):
         if not fits:
             raise ValueError(f"model {model_id!r}: {self.name} must be {self.wanted}, got {value!r}")
 
-    def is_extrapolated(self, value: Value) -> bool:
-        """Whether ``value`` lies outside what the model was developed on."""
-        return self.trained is not None and not self.trained[0] <= float(value) <= self.trained[1]
-
 
 class Exclusion(Spec):
     """Whom a model was not developed on. It takes effect where a column says so; the column may be absent."""

@@ -19,8 +19,8 @@ from labeling import (
     participant_probability,
     problems_of,
     save,
+    uniforms,
 )
-from labeling.assignment import uniform
 from labeling.covariates import is_perifissural, mask_covariates
 from lesions import Nodule, NoduleTruth, Truth
 from twins import Grid, Patient, draw
@@ -80,16 +80,16 @@ def test_company_changes_the_probability_but_never_the_draw():
 
 
 def test_draws_are_uniform_and_differ_between_nodules_and_keys():
-    draws = np.array([uniform(5, f"case-{i}/nodule-1") for i in range(4000)])
+    draws = np.array([uniforms(5, f"case-{i}/nodule-1", 1)[0] for i in range(4000)])
     assert len(np.unique(draws)) == 4000
     assert abs(draws.mean() - 0.5) < 4 * np.sqrt(1 / 12 / 4000)  # 4 standard errors of a uniform mean
     assert abs(np.mean(draws < 0.035) - 0.035) < 4 * np.sqrt(0.035 * 0.965 / 4000)
-    assert uniform(5, "a") != uniform(6, "a")
+    assert uniforms(5, "a", 1)[0] != uniforms(6, "a", 1)[0]
 
 
 def test_a_draw_never_changes_between_versions():
     # Philox4x64-10 and BLAKE2b are fixed by their papers; a change here would relabel every dataset.
-    assert uniform(1, "nodule-1") == 0.36364905658175195
+    assert uniforms(1, "nodule-1", 1)[0] == 0.36364905658175195
 
 
 def test_labels_follow_their_probabilities():
