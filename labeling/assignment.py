@@ -161,16 +161,21 @@ def assign_table(
     Raises
     ------
     ValueError
-        If the model needs what is not known and ``impute`` is None, a value is outside what the model accepts, or rows
-        of one nodule differ in what the model reads.
+        If an id is not text, a key is not a 64-bit integer, the model needs what is not known and ``impute`` is None, a
+        value is outside what the model accepts, or rows of one nodule differ in what the model reads.
     """
     spec = get(model) if isinstance(model, str) else model
     _check_options(mode, threshold, n_draws, shift)
     names = tuple(ids)
+    for i, name in enumerate(names):
+        if not isinstance(name, str):
+            raise ValueError(
+                f"ids must be text, got {name!r} in row {i} (rows count from 0): labels hang on their letters"
+            )
     n = Columns(table).n
     if len(names) != n:
         raise ValueError(f"ids must be one per row: {n} rows, {len(names)} ids")
-    keys = [key] * n if isinstance(key, int | np.integer) else list(key)
+    keys = list(key) if isinstance(key, Sequence | np.ndarray) and not isinstance(key, str) else [key] * n
     if len(keys) != n:
         raise ValueError(f"key must be one integer or one per row: {n} rows, {len(keys)} keys")
     if visible_only:
@@ -227,9 +232,9 @@ def uniforms(key: int, nodule_id: str, n_draws: int) -> NDArray[np.float64]:
 
 def uniforms_of(keys: Sequence[int], ids: Sequence[str], n_draws: int) -> NDArray[np.float64]:
     """The numbers of many nodules, ``(n_draws, n)``; see :func:`uniforms`."""
-    wrong = next((key for key in keys if not 0 <= key < 2**64), None)
-    if wrong is not None:
-        raise ValueError(f"key must be a 64-bit integer, 0 to 2^64 - 1, got {wrong}")
+    for key in keys:
+        if not isinstance(key, int | np.integer) or not 0 <= key < 2**64:
+            raise ValueError(f"key must be a 64-bit integer, 0 to 2^64 - 1, got {key}")
     words = [blake2b(b"label:" + name.encode(), digest_size=8).digest() for name in ids]
     return uniform_doubles(
         np.array([int(key) for key in keys], dtype=np.uint64),
@@ -263,7 +268,7 @@ def _check_repeats(names: list[tuple[int, str]], scores: Scores, spec: ModelSpec
         differ = [field for field, column in scores.inputs.items() if column[i] != column[k]]
         if differ or scores.excluded[i] != scores.excluded[k]:
             field = differ[0] if differ else "exclusion"
-            values = f": {scores.inputs[field][k]!r} and {scores.inputs[field][i]!r}" if differ else ""
+            values = ": {!r} and {!r}".format(*scores.inputs[field][[k, i]].tolist()) if differ else ""
             raise ValueError(
                 f"nodule {name[1]!r} has one label over all its rows, but rows {k} and {i} differ in the {field} that "
                 f"model {spec.id!r} reads{values}; rows count from 0"

@@ -92,6 +92,10 @@ class Columns:
             return None
         else:
             column = self._table[name]
+            if isinstance(column, np.ma.MaskedArray):
+                mask = np.ma.getmaskarray(column)
+                column = np.array(column.data, dtype=object)
+                column[mask] = None
             raw = np.asarray(column.to_numpy() if hasattr(column, "to_numpy") else _array(column))
         return _parse(raw, name, kind)
 

@@ -92,6 +92,8 @@ def fit_nlst(
         If a table is not as it should be, a predictor leaks, is unknown, lacking or constant, there are fewer than 50
         events, fewer than 10 per coefficient without a penalty, or predictors separate the outcome.
     """
+    if not isinstance(label, Definition):
+        raise ValueError(f"label must be participant_ever(), screen_within(...) or nodule_lobe(...), got {label!r}")
     if penalty not in (None, "firth"):
         raise ValueError(f"penalty must be None or 'firth', got {penalty!r}")
     if n_bootstrap < 0 or n_folds < 0 or n_folds == 1:

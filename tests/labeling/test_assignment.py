@@ -153,6 +153,22 @@ def test_at_the_threshold_itself_a_label_is_malignant():
     assert labels.malignant[0, 1]
 
 
+@pytest.mark.parametrize(
+    ("ids", "key", "text"),
+    [
+        ([1, 2], 9, "ids must be text, got 1 in row 0"),
+        (["a", None], 9, "ids must be text, got None in row 1"),
+        (["a", "b"], [9, 9.5], "64-bit integer.*got 9.5"),
+        (["a", "b"], "seed", "64-bit integer.*got seed"),
+        (["a", "b"], 2**64, "64-bit integer"),
+        (["a", "b"], [1, 2, 3], "one per row: 2 rows, 3 keys"),
+    ],
+)
+def test_what_cannot_name_a_nodule_or_fix_its_draw_is_refused(ids, key, text):
+    with pytest.raises(ValueError, match=text):
+        assign_table(cohort(2), ids, key=key)
+
+
 def test_soft_labels_are_probabilities_alone():
     soft = assign_table(cohort(5), names(5), key=9, mode="soft")
     assert soft.malignant is soft.u is None

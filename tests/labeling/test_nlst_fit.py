@@ -160,6 +160,8 @@ def test_a_participant_model_of_the_ct_arm(cohort):
 def test_a_label_is_required_and_options_are_checked(cohort):
     with pytest.raises(TypeError, match="label"):
         fit_nlst(cohort.ctab, cohort.prsn, rng=np.random.default_rng(1))
+    with pytest.raises(ValueError, match=r"label must be participant_ever\(\).*got 'nodule_lobe'"):
+        fit(cohort, label="nodule_lobe")
     with pytest.raises(ValueError, match="penalty must be None or 'firth'"):
         fit(cohort, penalty="ridge")
     with pytest.raises(ValueError, match="n_folds"):

@@ -85,6 +85,12 @@ def test_nan_in_a_column_of_numbers_is_missing_not_a_number():
         assert np.flatnonzero(BROCK.score(form, impute="reference").imputed["age_y"]).tolist() == [5, 9]
 
 
+def test_what_is_masked_is_missing_whatever_stands_under_the_mask():
+    masked = {**COLUMNS, "age_y": np.ma.array(COLUMNS["age_y"], mask=np.arange(len(COLUMNS["age_y"])) == 1)}
+    with pytest.raises(CovariateError, match="age_y .in 1 of .* first in row 1"):
+        BROCK.score(masked)
+
+
 def test_scoring_leaves_the_caller_s_table_as_it_was():
     frame = pd.DataFrame({**COLUMNS, "perifissural": True})
     frame.loc[3, ["age_y", "nodule_type"]] = None
