@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # One worker per core; whoever has done all its tests takes some of another's. `make test PYTEST_ARGS=-n0` runs without workers.
-PYTEST := $(BIN)/python -m pytest -n auto --dist worksteal
+PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 READY := $(VENV)/.ready
 OUT ?= out/demo
 

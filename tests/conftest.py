@@ -25,6 +25,14 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return max(1, min(len(os.sched_getaffinity(0)), int(memory_gib / WORKER_GIB)))
 
 
+LONGEST = ("test_docs.py", "test_qa.py", "test_prefect.py", "test_host_study.py", "test_dataset.py")
+"""Files of a minute and more: they begin first, so that no worker is left alone with one."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in LONGEST)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _share_of_the_cores() -> None:
     """Workers that run side by side share the cores; tests that need more threads than that ask for them."""

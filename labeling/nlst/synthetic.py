@@ -106,6 +106,8 @@ def synthetic_nlst(
         raise ValueError(f"n must be at least 1, got {n}")
     if not 1 <= years <= 3:
         raise ValueError(f"years must be 1 to 3, got {years}")
+    if not isinstance(rng, np.random.Generator):
+        raise ValueError(f"rng must be a numpy random generator, e.g. numpy.random.default_rng(1), got {rng!r}")
     spec = generating_model() if model is None else model
     if spec.level != "nodule":
         raise ValueError(f"model {spec.id!r} is of level {spec.level!r}; the cohort needs one of nodules")

@@ -80,7 +80,8 @@ def test_high_contrast_edges_stay_sharp_and_low_contrast_edges_do_not():
     before, after = mtf50(0, -35, (1, 2)), mtf50(3, -35, (1, 2))
     assert after > 0.95 * before
     assert mtf50(5, -35, (1, 2)) > 0.9 * before
-    assert mtf50(5, 35, (1, 2)) < 0.85 * mtf50(0, 35, (1, 2))
+    # strength 0 is linear: its MTF is the same at any contrast, and drowns in noise where there is little
+    assert mtf50(5, 35, (1, 2)) < 0.85 * before
 
 
 def test_an_image_without_noise_loses_its_streaks_alone():
