@@ -25,12 +25,16 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return max(1, min(len(os.sched_getaffinity(0)), int(memory_gib / WORKER_GIB)))
 
 
-LONGEST = ("test_docs.py", "test_qa.py", "test_prefect.py", "test_host_study.py", "test_dataset.py")
-"""Files of a minute and more: they begin first, so that no worker is left alone with one."""
+LONGEST = ("test_qa.py", "test_dataset.py", "test_docs.py", "test_prefect.py", "test_host_study.py")
+"""Files of a minute and more: they begin first, so that no worker is left alone with one.
+
+The first needs no twins and the second makes them first, so that two workers on a clean clone compile different kernels.
+"""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: item.path.name not in LONGEST)
+    rank = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path.name, len(LONGEST)))
 
 
 @pytest.fixture(scope="session", autouse=True)
