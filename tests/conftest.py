@@ -28,7 +28,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 LONGEST = ("test_qa.py", "test_dataset.py", "test_docs.py", "test_prefect.py", "test_host_study.py")
 """Files of a minute and more: they begin first, so that no worker is left alone with one.
 
-The first needs no twins and the second makes them first, so that two workers on a clean clone compile different kernels.
+The first needs no twins and the second begins with them: two workers on a clean clone then compile different kernels.
 """
 
 
