@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,18 +18,14 @@ from numpy.typing import NDArray
 from twins import Twin
 
 from .backends import load
-from .couch import couch_path_g_cm2, couch_top_mm
 from .geometry import Geometry
-from .kernels.transmit import add_in_plane
-from .projection import project
+from .illumination import add_moments, illuminate
 from .protocol import Acquisition, Protocol
-from .rays import cell_parts, ray_points, slope_share
 from .sampling import Sampling
 from .scanner import Scanner
 from .scatter.estimate import estimate_scatter
 from .scatter.field import ScatterField
-from .signal import beam_of, mean_energy_units, signal_table
-from .tabletop import Couch
+from .signal import mean_energy_units
 from .topogram import Topogram, take_topogram
 from .trajectory import plan_geometry, scan_range_mm
 from .voxels import basis_insets, pack
@@ -85,6 +80,7 @@ def expose(
     *,
     sampling: Sampling | None = None,
     backend: str = "auto",
+    block_bytes: int = BLOCK_BYTES,
     progress: Callable[[float], None] | None = None,
 ) -> Exposure:
     """Project a twin and average what every reading absorbs, without noise.
@@ -99,6 +95,9 @@ def expose(
         Coarser than the scanner for previews; none: the scanner's own.
     backend
         "auto", "cpu" or "gpu".
+    block_bytes
+        Most memory that a block of views may take while it is worked on, beside the exposure itself (one view at
+        least); results do not depend on it [bytes].
     progress
         Called with the fraction done, 0 to 1.
 
@@ -106,7 +105,7 @@ def expose(
     ------
     ValueError
         If the scanner cannot do what the protocol asks, the sampling does not divide the detector, or the twin holds
-        a material that the basis cannot stand for.
+        a material that the basis cannot stand for, or ``block_bytes`` is below 1.
     RuntimeError
         If backend "gpu" is asked for and cannot be had.
     """
@@ -115,32 +114,22 @@ def expose(
     sampling = sampling or Sampling()
     geometry = plan_geometry(twin, scanner, protocol, sampling)
     volume, insets = pack(twin, extend_mm=_reach_mm(twin, geometry)), basis_insets(twin)
-    couch = scanner.couch if protocol.with_couch else None
-    top_mm = None if couch is None else couch_top_mm(twin, couch, geometry.isocentre_mm[0])
-    table = signal_table(beam_of(scanner, protocol, sampling), volume.n_channels)
-    points = ray_points(scanner, protocol, sampling)
-    scans = points.geometries(cell_parts(geometry, sampling))
-    n_views, n_rows, n_columns = scans[0].shape
-    share = slope_share(sampling)
+    light = illuminate(twin, scanner, protocol, sampling, geometry, volume.n_channels)
+    n_views = geometry.shape[0]
     signal = np.zeros(geometry.shape, np.float32)
     mean_energy = np.empty(geometry.shape, np.uint16)
-    per_block = max(1, min(n_views, BLOCK_BYTES // (4 * (volume.n_channels + 1) * n_rows * n_columns)))
-    buffer = np.empty(volume.n_channels * per_block * n_rows * n_columns, np.float32)
+    per_block = min(n_views, light.views_per_block(volume.n_channels, block_bytes))
+    buffer = np.empty(volume.n_channels * per_block * math.prod(light.rays[0].shape[1:]), np.float32)
+    second = np.empty((per_block, *geometry.shape[1:]), np.float32)
     for first in range(0, n_views, per_block):
-        n = min(per_block, n_views - first)
-        shape = (volume.n_channels, n, n_rows, n_columns)
-        path = buffer[: math.prod(shape)].reshape(shape)
-        second = np.zeros((n, *geometry.shape[1:]), np.float32)
-        block = slice(first, first + n)
-        for moved, weight in zip(scans, points.weight, strict=True):
-            project(volume, insets, moved, first, path, walk=device.project)
-            if couch is not None and top_mm is not None:
-                _add_couch(couch, top_mm, moved, block, path)
-            table.transmit(path, signal[block], second, weight=float(weight), slope_share=share)
-        mean_energy_units(signal[block], second, mean_energy[block])
+        block = slice(first, min(first + per_block, n_views))
+        n = block.stop - first
+        second[:n] = 0.0
+        add_moments(light, volume, insets, block, signal[block], second[:n], walk=device.project, buffer=buffer)
+        mean_energy_units(signal[block], second[:n], mean_energy[block])
         if progress is not None:
-            progress((first + n) / n_views)
-    air = table.air_kev()
+            progress(block.stop / n_views)
+    air = light.table.air_kev()
     scatter = estimate_scatter(signal, air, geometry, scanner, protocol) if sampling.scatter else None
     return Exposure(
         geometry,
@@ -153,21 +142,7 @@ def expose(
         scan_range_mm(twin, scanner, protocol),
         device.name,
         scatter,
-        take_topogram(volume, scanner, protocol, sampling, geometry, couch=couch, top_mm=top_mm),
-    )
-
-
-def _add_couch(
-    couch: Couch, top_mm: tuple[float, float], geometry: Geometry, views: slice, path: NDArray[np.float32]
-) -> None:
-    """Add the couch to the area densities ``(channel, view, row, column)`` of some views [g/cm2]."""
-    run: Any = add_in_plane
-    run(
-        couch_path_g_cm2(couch, geometry, views, top_mm),
-        geometry.cell_height_mm(),
-        geometry.cell_distance_mm(),
-        views.start % len(geometry.deflection_mm),
-        path,
+        take_topogram(volume, scanner, protocol, sampling, geometry, couch=light.couch, top_mm=light.top_mm),
     )
 
 

@@ -10,8 +10,10 @@ import pytest
 
 from ctsim import Sampling, expose, load_profile
 from ctsim.couch import couch_path_g_cm2, couch_top_mm
+from ctsim.illumination import add_moments, illuminate
 from ctsim.rays import ray_points
 from ctsim.signal import Beam, beam_of, mean_energy_units, signal_table
+from ctsim.voxels import pack
 from twins import phantoms
 
 PROFILE = load_profile("siemens_definition_flash")
@@ -214,6 +216,7 @@ def test_iodine_takes_the_third_channel_through_the_same_averages():
 ON_THREADS = """
 import hashlib
 from ctsim import Sampling, expose, load_profile, detect
+from ctsim.voxels import pack
 from twins import phantoms
 profile = load_profile("siemens_definition_flash")
 protocol = profile.protocol("screening_low_dose").model_copy(update={"scan_range_mm": (-5.0, 5.0), "with_couch": True})
@@ -235,3 +238,33 @@ def test_any_number_of_threads_gives_the_same_bytes():
         assert done.returncode == 0, done.stderr
         digests.append(done.stdout)
     assert digests[0] == digests[1] == digests[2]
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_the_size_of_blocks_changes_no_byte(twin, parts):
+    sampling = SAMPLING.model_copy(update={"rays_per_reading": 2, "row_parts": parts, "column_parts": parts})
+    whole = expose(twin, FLASH, asked(with_couch=True), sampling=sampling)
+    by_view = expose(twin, FLASH, asked(with_couch=True), sampling=sampling, block_bytes=1)
+    assert by_view.signal_kev_per_mas.tobytes() == whole.signal_kev_per_mas.tobytes()
+    assert by_view.mean_energy.tobytes() == whole.mean_energy.tobytes()
+    with pytest.raises(ValueError, match="block_bytes must be at least 1, got 0"):
+        expose(twin, FLASH, asked(), sampling=sampling, block_bytes=0)
+
+
+def test_a_part_of_the_readings_worked_again_is_that_of_the_whole(twin):
+    protocol = asked(with_couch=True)
+    sampling = SAMPLING.model_copy(update={"rays_per_reading": 2, "row_parts": 2, "row_binning": 8})
+    exposure = expose(twin, FLASH, protocol, sampling=sampling)
+    volume = pack(twin)
+    light = illuminate(twin, FLASH, protocol, sampling, exposure.geometry, volume.n_channels)
+    rows, columns, views = slice(1, 5), slice(10, 30), slice(5, 9)  # one reading more than wanted all around
+    part = light.part(rows, columns)
+    first, second = np.zeros((2, 4, *part.geometry.shape[1:]), np.float32)
+    add_moments(part, volume, (), views, first, second)
+    units = np.empty(first.shape, np.uint16)
+    mean_energy_units(first, second, units)
+    inside = (slice(None), slice(1, -1), slice(1, -1))
+    there = exposure.signal_kev_per_mas[views, rows, columns]
+    np.testing.assert_allclose(first[inside], there[inside], rtol=2e-6)
+    assert np.abs(units[inside].astype(int) - exposure.mean_energy[views, rows, columns][inside]).max() <= 1
+    assert there[inside].std() > 0.1 * there[inside].mean()
