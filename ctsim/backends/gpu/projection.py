@@ -1,4 +1,4 @@
-"""The projector on a CUDA device, through CuPy: the only module that imports it.
+"""The projector on a CUDA device, through CuPy.
 
 One kernel so far: :func:`Gpu.project` stands in for :func:`ctsim.kernels.project.project` with the same arguments.
 Everything else of the chain runs on the CPU.
@@ -6,16 +6,13 @@ Everything else of the chain runs on the CPU.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import BackendError
+from .device import Device
 
-_SOURCE = Path(__file__).parent.parent / "kernels" / "project.cu"
-_THREADS = 128
 _MOST_RESIDENT = 2
 
 
@@ -31,25 +28,13 @@ class Gpu:
     name = "gpu"
 
     def __init__(self) -> None:
-        try:
-            import cupy
-        except ImportError:
-            raise BackendError(
-                "backend 'gpu' needs CuPy: pip install 'lungtwin[gpu12]' (CUDA 12) or 'lungtwin[gpu13]' (CUDA 13); "
-                "or use backend 'cpu'"
-            ) from None
-        if not cupy.is_available():
-            raise BackendError(
-                "backend 'gpu' finds no CUDA device: check `nvidia-smi` and the driver; or use backend 'cpu'"
-            )
-        self._cupy = cupy
-        self._kernel = cupy.RawKernel(_SOURCE.read_text(), "project")
+        self._device = Device()
         self._resident: dict[int, tuple[NDArray[np.generic], Any]] = {}
 
     @property
     def device(self) -> str:
         """Name of the device in use."""
-        return str(self._cupy.cuda.runtime.getDeviceProperties(self._cupy.cuda.Device().id)["name"].decode())
+        return self._device.name
 
     def project(
         self,
@@ -69,21 +54,18 @@ class Gpu:
         ``drift`` has no effect here: every plane is read at its own height. The last two volumes stay on the device
         (densities and iodine of one twin).
         """
-        cp = self._cupy
+        cp = self._device.cupy
         n_y, n_x, n_z = volume.shape
         n_out, n_views, n_rows, n_columns = out.shape
         result = cp.zeros((2, n_views, n_rows, n_columns), cp.float32)
         n = n_views * n_rows * n_columns
-        self._kernel(
-            ((n + _THREADS - 1) // _THREADS,),
-            (_THREADS,),
-            (
-                self._words(volume), np.int32(n_y), np.int32(n_x), np.int32(n_z),
-                *(np.float64(s) for s in spacing),
-                cp.asarray(source), cp.asarray(column), cp.asarray(row),
-                np.float64(cell[0]), np.float64(cell[1]), cp.asarray(distance), np.float64(unit),
-                result, np.int32(n_views), np.int32(n_rows), np.int32(n_columns),
-            ),
+        self._device.launch(
+            "project", "project", n,
+            self._words(volume), np.int32(n_y), np.int32(n_x), np.int32(n_z),
+            *(np.float64(s) for s in spacing),
+            cp.asarray(source), cp.asarray(column), cp.asarray(row),
+            np.float64(cell[0]), np.float64(cell[1]), cp.asarray(distance), np.float64(unit),
+            result, np.int32(n_views), np.int32(n_rows), np.int32(n_columns),
         )  # fmt: skip
         out += result[:n_out].get()
 
@@ -97,5 +79,5 @@ class Gpu:
             while len(self._resident) >= _MOST_RESIDENT:
                 del self._resident[next(iter(self._resident))]
             # the host array is kept too, so that its address stays its own
-            self._resident[place] = (volume, self._cupy.asarray(np.ascontiguousarray(words)))
+            self._resident[place] = (volume, self._device.cupy.asarray(np.ascontiguousarray(words)))
         return self._resident[place][1]
