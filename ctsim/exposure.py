@@ -26,6 +26,7 @@ from .scanner import Scanner
 from .scatter.estimate import estimate_scatter
 from .scatter.field import ScatterField
 from .signal import mean_energy_units
+from .subject import Subject, subject_of
 from .topogram import Topogram, take_topogram
 from .trajectory import plan_geometry, scan_range_mm
 from .voxels import basis_insets, pack
@@ -58,6 +59,8 @@ class Exposure:
         Scattered radiation, or None where it was not simulated.
     topogram
         The scanner's own scout view, or None where there is none.
+    subject
+        Digests of the twin, or None where it is not known; what :func:`ctsim.add_insets` goes by.
     """
 
     geometry: Geometry
@@ -71,6 +74,7 @@ class Exposure:
     backend: str = "cpu"
     scatter: ScatterField | None = None
     topogram: Topogram | None = None
+    subject: Subject | None = None
 
 
 def expose(
@@ -143,6 +147,7 @@ def expose(
         device.name,
         scatter,
         take_topogram(volume, scanner, protocol, sampling, geometry, couch=light.couch, top_mm=light.top_mm),
+        subject_of(twin),
     )
 
 

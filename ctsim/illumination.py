@@ -22,7 +22,7 @@ from .geometry import Geometry
 from .kernels.project import project as walk_on_cpu
 from .kernels.transmit import add_in_plane
 from .projection import project
-from .protocol import Protocol
+from .protocol import Acquisition
 from .rays import cell_parts, ray_points, slope_share
 from .sampling import Sampling
 from .scanner import Scanner
@@ -92,7 +92,7 @@ class Illumination:
 
 
 def illuminate(
-    twin: Twin, scanner: Scanner, protocol: Protocol, sampling: Sampling, geometry: Geometry, n_channels: int
+    twin: Twin, scanner: Scanner, acquisition: Acquisition, sampling: Sampling, geometry: Geometry, n_channels: int
 ) -> Illumination:
     """All that fixes the moments of a scan but the body.
 
@@ -100,7 +100,7 @@ def illuminate(
     ----------
     twin
         Who lies on the couch.
-    scanner, protocol, sampling
+    scanner, acquisition, sampling
         Of the scan.
     geometry
         Its readings (:func:`ctsim.trajectory.plan_geometry`).
@@ -112,15 +112,15 @@ def illuminate(
     ValueError
         As :func:`ctsim.signal.beam_of` and :func:`ctsim.signal.signal_table`.
     """
-    couch = scanner.couch if protocol.with_couch else None
-    points = ray_points(scanner, protocol, sampling)
+    couch = scanner.couch if acquisition.with_couch else None
+    points = ray_points(scanner, acquisition, sampling)
     return Illumination(
         geometry,
         tuple(points.geometries(cell_parts(geometry, sampling))),
         points.weight,
         (sampling.row_parts, sampling.column_parts),
         slope_share(sampling),
-        signal_table(beam_of(scanner, protocol, sampling), n_channels),
+        signal_table(beam_of(scanner, acquisition, sampling), n_channels),
         couch,
         None if couch is None else couch_top_mm(twin, couch, geometry.isocentre_mm[0]),
     )

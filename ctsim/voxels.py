@@ -123,7 +123,7 @@ def pack(twin: Twin, *, extend_mm: float = 0.0) -> BasisVolume:
     nz, ny, nx = grid.shape
     n_beyond = math.ceil(extend_mm / grid.spacing_mm[0])
     words = np.empty((ny, nx, nz), np.uint32)
-    with_iodine = _n_channels(twin) == 3
+    with_iodine = n_channels_of(twin) == 3
     iodine = np.empty((ny, nx, nz) if with_iodine else (1, 1, 1), np.uint16)
     beyond = np.zeros((ny, 3), np.int64)
     step = np.array([BASIS_STEP_G_CM3, BASIS_STEP_G_CM3, IODINE_STEP_G_CM3])
@@ -150,7 +150,7 @@ def basis_insets(twin: Twin) -> tuple[BasisInset, ...]:
     ValueError
         If an inset changes a material that the basis cannot stand for.
     """
-    n_channels = _n_channels(twin)
+    n_channels = n_channels_of(twin)
     insets = []
     for inset in twin.insets:
         table = _coefficient_table(inset.materials)
@@ -166,7 +166,8 @@ def basis_insets(twin: Twin) -> tuple[BasisInset, ...]:
     return tuple(insets)
 
 
-def _n_channels(twin: Twin) -> int:
+def n_channels_of(twin: Twin) -> int:
+    """Channels of a twin's area densities, insets included: 2, or 3 where anything holds iodine."""
     iodinated = [i for i, substance in enumerate(twin.materials) if coefficients(substance).iodine > 0]
     if iodinated and any(np.isin(array, iodinated).any() for array in (twin.material_a, twin.material_b)):
         return 3
