@@ -10,7 +10,7 @@ phantom stand in air too, so that air is -1000 HU and water 0 HU. Less dense air
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -104,12 +104,13 @@ def water_per_mm_g_cm2() -> NDArray[np.float64]:
     return (np.array([c.basis_0, c.basis_1]) * water.density_g_cm3 - room_air_g_cm3()[:2]) / MM_PER_CM
 
 
-def pack(twin: Twin, *, extend_mm: float = 0.0) -> BasisVolume:
+def pack(twin: Twin, *, extend_mm: float = 0.0, z_range_mm: tuple[float, float] | None = None) -> BasisVolume:
     """Basis densities of a twin's base above room air (its insets are not included, see :func:`basis_insets`).
 
     Lattices whose index axes run along other world axes, or backwards, are reordered; oblique ones are refused.
     A body does not end where its twin does: the first and last slices go on unchanged for ``extend_mm`` beyond the
-    lattice (air, where they hold air), so that the oblique rays of the outer slices meet no cut surface.
+    lattice (air, where they hold air), so that the oblique rays of the outer slices meet no cut surface. With
+    ``z_range_mm`` the volume is no more than the slices that reach into this world range, gone on as far as it asks.
 
     Raises
     ------
@@ -120,8 +121,10 @@ def pack(twin: Twin, *, extend_mm: float = 0.0) -> BasisVolume:
     grid, arrays = along_world(twin.grid, (twin.material_a, twin.material_b, twin.fraction_b, twin.density))
     table = _coefficient_table(twin.materials)
     _refuse_unrepresentable(twin, table)
+    below = above = math.ceil(extend_mm / grid.spacing_mm[0])
+    if z_range_mm is not None:
+        grid, arrays, below, above = _slices(grid, arrays, z_range_mm)
     nz, ny, nx = grid.shape
-    n_beyond = math.ceil(extend_mm / grid.spacing_mm[0])
     words = np.empty((ny, nx, nz), np.uint32)
     with_iodine = n_channels_of(twin) == 3
     iodine = np.empty((ny, nx, nz) if with_iodine else (1, 1, 1), np.uint16)
@@ -135,11 +138,22 @@ def pack(twin: Twin, *, extend_mm: float = 0.0) -> BasisVolume:
             limit = 65535 * (IODINE_STEP_G_CM3 if name == "iodine" else BASIS_STEP_G_CM3)
             raise ValueError(f"{name} density of {count} voxels is beyond the projector's range of {limit:g} g/cm3")
     x, y, z = grid.origin_mm
-    longer = Grid((nz + 2 * n_beyond, ny, nx), grid.spacing_mm, (x, y, z - n_beyond * grid.spacing_mm[0]))
-    ends = ((0, 0), (0, 0), (n_beyond, n_beyond))
+    longer = Grid((nz + below + above, ny, nx), grid.spacing_mm, (x, y, z - below * grid.spacing_mm[0]))
+    ends = ((0, 0), (0, 0), (below, above))
     return BasisVolume(
         longer, np.pad(words, ends, mode="edge"), iodine=np.pad(iodine, ends, mode="edge") if with_iodine else None
     )
+
+
+def _slices(
+    grid: Grid, arrays: tuple[NDArray[np.generic], ...], z_range_mm: tuple[float, float]
+) -> tuple[Grid, tuple[NDArray[np.generic], ...], int, int]:
+    """The slices within a world range, and how many of it are missing below and above the lattice."""
+    n, step_mm, (x, y, z) = grid.shape[0], grid.spacing_mm[0], grid.origin_mm
+    first, end = math.floor((z_range_mm[0] - z) / step_mm + 0.5), math.floor((z_range_mm[1] - z) / step_mm + 0.5) + 1
+    start, stop = min(max(first, 0), n - 1), max(min(end, n), 1)
+    some = replace(grid, shape=(stop - start, *grid.shape[1:]), origin_mm=(x, y, z + start * step_mm))
+    return some, tuple(array[start:stop] for array in arrays), max(start - first, 0), max(end - stop, 0)
 
 
 def basis_insets(twin: Twin) -> tuple[BasisInset, ...]:
