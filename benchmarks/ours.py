@@ -1,0 +1,195 @@
+"""lungtwin's side of the quick rows. Each maker takes plain parameters and gives a job that can be run again and again."""
+
+from __future__ import annotations
+
+import math
+import sys
+from importlib.metadata import version
+from typing import Any
+
+import numba
+import numpy as np
+
+from ctsim import Kernel, Sampling, Sinogram, load_profile, reconstruct, scan
+from ctsim.basis import coefficients
+from ctsim.illumination import add_moments, illuminate
+from ctsim.projection import project as project_views
+from ctsim.recon.chain import geometric_chain
+from ctsim.recon.fdk import fdk as run_fdk
+from ctsim.recon.wfbp import wfbp as run_wfbp
+from ctsim.trajectory import plan_geometry
+from ctsim.voxels import pack, room_air_g_cm3
+from twins import Grid, material
+from twins.phantoms import cylinder
+
+from . import body, scenes
+from .body import Item
+from .serving import Job, peak_mb, serve, timed
+
+KERNEL = Kernel(name="bench", mtf50_per_mm=0.4, mtf10_per_mm=0.7)
+RADIUS_MM = body.SID_MM * math.sin(math.radians(24.9))
+VERSIONS = {name: version(name) for name in ("lungtwin", "numba", "numpy", "scipy")}
+
+
+def project(item: str, tiny: bool, threads: int) -> Job:
+    """Both basis densities of all views, against integrals averaged over the cells."""
+    numba.set_num_threads(threads)
+    return projection(body.item_of(item, tiny), channels=2)
+
+
+def projection(scene: Item, channels: int) -> Job:
+    volume, where = scenes.packed(scene, channels), scenes.geometry(scene)
+    out = np.empty((channels, *where.shape), np.float32)
+
+    def finish() -> dict[str, Any]:
+        some = slice(None, None, max(1, scene.views // 12))
+        got = 10 * out[0, some]  # g/cm2 of density 1 in mm
+        return body.projection_error(got, body.exact(scene, scene.angles[some], sub=5))
+
+    return Job(scene.readings, lambda: project_views(volume, (), where, 0, out), finish, VERSIONS)
+
+
+def fdk(item: str, tiny: bool, threads: int) -> Job:
+    numba.set_num_threads(threads)
+    return axial(body.item_of(item, tiny))
+
+
+def axial(scene: Item) -> Job:
+    """FDK of the lit slices from exact data."""
+    where, lit = scenes.geometry(scene), scene.lit_slices()
+    data = body.exact(scene, scene.angles, sub=2)
+    z, y, x = scenes.grid(scene).axes_mm()
+    got: dict[str, Any] = {}
+
+    def run() -> None:
+        chain = geometric_chain(where)
+        got["image"] = run_fdk(data, where, KERNEL, chain, (z[lit], y, x), scene.voxel_mm, RADIUS_MM)[0]
+
+    def finish() -> dict[str, Any]:
+        return body.image_error(got["image"][:, :, len(lit) // 2], scene)
+
+    return Job(scene.n**2 * len(lit) * scene.views, run, finish, VERSIONS)
+
+
+def wfbp(tiny: bool, threads: int) -> Job:
+    """A helix of pitch 1; updates: voxels x views of one rotation, as one beam's height feeds per rotation."""
+    numba.set_num_threads(threads)
+    n, slices, rotations = (64, 20, 3.0) if tiny else (512, 150, 9.0)
+    scene = Item(n, slices, 360 / n, 32, 72 if tiny else 576)
+    where = scenes.geometry(scene, rotations=rotations, feed_mm=0.6 * scene.rows)
+    data = np.ones(where.shape, np.float32)
+    plane = scene.axis_mm(n)
+    axes = ((np.arange(slices) - (slices - 1) / 2), plane, plane)
+
+    def run() -> None:
+        run_wfbp(data, where, KERNEL, geometric_chain(where), axes, 1.0, 250.0)
+
+    return Job(n * n * slices * scene.views, run, versions=VERSIONS)
+
+
+def chain(item: str, tiny: bool, threads: int, rays: int) -> Job:
+    numba.set_num_threads(threads)
+    return full_chain(body.item_of(item, tiny), rays)
+
+
+def full_chain(scene: Item, rays: int, *, iodine: bool = False) -> Job:
+    """A twin's scan to the corrected sinogram: scatter, noise, crosstalk, afterglow and corrections as shipped."""
+    twin = scenes.twin(scene, iodine=iodine)
+    scanner, protocol = scenes.scanner(scene, views=scene.views), scenes.protocol(scene)
+    sampling = Sampling(rays_per_reading=rays)
+
+    def finish() -> dict[str, Any]:
+        few = 8
+        short = scenes.scanner(scene, views=few)
+        brief = timed(lambda: scan(twin, short, protocol, key=1, sampling=sampling))
+        return {"start_up_views": few, "start_up_s": brief["wall_s"]}
+
+    return Job(
+        scene.readings, lambda: scan(twin, scanner, protocol, key=1, sampling=sampling), finish, versions=VERSIONS
+    )
+
+
+def error(
+    tiny: bool, threads: int, samplings: list[tuple[int, int, int]], many: tuple[int, int, int], first_view: int, rays: int
+) -> Job:
+    """Noise-free readings as (rays, row parts, column parts) make them, against exact ones of the whole spectrum."""
+    numba.set_num_threads(threads)
+    scene = body.item_of("error", tiny, rows=body.ITEMS["error"].rows, views=body.ITEMS["error"].views)
+    twin, protocol = scenes.twin(scene), scenes.protocol(scene)
+    scanner = scenes.scanner(scene, views=body.VIEWS_OF_A_SCANNER)
+    volume = pack(twin)
+    seen: dict[tuple[int, ...], Any] = {}
+    beams: dict[str, Any] = {}
+
+    def run() -> None:
+        for choice in [*samplings, many]:
+            n, row_parts, column_parts = choice
+            sampling = Sampling(rays_per_reading=n, row_parts=row_parts, column_parts=column_parts, scatter=False)
+            where = plan_geometry(twin, scanner, protocol, sampling)
+            light = illuminate(twin, scanner, protocol, sampling, where, volume.n_channels)
+            first, second = np.zeros((2, scene.views, *where.shape[1:]), np.float32)
+            add_moments(light, volume, (), slice(first_view, first_view + scene.views), first, second)
+            seen[tuple(choice)] = first / light.table.air_kev()
+            beams["beam"], beams["angles"] = light.table.beam, where.view_angle_rad[first_view:][: scene.views]
+
+    def finish() -> dict[str, Any]:
+        beam = beams["beam"]
+        density = np.array([_above_air(name) for name in ("water", "cortical_bone")])
+        in_air = beam.path_g_cm2[:, None]
+        air = beam.moments_kev(in_air)[0]
+        truth = np.zeros((scene.views, scene.rows, body.COLUMNS))
+        for ray in body.beamlets(rays, scenes.SPOT_MM, scenes.ANODE_DEG):
+            water, bone = body.lengths(scene, beams["angles"], ray)
+            path = 0.1 * (density[0][:, None, None, None] * water + density[1][:, None, None, None] * bone)
+            truth += beam.moments_kev(path + in_air)[0] / air / rays
+        names = {tuple(choice): "{} rays, {} x {} parts".format(*choice) for choice in [*samplings, many]}
+        return {
+            "many": names[tuple(many)],
+            "of": {
+                name: {
+                    "against_truth": body.transmission_error(seen[choice], truth),
+                    "against_many": body.transmission_error(seen[choice], seen[tuple(many)]),
+                }
+                for choice, name in names.items()
+            },
+        }
+
+    return Job(scene.readings, run, finish, VERSIONS)
+
+
+def _above_air(name: str) -> Any:
+    """Basis densities of a material above room air [g/cm3]."""
+    substance = material(name)
+    c = coefficients(substance)
+    return np.array([c.basis_0, c.basis_1]) * substance.density_g_cm3 - room_air_g_cm3()[:2]
+
+
+def roi(tiny: bool, threads: int) -> Job:
+    """64^3 voxels of 0.5 mm in the middle of a helical chest scan of 300 mm."""
+    numba.set_num_threads(threads)
+    profile = load_profile(scenes.PROFILE)
+    length_mm = 80.0 if tiny else 300.0
+    half = length_mm / 2
+    protocol = profile.protocol("screening_low_dose").model_copy(
+        update={"scan_range_mm": (-half, half), "pitch": 1.0, "isocentre_mm": (0.0, 0.0)}
+    )
+    sampling = Sampling(views_per_rotation=96, column_binning=8, row_binning=8) if tiny else Sampling()
+    where = plan_geometry(cylinder(150.0, length_mm, spacing_mm=10.0), profile.scanner, protocol, sampling)
+    data = np.ones(where.shape, np.float32)
+    sinogram = Sinogram(
+        where, data, 0.02, profile.scanner, protocol, sampling, meta={"z_range_mm": [-half, half]}
+    )
+    first = -63 / 2 * 0.5
+    region = Grid((64, 64, 64), (0.5, 0.5, 0.5), (60 + first, 40 + first, first))
+
+    def run() -> None:
+        reconstruct(sinogram, grid=region, slice_thickness_mm=1.0)
+
+    return Job(64**3, run, lambda: {"readings": data.size, "peak_mb": peak_mb()}, VERSIONS)
+
+
+if __name__ == "__main__":
+    from .growth import growth
+
+    makers = {"project": project, "fdk": fdk, "wfbp": wfbp, "chain": chain, "error": error, "roi": roi}
+    sys.exit(serve({**makers, "growth": growth}))

@@ -1,0 +1,2 @@
+def write(results):
+    return 0
