@@ -6,7 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from ctsim.kernels.noise import add_electronic, count, normal_quantile, philox, poisson_quantile, uniform
+from ctsim.kernels.noise import (
+    _normal_quantiles,
+    add_electronic,
+    count,
+    normal_quantile,
+    philox,
+    poisson_quantile,
+    uniform,
+)
 from ctsim.kernels.readings import moments
 
 ENERGY_KEV = 60.0
@@ -112,3 +120,30 @@ def test_another_key_is_another_noise():
 def test_the_number_of_threads_changes_no_byte(on_one_and_all_threads):
     one, many = on_one_and_all_threads(lambda: detected(100.0, noise_kev=10.0))
     assert one.tobytes() == many.tobytes()
+
+
+@pytest.mark.parametrize("n_columns", [1, 63, 64, 130])
+def test_blocks_of_columns_draw_what_single_readings_draw(n_columns):
+    rng = np.random.default_rng(3)
+    mean = (60 * 10 ** rng.uniform(-2, 5, (2, 3, n_columns))).astype(np.float32)
+    mean[0, 0, 0], mean[1, 2, -1] = 0.0, -5.0
+    square = np.float32(62) * np.abs(mean)
+    signal, noise = mean.copy(), np.zeros_like(mean)
+    count(signal, square, 9, 7, 8)
+    add_electronic(noise, 230.0, 0, 9, 7, 8)
+    for v, r, c in np.ndindex(mean.shape):
+        w0, w1, w2, w3 = philox(c, r, 9 + v, 0, 7, 8)
+        energy = np.float32(62)
+        if mean[v, r, c] > 0:
+            energy = square[v, r, c] / mean[v, r, c]
+        counts = poisson_quantile(uniform(w0, w1), max(mean[v, r, c], np.float32(0)) / energy)
+        assert signal[v, r, c] == np.float32(energy * counts)
+        assert noise[v, r, c] == np.float32(230.0 * normal_quantile(uniform(w2, w3)))
+
+
+def test_quantiles_in_blocks_reach_the_farthest_tails():
+    u = np.full(64, 0.3)
+    u[:8] = [1e-15, 1.38e-11, 1.4e-11, 1e-3, 1 - 1e-15, 0.5, 0.075, 0.925]
+    z, tail, scratch = np.empty(64), np.empty(65, np.int64), np.ones(64)
+    _normal_quantiles(u, z, tail, scratch)
+    np.testing.assert_array_equal(z, [normal_quantile(x) for x in u])
