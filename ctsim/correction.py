@@ -26,15 +26,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
+from .backends import NodeValues, choose
 from .basis import basis_curves
 from .cells import electronic_noise_kev
 from .dose import Dose, dose_of
+from .exposure import BLOCK_BYTES
 from .kernels.correct import evaluate, take_log
 from .raw import RawScan
-from .scatter.correction import correct_scatter
+from .scatter.correction import correct_scatter, estimated_scatter
 from .signal import Beam, beam_of
 from .sinogram import Sinogram
-from .starvation import filter_starved
+from .starvation import LARGEST_HALF_WIDTH, WANTED_COUNTS, filter_starved
 from .voxels import water_per_mm_g_cm2
 
 ORDER = 6
@@ -138,7 +140,7 @@ def log_loss(
     take_log(signal_kev, air_kev_per_mas, mas, LOWEST_PHOTONS * photon_kev)
 
 
-def correct(raw: RawScan, *, overwrite: bool = False) -> Sinogram:
+def correct(raw: RawScan, *, overwrite: bool = False, backend: str = "auto") -> Sinogram:
     """Correct raw readings: offset, scatter, starvation, air, logarithm, water, as the protocol asks.
 
     Parameters
@@ -147,13 +149,18 @@ def correct(raw: RawScan, *, overwrite: bool = False) -> Sinogram:
         Readings with their calibration.
     overwrite
         Use up ``raw.signal_kev`` instead of a copy; the raw scan is worthless afterwards.
+    backend
+        "auto", "cpu" or "gpu".
 
     Raises
     ------
     ValueError
         If scanner or sampling do not fit the readings.
+    RuntimeError
+        If backend "gpu" is asked for and cannot be had.
     """
     scanner, protocol, sampling = raw.scanner, raw.protocol, raw.sampling
+    chosen = choose(backend)
     beam = beam_of(scanner, protocol, sampling)
     if beam.gain.shape != raw.geometry.shape[1:]:
         raise ValueError(
@@ -163,14 +170,30 @@ def correct(raw: RawScan, *, overwrite: bool = False) -> Sinogram:
     signal = raw.signal_kev if overwrite else raw.signal_kev.copy()
     if raw.offset_kev.any():
         signal -= raw.offset_kev.astype(np.float32)
-    if protocol.corrections.scatter and raw.meta.get("has_scatter", True):
-        correct_scatter(signal, raw.mas, raw.air_kev_per_mas, raw.geometry, scanner, protocol, beam)
-    photon_kev = beam.mean_energy_kev
-    if protocol.corrections.starvation:
-        filter_starved(signal, photon_kev, electronic_noise_kev(scanner, sampling))
+    with_scatter = protocol.corrections.scatter and raw.meta.get("has_scatter", True)
+    calibration = (raw.mas, raw.air_kev_per_mas, raw.geometry, scanner, protocol, beam)
+    photon_kev, noise_kev = beam.mean_energy_kev, electronic_noise_kev(scanner, sampling)
     correction = water_correction(beam)
-    log_loss(signal, raw.air_kev_per_mas, raw.mas, photon_kev)
-    correction.apply(signal)
+    if chosen == "gpu":
+        from .backends.gpu import Gpu
+
+        Gpu().correct(
+            signal,
+            NodeValues.of(*estimated_scatter(signal, *calibration)) if with_scatter else None,
+            (photon_kev, noise_kev, WANTED_COUNTS, LARGEST_HALF_WIDTH) if protocol.corrections.starvation else None,
+            correction,
+            raw.air_kev_per_mas,
+            raw.mas,
+            LOWEST_PHOTONS * photon_kev,
+            block_bytes=BLOCK_BYTES,
+        )
+    else:
+        if with_scatter:
+            correct_scatter(signal, *calibration)
+        if protocol.corrections.starvation:
+            filter_starved(signal, photon_kev, noise_kev)
+        log_loss(signal, raw.air_kev_per_mas, raw.mas, photon_kev)
+        correction.apply(signal)
     dose = _dose(raw)
     meta = {**raw.meta, "mean_mas_per_rotation": float(raw.mas.mean())}
     if dose is not None:

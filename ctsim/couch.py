@@ -60,8 +60,7 @@ def couch_path_g_cm2(
     cycle = np.arange(n_views)[views] % len(fan_rad)
     x, y = top_mm[0], top_mm[1] + couch.mattress_mm
     source_mm = geometry.source_mm(views)[:, :2] - (x, y)
-    shell, thickness = couch.shell_mm, couch.thickness_mm
-    level_mm = np.array([-couch.mattress_mm, 0.0, shell, thickness - shell, thickness])
+    section, amount = cross_section(couch)
     out = np.empty((2, len(beta), fan_rad.shape[1]), np.float32)
     run: Any = add_layers
     run(
@@ -69,14 +68,28 @@ def couch_path_g_cm2(
         cycle,
         beta[:, None] + np.pi - fan_rad[cycle],
         np.ascontiguousarray(distance_mm),
-        _bend_per_mm(couch),
-        couch.width_mm / 2,
-        shell,
-        level_mm,
-        CM_PER_MM * np.stack([_above_air_g_cm3(m) for m in _layers(couch)]),
+        *section[:3],
+        section[3:],
+        amount,
         out,
     )
     return out
+
+
+def cross_section(couch: Couch) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The couch in numbers.
+
+    Returns
+    -------
+    tuple
+        ``(8,)``: bend of its parabola [1/mm], half its width [mm], thickness of the shell [mm], and five depths between
+        mattress, upper shell, core and lower shell [mm]; ``(3, 2)``: the two bases per millimetre of mattress, shell
+        and core, above room air [g/cm2 per mm].
+    """
+    shell, thickness = couch.shell_mm, couch.thickness_mm
+    level_mm = [-couch.mattress_mm, 0.0, shell, thickness - shell, thickness]
+    amount = CM_PER_MM * np.stack([_above_air_g_cm3(m) for m in _layers(couch)])
+    return np.array([_bend_per_mm(couch), couch.width_mm / 2, shell, *level_mm]), amount
 
 
 def couch_top_mm(twin: Twin, couch: Couch, x_mm: float) -> tuple[float, float]:

@@ -8,7 +8,6 @@ what the primary scatters is estimated from it (:mod:`ctsim.scatter`).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -19,13 +18,12 @@ from twins import Twin
 
 from .backends import load
 from .geometry import Geometry
-from .illumination import add_moments, illuminate
+from .illumination import illuminate
 from .protocol import Acquisition, Protocol
 from .sampling import Sampling
 from .scanner import Scanner
 from .scatter.estimate import estimate_scatter
 from .scatter.field import ScatterField
-from .signal import mean_energy_units
 from .subject import Subject, subject_of
 from .topogram import Topogram, take_topogram
 from .trajectory import plan_geometry, scan_range_mm
@@ -54,13 +52,15 @@ class Exposure:
     scan_range_mm
         World z range that the scan was to cover [mm].
     backend
-        What projected it.
+        What it was worked out by, "cpu" or "gpu".
     scatter
         Scattered radiation, or None where it was not simulated.
     topogram
         The scanner's own scout view, or None where there is none.
     subject
         Digests of the twin, or None where it is not known; what :func:`ctsim.add_insets` goes by.
+    device
+        Name of the device that it was worked out on, "cpu" for the CPU.
     """
 
     geometry: Geometry
@@ -75,6 +75,7 @@ class Exposure:
     scatter: ScatterField | None = None
     topogram: Topogram | None = None
     subject: Subject | None = None
+    device: str = "cpu"
 
 
 def expose(
@@ -119,20 +120,9 @@ def expose(
     geometry = plan_geometry(twin, scanner, protocol, sampling)
     volume, insets = pack(twin, extend_mm=_reach_mm(twin, geometry)), basis_insets(twin)
     light = illuminate(twin, scanner, protocol, sampling, geometry, volume.n_channels)
-    n_views = geometry.shape[0]
-    signal = np.zeros(geometry.shape, np.float32)
+    signal = np.empty(geometry.shape, np.float32)
     mean_energy = np.empty(geometry.shape, np.uint16)
-    per_block = min(n_views, light.views_per_block(volume.n_channels, block_bytes))
-    buffer = np.empty(volume.n_channels * per_block * math.prod(light.rays[0].shape[1:]), np.float32)
-    second = np.empty((per_block, *geometry.shape[1:]), np.float32)
-    for first in range(0, n_views, per_block):
-        block = slice(first, min(first + per_block, n_views))
-        n = block.stop - first
-        second[:n] = 0.0
-        add_moments(light, volume, insets, block, signal[block], second[:n], walk=device.project, buffer=buffer)
-        mean_energy_units(signal[block], second[:n], mean_energy[block])
-        if progress is not None:
-            progress(block.stop / n_views)
+    device.expose(light, volume, insets, signal, mean_energy, block_bytes=block_bytes, progress=progress)
     air = light.table.air_kev()
     scatter = estimate_scatter(signal, air, geometry, scanner, protocol) if sampling.scatter else None
     return Exposure(
@@ -148,6 +138,7 @@ def expose(
         scatter,
         take_topogram(volume, scanner, protocol, sampling, geometry, couch=light.couch, top_mm=light.top_mm),
         subject_of(twin),
+        device.device,
     )
 
 

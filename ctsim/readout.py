@@ -23,6 +23,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from .backends import ReadingSteps, choose
 from .cells import crosstalk_shares, electronic_noise_kev, gain_of, key_words
 from .exposure import BLOCK_BYTES, Exposure
 from .kernels.afterglow import glow
@@ -43,7 +44,9 @@ _N_DIAMETERS = 33
 """Places along z whose water-equivalent diameters are averaged."""
 
 
-def read_out(exposure: Exposure, protocol: Protocol, *, key: int | None, with_truth: bool = False) -> RawScan:
+def read_out(
+    exposure: Exposure, protocol: Protocol, *, key: int | None, with_truth: bool = False, backend: str = "auto"
+) -> RawScan:
     """Read an exposure out at a protocol's dose.
 
     Parameters
@@ -56,6 +59,8 @@ def read_out(exposure: Exposure, protocol: Protocol, *, key: int | None, with_tr
         64-bit key that fixes the noise; None for a scan without noise.
     with_truth
         Keep the noise-free means of primary and scatter beside the readings (as large again, each).
+    backend
+        "auto", "cpu" or "gpu".
 
     Returns
     -------
@@ -66,16 +71,54 @@ def read_out(exposure: Exposure, protocol: Protocol, *, key: int | None, with_tr
     ------
     ValueError
         If the protocol is another acquisition, or the key has more than 64 bits.
+    RuntimeError
+        If backend "gpu" is asked for and cannot be had.
     """
     scanner, sampling, geometry = exposure.scanner, exposure.sampling, exposure.geometry
     protocol.check_on(scanner)
     _check_same_acquisition(exposure, protocol)
-    key_low, key_high = key_words(key)
+    words = key_words(key)
+    chosen = choose(backend)
     current = modulate(protocol, exposure.topogram, geometry, scanner)
     mas = np.ascontiguousarray(current.mas, dtype=np.float64)
-    n_views, n_rows, n_columns = geometry.shape
     signal = np.empty(geometry.shape, np.float32)
-    truth = [np.empty(geometry.shape, np.float32) for _ in range(2 if with_truth else 0)]
+    drawn = None if key is None else words
+    if chosen == "gpu":
+        from .backends.gpu import Gpu
+
+        Gpu().read_out(exposure, mas, _steps(exposure, protocol), drawn, signal, block_bytes=BLOCK_BYTES)
+    else:
+        _on_cpu(exposure, protocol, mas, drawn, signal)
+    primary, scatter = _truth(exposure, mas) if with_truth else (None, None)
+    air = np.ascontiguousarray(exposure.air_kev_per_mas, dtype=np.float32)[None].copy()
+    for share in (scanner.detector.xray_crosstalk, scanner.detector.optical_crosstalk):
+        mix(air, *crosstalk_shares(share, sampling))
+    return RawScan(
+        geometry,
+        signal,
+        mas,
+        air[0].astype(np.float64),
+        np.zeros(geometry.shape[1:]),
+        scanner,
+        protocol,
+        sampling,
+        key,
+        primary,
+        scatter,
+        _meta(exposure, current),
+    )
+
+
+def _on_cpu(
+    exposure: Exposure,
+    protocol: Protocol,
+    mas: NDArray[np.float64],
+    key: tuple[np.uint32, np.uint32] | None,
+    signal: NDArray[np.float32],
+) -> None:
+    """Overwrite ``signal`` with the readings."""
+    scanner, sampling, geometry = exposure.scanner, exposure.sampling, exposure.geometry
+    n_views, n_rows, n_columns = geometry.shape
     per_block = max(1, BLOCK_BYTES // (4 * n_rows * n_columns))
     mean_square = np.empty((min(per_block, n_views), n_rows, n_columns), np.float32)
     first_view_kev = np.zeros((n_rows, n_columns), np.float32)
@@ -94,41 +137,32 @@ def read_out(exposure: Exposure, protocol: Protocol, *, key: int | None, with_tr
             signal[block],
             mean_square[:n],
         )
-        if with_truth:
-            per_view = mas[block, None, None].astype(np.float32)
-            truth[0][block] = exposure.signal_kev_per_mas[block] * per_view
-            truth[1][block] = scattered * per_view
         shares = crosstalk_shares(scanner.detector.xray_crosstalk, sampling)
         mix(signal[block], *shares)
         if first == 0:
             first_view_kev[:] = signal[0]
         if key is not None:
             mix(mean_square[:n], *shares)
-            count(signal[block], mean_square[:n], first, key_low, key_high)
+            count(signal[block], mean_square[:n], first, *key)
     collect_light(signal, first_view_kev, scanner, protocol, sampling, geometry.views_per_rotation)
     if scanner.detector.gain_spread > 0:
         signal *= gain_of(scanner, sampling, n_rows).astype(np.float32)
     noise_kev = electronic_noise_kev(scanner, sampling)
     if key is not None and noise_kev > 0:
-        add_electronic(signal, noise_kev, 0, 0, key_low, key_high)
+        add_electronic(signal, noise_kev, 0, 0, *key)
     convert_all(signal, scanner, sampling, rounded=key is not None)
-    air = np.ascontiguousarray(exposure.air_kev_per_mas, dtype=np.float32)[None].copy()
-    for share in (scanner.detector.xray_crosstalk, scanner.detector.optical_crosstalk):
-        mix(air, *crosstalk_shares(share, sampling))
-    return RawScan(
-        geometry,
-        signal,
-        mas,
-        air[0].astype(np.float64),
-        np.zeros((n_rows, n_columns)),
-        scanner,
-        protocol,
-        sampling,
-        key,
-        truth[0] if with_truth else None,
-        truth[1] if with_truth else None,
-        _meta(exposure, current),
-    )
+
+
+def _truth(exposure: Exposure, mas: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Noise-free means of primary and scatter [keV]."""
+    n_views, n_rows, n_columns = exposure.geometry.shape
+    per_view = mas[:, None, None].astype(np.float32)
+    scatter = np.empty(exposure.geometry.shape, np.float32)
+    per_block = max(1, BLOCK_BYTES // (4 * n_rows * n_columns))
+    for first in range(0, n_views, per_block):
+        block = slice(first, min(first + per_block, n_views))
+        scatter[block] = _scatter(exposure, first, block.stop - first)[0] * per_view[block]
+    return exposure.signal_kev_per_mas * per_view, scatter
 
 
 def collect_light(
@@ -157,11 +191,35 @@ def collect_light(
 
 def convert_all(signal: NDArray[np.float32], scanner: Scanner, sampling: Sampling, *, rounded: bool = True) -> None:
     """Saturation and converter steps of ``(view, row, column)``, in place."""
-    detector, merged = scanner.detector, n_merged(scanner, sampling)
-    limit = np.inf if detector.saturation_kev is None else detector.saturation_kev * merged
-    step = detector.step_kev * merged**0.5 if rounded else 0.0
+    limit, step = _converter_kev(scanner, sampling)
+    step = step if rounded else 0.0
     if np.isfinite(limit) or step > 0:
         convert(signal, limit, step)
+
+
+def _converter_kev(scanner: Scanner, sampling: Sampling) -> tuple[float, float]:
+    """Saturation (infinity: none) and step of a simulated reading [keV]."""
+    detector, merged = scanner.detector, n_merged(scanner, sampling)
+    limit = np.inf if detector.saturation_kev is None else detector.saturation_kev * merged
+    return float(limit), float(detector.step_kev * merged**0.5)
+
+
+def _steps(exposure: Exposure, protocol: Protocol) -> ReadingSteps:
+    """What readings go through, in numbers."""
+    scanner, sampling, geometry = exposure.scanner, exposure.sampling, exposure.geometry
+    detector = scanner.detector
+    limit_kev, step_kev = _converter_kev(scanner, sampling)
+    view_s = protocol.rotation_s / geometry.views_per_rotation
+    return ReadingSteps(
+        crosstalk_shares(detector.xray_crosstalk, sampling),
+        crosstalk_shares(detector.optical_crosstalk, sampling),
+        np.array([part.fraction for part in detector.afterglow]),
+        np.array([part.time_constant_ms * S_PER_MS for part in detector.afterglow]) / view_s,
+        gain_of(scanner, sampling, geometry.shape[1]).astype(np.float32),
+        electronic_noise_kev(scanner, sampling),
+        limit_kev,
+        step_kev,
+    )
 
 
 def _scatter(exposure: Exposure, first: int, n: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -186,6 +244,7 @@ def _meta(exposure: Exposure, current: Modulation) -> dict[str, object]:
     meta: dict[str, object] = {
         "z_range_mm": list(exposure.scan_range_mm),
         "backend": exposure.backend,
+        "device": exposure.device,
         "has_scatter": exposure.scatter is not None,
         "clipped_current_fraction": current.clipped_fraction,
     }

@@ -27,10 +27,10 @@ def scan(
 ) -> Sinogram:
     """Scan a twin: :func:`detect` of its :func:`ctsim.expose`; the parameters and errors are theirs."""
     exposure = expose(twin, scanner, protocol, sampling=sampling, backend=backend, progress=progress)
-    return detect(exposure, protocol, key=key)
+    return detect(exposure, protocol, key=key, backend=backend)
 
 
-def detect(exposure: Exposure, protocol: Protocol, *, key: int | None) -> Sinogram:
+def detect(exposure: Exposure, protocol: Protocol, *, key: int | None, backend: str = "auto") -> Sinogram:
     """Detect an exposure at a protocol's dose: :func:`ctsim.correct` of its :func:`ctsim.read_out`.
 
     Parameters
@@ -41,6 +41,8 @@ def detect(exposure: Exposure, protocol: Protocol, *, key: int | None) -> Sinogr
         With the exposure's acquisition; says tube current, rotation time and corrections.
     key
         64-bit key that fixes the noise; None for a scan without noise.
+    backend
+        "auto", "cpu" or "gpu".
 
     Returns
     -------
@@ -51,5 +53,7 @@ def detect(exposure: Exposure, protocol: Protocol, *, key: int | None) -> Sinogr
     ------
     ValueError
         If the protocol is another acquisition, or the key has more than 64 bits.
+    RuntimeError
+        If backend "gpu" is asked for and cannot be had.
     """
-    return correct(read_out(exposure, protocol, key=key), overwrite=True)
+    return correct(read_out(exposure, protocol, key=key, backend=backend), overwrite=True, backend=backend)

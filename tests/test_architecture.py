@@ -79,7 +79,7 @@ def test_only_the_prefect_skin_imports_prefect_and_only_the_gpu_backend_cupy():
     allowed = {
         "prefect": {"flows/prefect_skin.py"},
         "cupy": {"ctsim/backends/gpu/device.py"},
-        "cupyx": {"ctsim/backends/gpu/device.py", "ctsim/backends/gpu/reconstruction.py"},
+        "cupyx": {f"ctsim/backends/gpu/{name}.py" for name in ("device", "reconstruction", "resampling")},
     }
     for room in ROOMS:
         for path in (ROOT / room).rglob("*.py"):

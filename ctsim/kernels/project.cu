@@ -1,40 +1,117 @@
-// Cell-averaged line integrals on a GPU: the sum of project.py, one thread per reading, neighbouring threads = neighbouring rows.
+// Cell-averaged line integrals on a GPU: the sum that project.py defines, every plane read at its own height (drift = 0).
 //
-//   out[v, r, c] += slant * step * unit * sum_i sum_j a_ij sum_k b_ik density[y, x, k]
+//   out[v, r, c] = slant * step * unit * sum_i sum_j a_ij sum_k b_ik density[y, x, k]
 //
 // i: planes of the ray's dominant axis (Joseph, IEEE TMI 1:192, 1982); a, b: shares of the voxels in the interval that the
 // detector cell covers there, in the minor axis and in z, never narrower than a voxel (De Man & Basu, PMB 49:2463, 2004).
-// Unlike project.py no planes are grouped: every plane is read at its own height (drift = 0).
 //
-// volume  (Y, X, Z) uint32  two uint16 densities, low and high half
-// source  (V, 6)    float64 source in voxel indices (z, y, x); cos, sin of the view angle; place k of the spot
-// column  (K, C)    float64 fan angle as the spot at place k sees it [rad]
-// row     (K, R)    float32 height above the spot [mm at the detector]
-// away    (K, C)    float64 spot to the columns, in the plane [mm]
-// pitches of columns and rows [mm at the detector]
-// out     (2, V, R, C) float32, added to
+// Three steps:
+//   pad_*      volume with PAD empty voxels on every side, so that no plane needs a look at the borders; which columns of
+//              voxels hold anything
+//   walks      one thread per (view, column): the in-plane walk in double, its planes from the first to the last that meet
+//              an occupied column, counted away from the source
+//   project_*  one thread per reading; `lanes` neighbouring threads are neighbouring rows of one column and share its walk
+//              step by step, so that with 32 rows a warp never diverges and reads neighbouring voxels of a z line
 //
-// Float policy: ray set-up in double, loops in float, no fast-math options.
+// Up to the plane where the cell grows wider than a voxel both averages are linear interpolations of two voxels ("near"
+// planes, two times two loads); beyond, intervals are summed voxel by voxel.
+//
+// Float policy: set-up in double; positions in float32 from the middle of the walk, so that they err by at most 1e-4
+// voxels for up to 1024 planes; sums in float32 in the order of the planes; no fast-math options. Each thread writes its
+// own readings: same bytes for any launch.
 
-extern "C" __global__ void project(
-    const unsigned int* volume, const int n_y, const int n_x, const int n_z,
-    const double dz, const double dy, const double dx,
-    const double* source, const double* column, const float* row,
-    const double column_mm, const double row_mm, const double* away, const double unit,
-    float* out, const int n_views, const int n_rows, const int n_columns)
+#define PAD 2
+#define BIAS 8388608.0f  // 2^23: floats from here to 2^24 are the whole numbers, their low bits the number itself
+
+// Stored voxels as floats in the range of BIAS (exact for 16-bit numbers), of which differences are exact too.
+struct Words {
+    typedef unsigned int Voxel;
+    enum { CHANNELS = 2 };
+    static __device__ __forceinline__ float biased(const Voxel word, const int channel) {
+        return __uint_as_float(__byte_perm(word, 0x4B00u, channel ? 0x5432u : 0x5410u));
+    }
+    static __device__ __forceinline__ float bias() { return BIAS; }
+};
+
+struct Iodine {
+    typedef unsigned short Voxel;
+    enum { CHANNELS = 1 };
+    static __device__ __forceinline__ float biased(const Voxel units, const int) {
+        return __uint_as_float(0x4B000000u | units);
+    }
+    static __device__ __forceinline__ float bias() { return BIAS; }
+};
+
+struct Inset {
+    typedef float Voxel;
+    enum { CHANNELS = 1 };
+    static __device__ __forceinline__ float biased(const Voxel value, const int) { return value; }
+    static __device__ __forceinline__ float bias() { return 0.0f; }
+};
+
+template <class Voxel>
+__device__ __forceinline__ void pad(
+    const Voxel* slab, const int first_y, const int slab_y, const int n_x, const int n_z,
+    Voxel* padded, unsigned char* occupied)
 {
-    const long long n = (long long)n_views * n_columns * n_rows;
     const long long index = (long long)blockIdx.x * blockDim.x + threadIdx.x;
-    if (index >= n) return;
-    const int r = (int)(index % n_rows);
-    const int c = (int)((index / n_rows) % n_columns);
-    const int w = (int)(index / ((long long)n_rows * n_columns));
+    if (index >= (long long)slab_y * n_x * n_z) return;
+    const int z = (int)(index % n_z);
+    const int x = (int)((index / n_z) % n_x);
+    const int y = first_y + (int)(index / ((long long)n_z * n_x));
+    const Voxel voxel = slab[index];
+    padded[(((long long)y + PAD) * (n_x + 2 * PAD) + x + PAD) * (n_z + 2 * PAD) + z + PAD] = voxel;
+    if (voxel != 0) occupied[(long long)y * n_x + x] = 1;  // whoever writes writes the same
+}
 
-    const double* s = source + 6LL * w;
-    const int place = (int)s[5];
-    const double angle = column[place * n_columns + c], distance = away[place * n_columns + c];
-    const float height_mm = row[place * n_rows + r];
-    const double cos_g = cos(angle), sin_g = sin(angle);
+// slab     (slab_y, X, Z)         planes first_y... of a volume (Y, X, Z)
+// padded   (Y + 4, X + 4, Z + 4)  zero before
+// occupied (Y, X)                 zero before
+extern "C" __global__ void pad_words(
+    const unsigned int* slab, const int first_y, const int slab_y, const int n_x, const int n_z,
+    unsigned int* padded, unsigned char* occupied)
+{
+    pad(slab, first_y, slab_y, n_x, n_z, padded, occupied);
+}
+
+extern "C" __global__ void pad_iodine(
+    const unsigned short* slab, const int first_y, const int slab_y, const int n_x, const int n_z,
+    unsigned short* padded, unsigned char* occupied)
+{
+    pad(slab, first_y, slab_y, n_x, n_z, padded, occupied);
+}
+
+extern "C" __global__ void pad_inset(
+    const float* slab, const int first_y, const int slab_y, const int n_x, const int n_z,
+    float* padded, unsigned char* occupied)
+{
+    pad(slab, first_y, slab_y, n_x, n_z, padded, occupied);
+}
+
+// Numbers of a walk.
+enum { PLACE, PLACE_STEP, CLIMB, CLIMB_STEP, HEIGHT, WIDTH, WIDTH_STEP, MIDDLE, LENGTH, PER_DISTANCE, N_WALK };
+enum { START, DIRECTION, ALONG_X, N_NEAR, N_PLANES, N_SPAN };
+
+// occupied (Y, X)    uint8    columns of voxels that hold anything
+// source   (V, 6)    float64  source in voxel indices (z, y, x); cos, sin of the view angle; place k of the spot
+// column   (K, C)    float64  fan angle as the spot at place k sees it [rad]
+// away     (K, C)    float64  spot to the columns, in the plane [mm]
+// column_mm, row_mm           pitches [mm at the detector]
+// unit                        of one stored unit times one millimetre
+// walk     (V, C, 10) float32, span (V, C, 5) int32: overwritten with the numbers above
+extern "C" __global__ void walks(
+    const unsigned char* occupied, const int n_y, const int n_x,
+    const double dz, const double dy, const double dx,
+    const double* source, const double* column, const double* away,
+    const double column_mm, const double row_mm, const double unit,
+    const int n_views, const int n_columns, float* walk, int* span)
+{
+    const long long index = (long long)blockIdx.x * blockDim.x + threadIdx.x;
+    if (index >= (long long)n_views * n_columns) return;
+    const double* s = source + 6 * (index / n_columns);
+    const long long cell = (long long)s[5] * n_columns + index % n_columns;
+    const double distance = away[cell];
+    const double cos_g = cos(column[cell]), sin_g = sin(column[cell]);
     const double x_mm = -cos_g * s[3] - sin_g * s[4];  // in-plane unit vector of the ray
     const double y_mm = -cos_g * s[4] + sin_g * s[3];
     const bool along_x = fabs(x_mm) * dy >= fabs(y_mm) * dx;
@@ -44,52 +121,189 @@ extern "C" __global__ void project(
     const double s2 = along_x ? s[1] : s[2];
     const int n1 = along_x ? n_x : n_y;
     const int n2 = along_x ? n_y : n_x;
-    const double step = 1.0 / fabs(d1);
+    const double step = 1.0 / fabs(d1);  // millimetres of the in-plane ray per plane
     const double slope = d2 / d1;
     const double widening = column_mm / (distance * (along_x ? dy : dx) * (along_x ? fabs(x_mm) : fabs(y_mm)));
 
+    // planes between source and detector
     int first = 0, last = n1 - 1;
     if (d1 > 0) {
-        first = max(first, (int)floor(s1) + 1);
-        last = min(last, (int)floor(s1 + distance * d1));
+        first = max(first, (int)floor(fmax(s1, -1.0)) + 1);
+        last = min(last, (int)floor(fmin(s1 + distance * d1, (double)n1)));
     } else {
-        last = min(last, (int)ceil(s1) - 1);
-        first = max(first, (int)ceil(s1 + distance * d1));
+        last = min(last, (int)ceil(fmin(s1, (double)n1)) - 1);
+        first = max(first, (int)ceil(fmax(s1 + distance * d1, -1.0)));
+    }
+    // of these, the ones from the first to the last occupied; a little is added to the interval against rounding
+    const float place = (float)s2, per_plane = (float)slope, wide = (float)(0.5 * widening / d1), from = (float)s1;
+    for (int end = 0; end < 2; ++end) {
+        for (; first <= last; end ? --last : ++first) {
+            const float beyond = (float)(end ? last : first) - from;
+            const float half = fmaxf(0.5f, wide * beyond) + 1e-3f;
+            const float p = place + per_plane * beyond + 0.5f;
+            const int low = (int)fmaxf(p - half, 0.0f);
+            const int high = (int)fminf(p + half, (float)(n2 - 1));  // below 0: none
+            bool any = false;
+            if (p + half > 0.0f && p - half < (float)n2)
+                for (int j = low; j <= high && !any; ++j)
+                    any = occupied[along_x ? (long long)j * n_x + (end ? last : first)
+                                           : (long long)(end ? last : first) * n_x + j];
+            if (any) break;
+        }
     }
 
-    float low_sum = 0.0f, high_sum = 0.0f;
-    for (int i = first; i <= last; ++i) {
-        const double t = (i - s1) / d1;  // distance from the source, in the plane [mm]
-        const float width = (float)fmax(1.0, widening * t);
-        const float p = (float)(s2 + slope * (i - s1) + 0.5);
-        const float a_low = fmaxf(p - 0.5f * width, 0.0f);
-        const float a_high = fminf(p + 0.5f * width, (float)n2);
-        if (a_high <= a_low) continue;
-        const double per_mm = t / (distance * dz);
-        const float height = (float)fmax(1.0, row_mm * per_mm);
-        const float q = (float)(s[0] + per_mm * height_mm + 0.5);
-        const float b_low = fmaxf(q - 0.5f * height, 0.0f);
-        const float b_high = fminf(q + 0.5f * height, (float)n_z);
-        if (b_high <= b_low) continue;
-        const int j1 = min((int)a_high, n2 - 1), k1 = min((int)b_high, n_z - 1);
-        float low_plane = 0.0f, high_plane = 0.0f;
-        for (int j = (int)a_low; j <= j1; ++j) {
-            const float a = fminf(a_high, j + 1.0f) - fmaxf(a_low, (float)j);
-            const unsigned int* line = volume + (along_x ? (long long)j * n_x + i : (long long)i * n_x + j) * n_z;
-            for (int k = (int)b_low; k <= k1; ++k) {
-                const float share = a * (fminf(b_high, k + 1.0f) - fmaxf(b_low, (float)k));
-                const unsigned int word = line[k];
-                low_plane += share * (float)(word & 0xFFFFu);
-                high_plane += share * (float)(word >> 16);
+    const int n_planes = max(last - first + 1, 0);
+    const int start = d1 > 0 ? first : last;
+    const double sign = d1 > 0 ? 1.0 : -1.0;
+    const int middle = n_planes / 2;
+    const double from_source = fabs(start - s1) * step;  // first plane [mm]
+    const double here = from_source + middle * step;
+    const double near_mm = fmin(1.0 / (widening), distance * dz / row_mm);  // so far a cell is no wider than a voxel
+    const double n_near = floor((near_mm - from_source) / step) + 1.0;
+    float* w = walk + index * N_WALK;
+    w[PLACE] = (float)(s2 + slope * (start + sign * middle - s1));
+    w[PLACE_STEP] = (float)(slope * sign);
+    w[CLIMB] = (float)(here / (distance * dz));  // voxels in z per millimetre of the row's height
+    w[CLIMB_STEP] = (float)(step / (distance * dz));
+    w[HEIGHT] = (float)s[0];
+    w[WIDTH] = (float)(widening * here);
+    w[WIDTH_STEP] = (float)(widening * step);
+    w[MIDDLE] = (float)middle;
+    w[LENGTH] = (float)(step * unit);
+    w[PER_DISTANCE] = (float)(1.0 / distance);
+    int* n = span + index * N_SPAN;
+    n[START] = start;
+    n[DIRECTION] = d1 > 0 ? 1 : -1;
+    n[ALONG_X] = along_x;
+    n[N_NEAR] = (int)fmin(fmax(n_near, 0.0), (double)n_planes);
+    n[N_PLANES] = n_planes;
+}
+
+template <class Kind, bool ADD>
+__device__ __forceinline__ void project(
+    const typename Kind::Voxel* volume, const int n_y, const int n_x, const int n_z,
+    const float* walk, const int* span, const double* source, const float* row, const float row_mm,
+    const int n_views, const int n_rows, const int n_columns, const int lanes, float* out)
+{
+    const int n_groups = (n_rows + lanes - 1) / lanes;
+    const long long index = (long long)blockIdx.x * blockDim.x + threadIdx.x;
+    const long long shared = index / lanes;
+    const int c = (int)(shared % n_columns);
+    const int v = (int)(shared / ((long long)n_columns * n_groups));
+    const int r = (int)(shared / n_columns % n_groups) * lanes + (int)(index % lanes);
+    if (v >= n_views || r >= n_rows) return;
+    const float* w = walk + ((long long)v * n_columns + c) * N_WALK;
+    const int* n = span + ((long long)v * n_columns + c) * N_SPAN;
+    const float height_mm = row[(int)source[6LL * v + 5] * n_rows + r];
+
+    const unsigned int line = n_z + 2 * PAD, sheet = line * (n_x + 2 * PAD);
+    const bool along_x = n[ALONG_X];
+    const unsigned int across = along_x ? sheet : line;         // from voxel to voxel of the minor axis
+    const unsigned int along = (along_x ? line : sheet) * n[DIRECTION];  // from plane to plane; wraps where it is negative
+    const unsigned int origin = PAD * (sheet + line + 1) + (along_x ? line : sheet) * n[START];
+    int n_near = n[N_NEAR], n_planes = n[N_PLANES];
+    const float place = w[PLACE], place_step = w[PLACE_STEP];
+    const float climb = w[CLIMB], climb_step = w[CLIMB_STEP];
+    const float height = w[HEIGHT] + climb * height_mm, height_step = climb_step * height_mm;
+    const float top = (float)n_z;
+    float sum[Kind::CHANNELS];
+    for (int m = 0; m < Kind::CHANNELS; ++m) sum[m] = 0.0f;
+
+    float beyond = -w[MIDDLE];  // planes from the middle of the walk
+    {  // a row that passes above or below the volume all along
+        const float one = height + height_step * beyond, other = height + height_step * (beyond + n_planes);
+        const float half = fmaxf(1.0f, row_mm * (climb + climb_step * (beyond + n_planes)));
+        if (fmaxf(one, other) < -0.5f - half || fminf(one, other) > top - 0.5f + half) n_near = n_planes = 0;
+    }
+    if (ADD && n_planes == 0) return;
+    // `plane` is two voxels of the minor axis and two of z before the plane's first, so that places become positive
+    unsigned int plane = origin - PAD * across - PAD;
+    int i = 0;
+    for (; i < n_near; ++i, beyond += 1.0f, plane += along) {
+        const float p = place + place_step * beyond + (float)PAD;
+        const float whole_p = __fadd_rd(p, BIAS);
+        const float a = p - (whole_p - BIAS);
+        const float q = fminf(fmaxf(height + height_step * beyond, -1.0f), top) + (float)PAD;
+        const float whole_q = __fadd_rd(q, BIAS);
+        const float b = q - (whole_q - BIAS);
+        const unsigned int at =
+            plane + (__float_as_uint(whole_p) & 0x7FFFFFu) * across + (__float_as_uint(whole_q) & 0x7FFFFFu);
+        const typename Kind::Voxel* one = volume + at;
+        const typename Kind::Voxel* two = volume + (at + across);
+        const typename Kind::Voxel one_low = one[0], one_high = one[1], two_low = two[0], two_high = two[1];
+        for (int m = 0; m < Kind::CHANNELS; ++m) {
+            const float first = Kind::biased(one_low, m), second = Kind::biased(two_low, m);
+            const float in_one = (first - Kind::bias()) + b * (Kind::biased(one_high, m) - first);
+            const float in_two = (second - Kind::bias()) + b * (Kind::biased(two_high, m) - second);
+            sum[m] += in_one + a * (in_two - in_one);
+        }
+    }
+
+    const int n2 = along_x ? n_y : n_x;
+    const float width = w[WIDTH], width_step = w[WIDTH_STEP];
+    plane = origin + along * (unsigned int)i;
+    for (; i < n_planes; ++i, beyond += 1.0f, plane += along) {
+        const float wide = fmaxf(1.0f, width + width_step * beyond);
+        const float high = fmaxf(1.0f, row_mm * (climb + climb_step * beyond));
+        const float p = place + place_step * beyond + 0.5f;
+        const float q = height + height_step * beyond + 0.5f;
+        const float p_low = fmaxf(p - 0.5f * wide, 0.0f), p_high = fminf(p + 0.5f * wide, (float)n2);
+        const float q_low = fminf(fmaxf(q - 0.5f * high, 0.0f), top), q_high = fminf(fmaxf(q + 0.5f * high, 0.0f), top);
+        const int j_last = min((int)p_high, n2 - 1), k_first = (int)q_low;
+        const int n_steps = (int)high + 2;  // the same in all rows
+        float inside[Kind::CHANNELS];
+        for (int m = 0; m < Kind::CHANNELS; ++m) inside[m] = 0.0f;
+        for (int j = (int)p_low; j <= j_last; ++j) {
+            const float share = fminf(p_high, j + 1.0f) - fmaxf(p_low, (float)j);
+            const typename Kind::Voxel* z = volume + (plane + (unsigned int)j * across);
+            for (int step = 0; step < n_steps; ++step) {
+                const int k = min(k_first + step, n_z);  // the voxel beyond the last is empty
+                const float part = share * fmaxf(fminf(q_high, k + 1.0f) - fmaxf(q_low, (float)k), 0.0f);
+                const typename Kind::Voxel voxel = z[k];
+                for (int m = 0; m < Kind::CHANNELS; ++m) inside[m] += part * (Kind::biased(voxel, m) - Kind::bias());
             }
         }
-        const float scale = 1.0f / (width * height);
-        low_sum += scale * low_plane;
-        high_sum += scale * high_plane;
+        const float scale = 1.0f / (wide * high);
+        for (int m = 0; m < Kind::CHANNELS; ++m) sum[m] += scale * inside[m];
     }
-    const double tangent = height_mm / distance;
-    const float weight = (float)(sqrt(1.0 + tangent * tangent) * step * unit);
-    const long long target = ((long long)w * n_rows + r) * n_columns + c;
-    out[target] += weight * low_sum;
-    out[target + (long long)n_views * n_rows * n_columns] += weight * high_sum;
+
+    const float tangent = height_mm * w[PER_DISTANCE];
+    const float weight = sqrtf(1.0f + tangent * tangent) * w[LENGTH];
+    for (int m = 0; m < Kind::CHANNELS; ++m) {
+        const long long target = (((long long)m * n_views + v) * n_rows + r) * n_columns + c;
+        out[target] = ADD ? out[target] + weight * sum[m] : weight * sum[m];
+    }
+}
+
+// volume   padded
+// walk, span, source as above
+// row      (K, R) float32  height above the spot [mm at the detector]; row_mm: pitch
+// lanes                    power of two, at most 32: neighbouring threads that share a walk
+// out      (M, V, R, C) float32: overwritten (words: M = 2; iodine: M = 1) or added to (inset: M = 1)
+// Threads: V * ceil(R / lanes) * C * lanes
+extern "C" __global__ void __launch_bounds__(128) project_words(
+    const unsigned int* volume, const int n_y, const int n_x, const int n_z,
+    const float* walk, const int* span, const double* source, const float* row, const float row_mm,
+    const int n_views, const int n_rows, const int n_columns, const int lanes, float* out)
+{
+    project<Words, false>(volume, n_y, n_x, n_z, walk, span, source, row, row_mm, n_views, n_rows, n_columns,
+        lanes, out);
+}
+
+extern "C" __global__ void __launch_bounds__(128) project_iodine(
+    const unsigned short* volume, const int n_y, const int n_x, const int n_z,
+    const float* walk, const int* span, const double* source, const float* row, const float row_mm,
+    const int n_views, const int n_rows, const int n_columns, const int lanes, float* out)
+{
+    project<Iodine, false>(volume, n_y, n_x, n_z, walk, span, source, row, row_mm, n_views, n_rows, n_columns,
+        lanes, out);
+}
+
+extern "C" __global__ void __launch_bounds__(128) project_inset(
+    const float* volume, const int n_y, const int n_x, const int n_z,
+    const float* walk, const int* span, const double* source, const float* row, const float row_mm,
+    const int n_views, const int n_rows, const int n_columns, const int lanes, float* out)
+{
+    project<Inset, true>(volume, n_y, n_x, n_z, walk, span, source, row, row_mm, n_views, n_rows, n_columns,
+        lanes, out);
 }

@@ -28,6 +28,7 @@ from ..scanner import Scanner
 from ..signal import Beam
 from .calibration import calibrate, estimator_nodes
 from .estimate import LARGEST_P
+from .nodes import Nodes
 
 ROUNDS = 6
 MOST = 0.95
@@ -43,12 +44,30 @@ def correct_scatter(
     acquisition: Acquisition,
     beam: Beam,
 ) -> None:
-    """Subtract the scanner's own estimate of scatter, in place.
+    """Subtract the scanner's own estimate of scatter, in place: see :func:`estimated_scatter`.
+
+    ``signal_kev`` is overwritten.
+    """
+    share, nodes = estimated_scatter(signal_kev, mas, air_kev_per_mas, geometry, scanner, acquisition, beam)
+    mas = np.asarray(mas, dtype=np.float64)
+    kernel.subtract(share, nodes.view.astype(np.float64), nodes.row, nodes.column, mas, signal_kev)
+
+
+def estimated_scatter(
+    signal_kev: NDArray[np.float32],
+    mas: NDArray[np.float64],
+    air_kev_per_mas: NDArray[np.float64],
+    geometry: Geometry,
+    scanner: Scanner,
+    acquisition: Acquisition,
+    beam: Beam,
+) -> tuple[NDArray[np.float64], Nodes]:
+    """The scanner's own estimate of scatter on its nodes.
 
     Parameters
     ----------
     signal_kev
-        ``(V, R, C)`` float32: measured energy, primary and scatter, offset subtracted; overwritten [keV].
+        ``(V, R, C)`` float32: measured energy, primary and scatter, offset subtracted [keV].
     mas
         ``(V,)``: mAs per rotation of every view.
     air_kev_per_mas
@@ -57,6 +76,11 @@ def correct_scatter(
         Of the scan.
     beam
         What reaches its readings without a body (:func:`ctsim.signal.beam_of`); the calibration phantoms stand in it.
+
+    Returns
+    -------
+    tuple
+        ``(v, r, c)`` float64: scatter per mAs at the nodes [keV], and the nodes.
 
     Raises
     ------
@@ -81,5 +105,4 @@ def correct_scatter(
     for _ in range(ROUNDS):
         scatter = estimator.scatter(air, -np.log(primary / air))
         primary = total / (1.0 + scatter / primary)
-    share = np.minimum(total - primary, MOST * total)
-    kernel.subtract(share, nodes.view.astype(np.float64), nodes.row, nodes.column, mas, signal_kev)
+    return np.minimum(total - primary, MOST * total), nodes

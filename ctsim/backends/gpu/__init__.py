@@ -1,7 +1,122 @@
-"""A CUDA device, through CuPy: what of the chain runs on it, and nothing else of the package imports CuPy."""
+"""A CUDA device, through CuPy: what of the chain runs on it. Nothing else of the package imports CuPy.
+
+On the device: projection of body and insets, couch, tables, averaging of transmissions; scatter added, crosstalk,
+counting, afterglow, electronics; scatter subtracted, starvation filter, logarithm, water correction. On the CPU:
+packing of the twin, topogram, both estimates of scatter (from the moments, from the readings) on their coarse nodes.
+"""
 
 from __future__ import annotations
 
-from .projection import Gpu
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
-__all__ = ["Gpu"]
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import NodeValues, ReadingSteps
+from . import detection
+from .device import Device
+from .exposing import expose
+from .projection import send_body
+
+if TYPE_CHECKING:
+    from ...correction import WaterCorrection
+    from ...exposure import Exposure
+    from ...illumination import Illumination
+    from ...voxels import BasisInset, BasisVolume
+
+
+class Gpu:
+    """A CUDA device.
+
+    Parameters
+    ----------
+    memory_bytes
+        What this process may hold on the device; None: nine tenths of what is free now.
+
+    Raises
+    ------
+    BackendError
+        If CuPy is not installed, or there is no usable device; the message says what to do.
+    """
+
+    name = "gpu"
+
+    def __init__(self, memory_bytes: int | None = None) -> None:
+        self.on = Device(memory_bytes)
+        self.device = self.on.name
+
+    def expose(
+        self,
+        light: Illumination,
+        volume: BasisVolume,
+        insets: Sequence[BasisInset],
+        signal: NDArray[np.float32],
+        mean_energy: NDArray[np.uint16],
+        *,
+        block_bytes: int,
+        progress: Callable[[float], None] | None = None,
+    ) -> None:
+        """Overwrite the moments of a scan, see :class:`ctsim.backends.Backend`.
+
+        Raises
+        ------
+        BackendError
+            If the body does not fit the device's memory.
+        """
+        from ...signal import MEAN_ENERGY_STEP_KEV
+
+        body = send_body(self.on, volume, insets)
+        expose(
+            self.on,
+            light,
+            body,
+            signal,
+            mean_energy,
+            energy_step_kev=MEAN_ENERGY_STEP_KEV,
+            block_bytes=block_bytes,
+            progress=progress,
+        )
+
+    def read_out(
+        self,
+        exposure: Exposure,
+        mas: NDArray[np.float64],
+        detector: ReadingSteps,
+        key: tuple[np.uint32, np.uint32] | None,
+        signal: NDArray[np.float32],
+        *,
+        block_bytes: int,
+    ) -> None:
+        """Overwrite ``signal`` with what the detector reads, see :func:`ctsim.backends.gpu.detection.read_out`."""
+        from ...signal import MEAN_ENERGY_STEP_KEV
+
+        detection.read_out(
+            self.on,
+            exposure.signal_kev_per_mas,
+            exposure.mean_energy,
+            MEAN_ENERGY_STEP_KEV,
+            None if exposure.scatter is None else NodeValues.of_field(exposure.scatter),
+            mas,
+            detector,
+            key,
+            signal,
+            block_bytes=block_bytes,
+        )
+
+    def correct(
+        self,
+        signal: NDArray[np.float32],
+        scatter: NodeValues | None,
+        starved: tuple[float, float, float, float] | None,
+        water: WaterCorrection,
+        air_kev_per_mas: NDArray[np.float64],
+        mas: NDArray[np.float64],
+        floor_kev: float,
+        *,
+        block_bytes: int,
+    ) -> None:
+        """Replace readings by line integrals, see :func:`ctsim.backends.gpu.detection.correct`."""
+        detection.correct(
+            self.on, signal, scatter, starved, water, air_kev_per_mas, mas, floor_kev, block_bytes=block_bytes
+        )

@@ -56,9 +56,10 @@ class Device:
             raise ValueError(f"memory_bytes must be positive, got {memory_bytes}")
         self.cupy: Any = cupy
         self._cupyx: Any = cupyx
-        free, _ = cupy.cuda.runtime.memGetInfo()
+        pool = cupy.get_default_memory_pool()
+        free = cupy.cuda.runtime.memGetInfo()[0] + pool.total_bytes()  # what this process holds already is its own
         self.memory_bytes = int(LARGEST_SHARE * free) if memory_bytes is None else memory_bytes
-        cupy.get_default_memory_pool().set_limit(size=self.memory_bytes)
+        pool.set_limit(size=self.memory_bytes)
         self._modules: dict[str, Any] = {}
 
     @property
@@ -95,3 +96,9 @@ class Device:
     def stream(self) -> Any:
         """A new stream; ``with stream:`` makes it the current one."""
         return self.cupy.cuda.Stream(non_blocking=True)
+
+    def event(self) -> Any:
+        """What the current stream has been given until now, for other streams to wait for."""
+        event = self.cupy.cuda.Event(disable_timing=True)
+        event.record(self.cupy.cuda.get_current_stream())
+        return event
