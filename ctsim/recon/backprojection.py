@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,11 +26,16 @@ from ..kernels.rebin import cumulate_rows, rebin
 from ..kernels.spread import spread_directions
 from .chain import Chain
 from .filtering import filter_rows, parallel_filter
-from .kernels import Kernel
 from .parallel import Fan, fans, places_mm
 from .truncation import beyond_mm, extended
 
+if TYPE_CHECKING:
+    from .kernels import Kernel
+
 _Array = NDArray[np.float64]
+BackProjection = Callable[..., tuple[NDArray[np.float32], NDArray[np.uint16]]]
+"""What takes the arguments of :func:`back_project` and gives what it gives."""
+
 _BLOCK_BYTES = 64 * 2**20
 _REST_BYTES = 256 * 2**20
 _REST_TOGETHER = 16

@@ -15,14 +15,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..geometry import Geometry
-from .backprojection import Turns, back_project
+from .backprojection import BackProjection, Turns, back_project
 from .chain import Chain
-from .kernels import Kernel
+
+if TYPE_CHECKING:
+    from .kernels import Kernel
 
 
 def fdk(
@@ -35,6 +38,7 @@ def fdk(
     radius_mm: float,
     water_per_mm: float | None = None,
     progress: Callable[[float], None] | None = None,
+    run: BackProjection = back_project,
 ) -> tuple[NDArray[np.float32], NDArray[np.uint16]]:
     """Attenuation ``(y, x, z)`` of a scan with the table at rest [1/mm], and how many directions saw each voxel.
 
@@ -46,6 +50,8 @@ def fdk(
         Its geometry; source z constant in each rotation.
     kernel, chain, axes_mm, box_mm, radius_mm, water_per_mm
         As of :func:`ctsim.recon.backprojection.back_project`; ``len(turns.view)`` is half the views of a state.
+    run
+        What does it: the CPU, or another backend with the same arguments.
 
     Raises
     ------
@@ -57,9 +63,7 @@ def fdk(
     lit = np.zeros(len(z), np.bool_)
     for source_z in np.unique(geometry.source_z_mm):
         lit |= np.abs(z - source_z) <= half_beam + 1e-6
-    mu, seen = back_project(
-        line_integral, geometry, kernel, chain, turns, axes_mm, box_mm, radius_mm, water_per_mm, progress
-    )
+    mu, seen = run(line_integral, geometry, kernel, chain, turns, axes_mm, box_mm, radius_mm, water_per_mm, progress)
     seen[:, :, ~lit] = 0
     return mu, seen
 

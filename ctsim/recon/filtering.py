@@ -12,13 +12,17 @@ that is sampled; a kernel whose 10 % point would need more is refused, or soften
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numba
 import numpy as np
 import scipy.fft
 from numpy.typing import ArrayLike, NDArray
 
 from .chain import Chain
-from .kernels import Kernel
+
+if TYPE_CHECKING:
+    from .kernels import Kernel
 
 LARGEST_GAIN = 12.0
 """Largest W (design default)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,9 @@ from numpy.typing import NDArray
 
 from twins import Grid
 
+from ..backends import load
 from ..image import CT
+from .backprojection import BackProjection, back_project
 from .chain import chain_of
 from .fdk import fdk
 from .filtering import softened
@@ -22,6 +25,7 @@ from .slices import blur_of, box_for, profile_fwhm_mm
 from .wfbp import wfbp
 
 if TYPE_CHECKING:
+    from ..backends import Backend
     from ..geometry import Geometry
     from ..sinogram import Sinogram
 
@@ -36,6 +40,7 @@ def reconstruct(
     grid: Grid | None = None,
     slice_thickness_mm: float | None = None,
     iterative_strength: int | None = None,
+    backend: str = "auto",
     progress: Callable[[float], None] | None = None,
 ) -> CT:
     """Reconstruct a CT image: FDK for rotations at rest, WFBP for a helix.
@@ -55,6 +60,8 @@ def reconstruct(
     iterative_strength
         0 for filtered back projection, 1 to 5 for the iterative mode (:mod:`ctsim.recon.iterative`); ``None``: the
         protocol's.
+    backend
+        What filters and back projects: "auto", "cpu" or "gpu"; the rest is the CPU's.
     progress
         Called with the finished share, 0 to 1.
 
@@ -71,7 +78,10 @@ def reconstruct(
         If the kernel is sharper or the slices thinner than the scanner can resolve, the lattice is not axis-aligned,
         or the scan is no full rotation or half a helical turn. Where columns or rows were merged for a preview, the
         kernel is softened and the slice thickened to what the merged cells resolve, and ``meta`` says so.
+    BackendError
+        If backend "gpu" is asked for and cannot be had.
     """
+    device = load(backend)
     if sinogram.protocol.corrections.bone and not sinogram.meta.get("bone_corrected"):
         from ..bone import bone_corrected
 
@@ -99,7 +109,9 @@ def reconstruct(
     axes = grid.axes_mm()
     method = wfbp if geometry.is_helical else fdk
     water = float(sinogram.mu_water_per_mm)
-    mu, seen = method(line_integral, geometry, used, chain, axes, box_mm, radius, water, progress)
+    mu, seen = method(
+        line_integral, geometry, used, chain, axes, box_mm, radius, water, progress, _back_projection(device)
+    )
     good, n_unseen = _complete(mu, seen, geometry, axes, radius)
     strength = sinogram.protocol.reconstruction.iterative_strength if iterative_strength is None else iterative_strength
     if strength != 0:
@@ -109,6 +121,8 @@ def reconstruct(
         hu[:, j, :] = np.where(good[j], to_hu(mu[j], water), LOWEST_HU).T
     meta: dict[str, Any] = {
         "method": method.__name__,
+        "backend": device.name,
+        "device": device.device,
         "kernel": used.name,
         "kernel_mtf50_per_mm": used.mtf50_per_mm,
         "kernel_mtf10_per_mm": used.mtf10_per_mm,
@@ -129,6 +143,17 @@ def reconstruct(
         "mas_per_rotation": sinogram.protocol.mas_per_rotation,
     }
     return CT(grid, hu, meta)
+
+
+def _back_projection(device: Backend) -> BackProjection:
+    """What back projects there."""
+    from ..backends.gpu import Gpu
+
+    if not isinstance(device, Gpu):
+        return back_project
+    from ..backends.gpu.reconstruction import back_project as on_device
+
+    return partial(on_device, device.on)
 
 
 def _default_grid(sinogram: Sinogram) -> Grid:

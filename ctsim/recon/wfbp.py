@@ -13,15 +13,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..geometry import Geometry
-from .backprojection import Turns, back_project
+from .backprojection import BackProjection, Turns, back_project
 from .chain import Chain
-from .kernels import Kernel
 from .parallel import fans
+
+if TYPE_CHECKING:
+    from .kernels import Kernel
 
 BEYOND = 1.05
 """Rays this far from the detector's middle count, 1 at its edge, where no other does: the gaps of pitch 1.5 far from
@@ -38,6 +41,7 @@ def wfbp(
     radius_mm: float,
     water_per_mm: float | None = None,
     progress: Callable[[float], None] | None = None,
+    run: BackProjection = back_project,
 ) -> tuple[NDArray[np.float32], NDArray[np.uint16]]:
     """Attenuation ``(y, x, z)`` of a helical scan [1/mm], and the number of directions that each voxel was seen from.
 
@@ -49,6 +53,8 @@ def wfbp(
         Its geometry, at constant feed.
     kernel, chain, axes_mm, box_mm, radius_mm, water_per_mm
         As of :func:`ctsim.recon.backprojection.back_project`; ``len(turns.view)`` is half the views of a state.
+    run
+        What does it: the CPU, or another backend with the same arguments.
 
     Raises
     ------
@@ -56,9 +62,7 @@ def wfbp(
         If the number of views per rotation is odd, or the scan is too short for half a turn.
     """
     turns = turns_of_helix(geometry, chain)
-    return back_project(
-        line_integral, geometry, kernel, chain, turns, axes_mm, box_mm, radius_mm, water_per_mm, progress
-    )
+    return run(line_integral, geometry, kernel, chain, turns, axes_mm, box_mm, radius_mm, water_per_mm, progress)
 
 
 def turns_of_helix(geometry: Geometry, chain: Chain) -> Turns:

@@ -76,7 +76,8 @@ class BackProjector:
         self._x = device.send(x - geometry.isocentre_mm[0])
         place = (places_mm[-1] - places_mm[0]) / (len(places_mm) - 1)
         self._places = places_mm[0], 1.0 / place, np.rint(-2.0 * places_mm[0] / place)
-        self._now: tuple[Any, ...] = ()
+        self._sums: Any = None
+        self._tables: tuple[Any, ...] = ()
         self._slices: tuple[float, float, int] = 0.0, 1.0, 0
 
     def prepare(
@@ -104,8 +105,9 @@ class BackProjector:
         direction = np.stack([np.cos(theta), np.sin(theta)], axis=1)
         lit_first, lit = self._lit(index, self._turns.source_z_mm[directions], z_mm[slices])
         send = self._device.send
-        self._now = (
-            sums, send(turn.reshape(n_directions, -1), np.int32), send(source_z.reshape(n_directions, -1), np.float64),
+        self._sums = sums
+        self._tables = (
+            send(turn.reshape(n_directions, -1), np.int32), send(source_z.reshape(n_directions, -1), np.float64),
             send(direction), self._half_turn, self._fan, self._ray, self._bottom, send(lit_first, np.int32),
             send(lit, np.int32),
         )  # fmt: skip
@@ -113,20 +115,19 @@ class BackProjector:
 
     def add(self, lines: slice, image: Any, seen: Any) -> None:
         """Add to lines ``lines`` (along y) of ``image`` and ``seen``, ``(y, x, z)`` on the device."""
-        sums = self._now[0]
-        n_y, n_x, n_z = lines.stop - lines.start, *image.shape[1:]
+        n_y, (n_x, n_z) = lines.stop - lines.start, image.shape[1:]
         first_z, slice_mm, first_slice = self._slices
-        n_directions, n_sets = self._now[1].shape
+        n_directions, n_sets = self._tables[0].shape
         patches = math.ceil(n_x / _PATCH[0]) * math.ceil(n_y / _PATCH[1])
         turns = self._turns
         self._device.launch(
             "backproject", "back_project", patches * _PATCH[0] * _PATCH[1] * math.ceil(n_z / DEPTH),
-            *self._now, self._x, self._y[lines], *(np.float64(value) for value in self._places),
+            self._sums, *self._tables, self._x, self._y[lines], *(np.float64(value) for value in self._places),
             np.float64(first_z), np.float64(slice_mm), np.float64(self._box_mm),
             np.float32(FULL_WEIGHT), np.float32(LEAST_WEIGHT if turns.beyond > 1.0 else 0.0),
             np.float32(turns.beyond), np.float64(self._radius_mm),
-            np.int32(n_directions), np.int32(n_sets), np.int32(sums.shape[2] - 1),
-            np.int32(sums.shape[3]), np.int32(n_y), np.int32(n_x), np.int32(n_z), np.int32(first_slice),
+            np.int32(n_directions), np.int32(n_sets), np.int32(self._sums.shape[2] - 1),
+            np.int32(self._sums.shape[3]), np.int32(n_y), np.int32(n_x), np.int32(n_z), np.int32(first_slice),
             image[lines], seen[lines],
         )  # fmt: skip
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,12 +20,14 @@ from ...geometry import Geometry
 from ...recon.backprojection import Turns
 from ...recon.chain import Chain
 from ...recon.filtering import _padded, parallel_filter
-from ...recon.kernels import Kernel
 from ...recon.parallel import Fan, fans, places_mm
 from ...recon.truncation import beyond_mm
 from .back_projection import DEPTH, BackProjector, reach_mm
 from .device import Device
 from .resampling import BATCH_BYTES, Jobs, Resampler, Upload, plan_jobs
+
+if TYPE_CHECKING:
+    from ...recon.kernels import Kernel
 
 BAND_BYTES = 32 * 2**20
 """Image that comes back at a time (design default)."""
