@@ -23,6 +23,7 @@ import math
 from dataclasses import asdict, dataclass
 
 import numpy as np
+from numpy.polynomial import Legendre, Polynomial
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
@@ -89,14 +90,24 @@ def water_correction(beam: Beam) -> WaterCorrection:
     mu = math.log(float(air / water)) / REFERENCE_MM
     loss = _loss_of_lengths(beam, rows, per_mm, length_mm)
     scale = loss[..., -1]
-    powers = (loss / scale[..., None])[..., None] ** np.arange(1, ORDER + 1)
-    q, r = np.linalg.qr(powers)
-    fit = np.linalg.solve(r, np.swapaxes(q, -1, -2) @ (mu * length_mm)[:, None])[..., 0]
+    x = loss / scale[..., None]
+    basis = [x * Legendre.basis(k, domain=[0.0, 1.0])(x) for k in range(ORDER)]  # all but orthogonal at these nodes
+    gram = np.empty((*scale.shape, ORDER, ORDER))
+    for k, m in np.ndindex(ORDER, ORDER):
+        gram[..., k, m] = gram[..., m, k] if m < k else np.einsum("rcn,rcn->rc", basis[k], basis[m])
+    right = np.stack([of_k @ (mu * length_mm) for of_k in basis], axis=-1)
+    fit = np.linalg.solve(gram, right[..., None])[..., 0] @ _monomials()
     coefficient = _over_rows(rows, n_rows, fit / scale[..., None] ** np.arange(1, ORDER + 1))
     end = _over_rows(rows, n_rows, scale)
     terms = coefficient * end[..., None] ** np.arange(1, ORDER + 1)
     longest = np.stack([end, terms.sum(axis=-1), (terms * np.arange(1, ORDER + 1)).sum(axis=-1) / end], axis=-1)
     return WaterCorrection(mu, np.ascontiguousarray(coefficient), longest)
+
+
+def _monomials() -> NDArray[np.float64]:
+    """Coefficients of x, x^2 ... in x times Legendre's polynomials of 2 x - 1, one a row, ``(ORDER, ORDER)``."""
+    shifted = [Legendre.basis(k, domain=[0.0, 1.0]).convert(kind=Polynomial).coef for k in range(ORDER)]
+    return np.stack([np.pad(coefficient, (0, ORDER - len(coefficient))) for coefficient in shifted])
 
 
 def _loss_of_lengths(

@@ -16,7 +16,6 @@ Tables over the area densities stand for the sums over 1 keV bins: M1 errs by at
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -158,28 +157,19 @@ class SignalTable:
                 f"path_g_cm2 must hold a whole number of rows and columns per reading of {first.shape}, got shape "
                 f"{path_g_cm2.shape}"
             )
-        n_parts = (n_rows // rows) * (n_columns // columns)
+        across = n_columns // columns
+        n_parts = (n_rows // rows) * across
         origin_kev = (self.origin_kev * weight / n_parts * self.beam.gain).astype(np.float32)
-        loss, energy = self._looked_up(path_g_cm2)
-        in_air = self._looked_up(np.zeros((len(path_g_cm2), 1, n_rows, n_columns), np.float32))[0][0]
-        run: Any = kernel.add_parts
-        run(loss, energy, in_air, origin_kev, *(np.float32(share) for share in slope_share), first, second)
-
-    def _looked_up(self, path_g_cm2: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """-ln(M1 / M1 at the first node) and M2 / M1 [keV] of paths ``(channel, view, k row, m column)``."""
-        loss, energy = np.empty((2, *path_g_cm2.shape[1:]), np.float32)
-        three = len(path_g_cm2) == 3
-        tables = (self.log_loss, self.mean_energy_kev)
-        run: Any = kernel.read_tables_iodine if three else kernel.read_tables
-        run(
-            path_g_cm2,
-            (self.beam.path_g_cm2 - self.origin_g_cm2[:, None, None]).astype(np.float32),
-            *(tables if three else (table[:, :, 0] for table in tables)),
-            self.step_g_cm2,
-            loss,
-            energy,
+        in_beam = np.zeros((3, rows, columns), np.float32)
+        in_beam[:2] = self.beam.path_g_cm2 - self.origin_g_cm2[:, None, None]
+        origin_kev, in_beam = (np.repeat(values, across, axis=-1) for values in (origin_kev, in_beam))
+        table = np.stack([self.log_loss, self.mean_energy_kev], axis=-1)
+        in_air = np.empty(origin_kev.shape, np.float32)
+        kernel.air_losses(in_beam, table, self.step_g_cm2, in_air)
+        along_rows, along_columns = (np.float32(share) for share in slope_share)
+        kernel.transmit(
+            path_g_cm2, in_beam, table, self.step_g_cm2, in_air, origin_kev, along_rows, along_columns, first, second
         )
-        return loss, energy
 
 
 def mean_energy_units(first: NDArray[np.float32], second: NDArray[np.float32], energy: NDArray[np.uint16]) -> None:

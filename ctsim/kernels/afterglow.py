@@ -18,7 +18,7 @@ import math
 import numpy as np
 from numba import njit, prange
 
-_CHUNK = 32
+_CHUNK = 128
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
@@ -43,16 +43,21 @@ def glow(signal, before, fraction, time_constant, duration):
     for part in prange(n_rows * n_chunks):
         r, first = part // n_chunks, (part % n_chunks) * _CHUNK
         last = min(first + _CHUNK, n_columns)
-        memory = np.empty((n_parts, _CHUNK))
+        memory, light, out = np.zeros((n_parts, _CHUNK)), np.zeros(_CHUNK), np.zeros(_CHUNK)
         for k in range(n_parts):
             for c in range(first, last):
                 memory[k, c - first] = before[r, c] * fill[k] / -math.expm1(-duration / time_constant[k])
         for v in range(n_views):
-            for c in range(first, last):
-                y = float(signal[v, r, c])
-                out = prompt * y
-                for k in range(n_parts):
-                    held = memory[k, c - first]
-                    out += late[k] * held
-                    memory[k, c - first] = held * keep[k] + y * fill[k]
-                signal[v, r, c] = out
+            readings = signal[v, r, first:last]
+            for c in range(readings.size):
+                light[c] = readings[c]
+            for c in range(_CHUNK):
+                out[c] = prompt * light[c]
+            for k in range(n_parts):
+                held, given, kept, filled = memory[k], late[k], keep[k], fill[k]
+                for c in range(_CHUNK):
+                    out[c] += given * held[c]
+                for c in range(_CHUNK):
+                    held[c] = held[c] * kept + light[c] * filled
+            for c in range(readings.size):
+                readings[c] = out[c]

@@ -10,8 +10,12 @@ import math
 import numpy as np
 from numba import njit, prange
 
+from .elementary import log64
+
 LOCAL = 3
 """Half width of the square of readings whose mean says how starved the middle one is."""
+
+_VIEWS_TOGETHER = 64
 
 
 @njit(cache=True)
@@ -105,11 +109,13 @@ def take_log(signal, air, mas, floor):
     air    (R, C) float64  air signal per mAs
     mas    (V,) float64    mAs of the views
     """
-    n_rows = signal.shape[1]
+    n_rows, n_columns = signal.shape[1:]
     for line in prange(signal.shape[0] * n_rows):
         v, r = line // n_rows, line % n_rows
-        for c in range(signal.shape[2]):
-            signal[v, r, c] = -math.log(max(float(signal[v, r, c]), floor) / (mas[v] * air[r, c]))
+        readings, in_air = signal[v, r], air[r]
+        for c in range(n_columns):
+            share = max(np.float64(readings[c]), floor) / (mas[v] * in_air[c])
+            readings[c] = np.float32(-log64(share))
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
@@ -119,17 +125,27 @@ def evaluate(values, coefficient, longest):
     coefficient  (R, C, K) float64  of p, p^2, ...; only the first counts below 0
     longest      (R, C, 3) float64  p from which a straight line goes on, its value there, its slope
     """
-    n_rows, order = values.shape[1], coefficient.shape[2]
-    for line in prange(values.shape[0] * n_rows):
-        v, r = line // n_rows, line % n_rows
-        for c in range(values.shape[2]):
-            p = float(values[v, r, c])
-            if p <= 0.0:
-                corrected = coefficient[r, c, 0] * p
-            elif p >= longest[r, c, 0]:
-                corrected = longest[r, c, 1] + longest[r, c, 2] * (p - longest[r, c, 0])
-            else:
-                corrected = 0.0
-                for k in range(order - 1, -1, -1):
-                    corrected = (corrected + coefficient[r, c, k]) * p
-            values[v, r, c] = corrected
+    n_views, n_rows, n_columns = values.shape
+    order = coefficient.shape[2]
+    n_parts = (n_views + _VIEWS_TOGETHER - 1) // _VIEWS_TOGETHER
+    for part in prange(n_rows * n_parts):
+        r, begin = part // n_parts, (part % n_parts) * _VIEWS_TOGETHER
+        powers = np.empty((order, n_columns))  # of this row, one power after the other
+        for k in range(order):
+            for c in range(n_columns):
+                powers[k, c] = coefficient[r, c, k]
+        end, value, slope = longest[r, :, 0].copy(), longest[r, :, 1].copy(), longest[r, :, 2].copy()
+        p, corrected = np.empty(n_columns), np.empty(n_columns)
+        for v in range(begin, min(begin + _VIEWS_TOGETHER, n_views)):
+            readings = values[v, r]
+            for c in range(n_columns):
+                p[c] = readings[c]
+                corrected[c] = 0.0
+            for k in range(order - 1, -1, -1):
+                of_power = powers[k]
+                for c in range(n_columns):
+                    corrected[c] = (corrected[c] + of_power[c]) * p[c]
+            for c in range(n_columns):
+                beyond = value[c] + slope[c] * (p[c] - end[c])
+                within = corrected[c] if p[c] < end[c] else beyond
+                readings[c] = within if p[c] > 0.0 else powers[0, c] * p[c]

@@ -22,21 +22,20 @@ def mix(signal, share_columns, share_rows):
     """
     n_views, n_rows, n_columns = signal.shape
     for v in prange(n_views):
+        line = np.empty(n_columns + 2)
+        above, here = np.empty(n_columns), np.empty(n_columns)
         if share_columns > 0.0:
             for r in range(n_rows):
-                before = float(signal[v, r, 0])
+                readings = signal[v, r]
+                line[1 : n_columns + 1] = readings
+                line[0], line[n_columns + 1] = line[1], line[n_columns]
                 for c in range(n_columns):
-                    here = float(signal[v, r, c])
-                    after = float(signal[v, r, c + 1]) if c + 1 < n_columns else here
-                    signal[v, r, c] = here + share_columns * (before - 2.0 * here + after)
-                    before = here
+                    readings[c] = line[c + 1] + share_columns * (line[c] - 2.0 * line[c + 1] + line[c + 2])
         if share_rows > 0.0:
-            above = np.empty(n_columns, np.float64)
-            for c in range(n_columns):
-                above[c] = signal[v, 0, c]
+            above[:] = signal[v, 0]
             for r in range(n_rows):
+                readings, below = signal[v, r], signal[v, min(r + 1, n_rows - 1)]
+                here[:] = readings
                 for c in range(n_columns):
-                    here = float(signal[v, r, c])
-                    below = float(signal[v, r + 1, c]) if r + 1 < n_rows else here
-                    signal[v, r, c] = here + share_rows * (above[c] - 2.0 * here + below)
-                    above[c] = here
+                    readings[c] = here[c] + share_rows * (above[c] - 2.0 * here[c] + below[c])
+                above[:] = here

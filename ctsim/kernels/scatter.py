@@ -141,7 +141,8 @@ def subtract(values, view_nodes, row_nodes, column_nodes, mas, signal) -> None:
         for r in range(signal.shape[1]):
             j, fj = _place(float(r), row_nodes)
             _line(values, i, fi, j, fj, line)
+            readings = signal[v, r]
             for c in range(signal.shape[2]):
                 k = low[c]
                 here = (1.0 - share[c]) * line[k] + share[c] * line[min(k + 1, last)]
-                signal[v, r, c] -= mas[v] * max(here, 0.0)
+                readings[c] -= mas[v] * max(here, 0.0)

@@ -22,6 +22,8 @@ import numpy as np
 from numba import njit, prange
 from numba.extending import register_jitable
 
+from .elementary import exp32
+
 
 @njit(cache=True, parallel=True, error_model="numpy")
 def tabulate(photons, energy, curves, n_0, n_1, n_2, step, log_loss, mean_energy) -> None:
@@ -61,70 +63,66 @@ def tabulate(photons, energy, curves, n_0, n_1, n_2, step, log_loss, mean_energy
                 mean_energy[i, j, k] = second / first
 
 
-@njit(cache=True, parallel=True, error_model="numpy")
-def read_tables(path, air_path, log_loss, mean_energy, step, loss, energy) -> None:
-    """Overwrite p and Ebar of two-channel paths; one cell of the beam holds whole blocks of neighbouring paths.
+@register_jitable
+def _between(low, high, share):
+    return low + share * (high - low)
 
-    path          (2, V, k R, m C) float32  area densities [g/cm2]
-    air_path      (2, R, C)        float32  what is in the way without a body, less that at the first node [g/cm2]
-    log_loss, mean_energy (n_0, n_1) float32  tables of :func:`tabulate`
-    step          (2,)             float32  distance of nodes [g/cm2]
-    loss          (V, k R, m C)    float32  p [1]
-    energy        (V, k R, m C)    float32  Ebar [keV]
+
+@njit(cache=True, error_model="numpy")
+def _nodes(path, air, step, n, lower, share) -> None:
+    """Overwrite lower node and share of the upper one of a line of area densities in a table of n nodes.
+
+    path, air     (n,) float32  of the body, and what is in the way without it, less that at the first node [g/cm2]
+    step          float32  distance of nodes [g/cm2]
+    lower         (n,) int32
+    share         (n,) float32  below 0 or above 1 outside the table
     """
-    n_rows, n_columns = path.shape[2], path.shape[3]
-    rows_each, columns_each = n_rows // air_path.shape[1], n_columns // air_path.shape[2]
-    last_0, last_1 = log_loss.shape[0] - 2, log_loss.shape[1] - 2
-    per_0, per_1 = np.float32(1.0) / step[0], np.float32(1.0) / step[1]
-    for line in prange(path.shape[1] * n_rows):
-        v, r = line // n_rows, line % n_rows
-        row = r // rows_each
-        for c in range(n_columns):
-            column = c // columns_each
-            x = (path[0, v, r, c] + air_path[0, row, column]) * per_0
-            y = (path[1, v, r, c] + air_path[1, row, column]) * per_1
-            i = min(max(np.int32(x), 0), last_0)
-            j = min(max(np.int32(y), 0), last_1)
-            fx, fy = x - np.float32(i), y - np.float32(j)
-            low = log_loss[i, j] + fy * (log_loss[i, j + 1] - log_loss[i, j])
-            high = log_loss[i + 1, j] + fy * (log_loss[i + 1, j + 1] - log_loss[i + 1, j])
-            loss[v, r, c] = low + fx * (high - low)
-            low = mean_energy[i, j] + fy * (mean_energy[i, j + 1] - mean_energy[i, j])
-            high = mean_energy[i + 1, j] + fy * (mean_energy[i + 1, j + 1] - mean_energy[i + 1, j])
-            energy[v, r, c] = low + fx * (high - low)
+    per_step, last = np.float32(1.0) / step, np.float32(max(n - 2, 0))
+    for c in range(path.size):
+        place = (path[c] + air[c]) * per_step
+        node = np.floor(min(max(place, np.float32(0.0)), last))
+        lower[c] = np.int32(node)
+        share[c] = place - node
 
 
-@njit(cache=True, parallel=True, error_model="numpy")
-def read_tables_iodine(path, air_path, log_loss, mean_energy, step, loss, energy) -> None:
-    """The same for three channels: path ``(3, V, k R, m C)``, tables ``(n_0, n_1, n_2)``, step ``(3,)``."""
-    n_rows, n_columns = path.shape[2], path.shape[3]
-    rows_each, columns_each = n_rows // air_path.shape[1], n_columns // air_path.shape[2]
-    last_0, last_1, last_2 = log_loss.shape[0] - 2, log_loss.shape[1] - 2, log_loss.shape[2] - 2
-    for line in prange(path.shape[1] * n_rows):
-        v, r = line // n_rows, line % n_rows
-        row = r // rows_each
-        for c in range(n_columns):
-            column = c // columns_each
-            x = (path[0, v, r, c] + air_path[0, row, column]) / step[0]
-            y = (path[1, v, r, c] + air_path[1, row, column]) / step[1]
-            z = path[2, v, r, c] / step[2]
-            i = min(max(np.int32(x), 0), last_0)
-            j = min(max(np.int32(y), 0), last_1)
-            k = min(max(np.int32(z), 0), last_2)
-            fx, fy, fz = x - np.float32(i), y - np.float32(j), z - np.float32(k)
-            lost, mean = 0.0, 0.0
-            for a in range(2):
-                for b in range(2):
-                    for d in range(2):
-                        share = (
-                            (fx if a else np.float32(1.0) - fx)
-                            * (fy if b else np.float32(1.0) - fy)
-                            * (fz if d else np.float32(1.0) - fz)
-                        )
-                        lost += share * log_loss[i + a, j + b, k + d]
-                        mean += share * mean_energy[i + a, j + b, k + d]
-            loss[v, r, c] = np.float32(lost)
-            energy[v, r, c] = np.float32(mean)
+@njit(cache=True, error_model="numpy")
+def _look_up(table, lower, share, loss, energy) -> None:
+    """Overwrite p and Ebar of a line of two-channel paths.
+
+    table         (n_0, n_1, 1, 2) float32  p and Ebar at the nodes
+    lower, share  (3, n) int32, float32  of :func:`_nodes`
+    loss, energy  (n,) float32  p [1] and Ebar [keV]
+    """
+    values = table.reshape(table.size)
+    width = np.int32(table.shape[1])
+    one, two, three, row = np.uint64(1), np.uint64(2), np.uint64(3), np.uint64(2 * width)
+    for c in range(loss.size):
+        a = np.uint64(2 * (lower[0, c] * width + lower[1, c]))
+        b = a + row
+        low, high = _between(values[a], values[a + two], share[1, c]), _between(values[b], values[b + two], share[1, c])
+        loss[c] = _between(low, high, share[0, c])
+        low = _between(values[a + one], values[a + three], share[1, c])
+        high = _between(values[b + one], values[b + three], share[1, c])
+        energy[c] = _between(low, high, share[0, c])
+
+
+@njit(cache=True, error_model="numpy")
+def _look_up_iodine(table, lower, share, loss, energy) -> None:
+    """The same of three-channel paths in ``(n_0, n_1, n_2, 2)``."""
+    for c in range(loss.size):
+        i, j, k = lower[0, c], lower[1, c], lower[2, c]
+        fx, fy, fz = share[0, c], share[1, c], share[2, c]
+        for value in range(2):
+            near = _between(table[i, j, k, value], table[i, j, k + 1, value], fz)
+            far = _between(table[i, j + 1, k, value], table[i, j + 1, k + 1, value], fz)
+            low = _between(near, far, fy)
+            near = _between(table[i + 1, j, k, value], table[i + 1, j, k + 1, value], fz)
+            far = _between(table[i + 1, j + 1, k, value], table[i + 1, j + 1, k + 1, value], fz)
+            found = _between(low, _between(near, far, fy), fx)
+            if value == 0:
+                loss[c] = found
+            else:
+                energy[c] = found
 
 
 @register_jitable
@@ -148,40 +146,92 @@ def _mean_over_slope(down, up, share):
     return one + square * np.float32(1 / 6) * series
 
 
-@njit(cache=True, parallel=True, error_model="numpy")
-def add_parts(loss, energy, air_loss, origin_kev, row_share, column_share, first, second) -> None:
-    """Add the moments of the parts of every cell.
+@njit(cache=True, error_model="numpy")
+def _spread_over_slopes(below, here, above, row_share, column_share, spread) -> None:
+    """Overwrite ``spread`` (n,) with the mean of exp(-p) over every part of a line, over that at its middle.
 
-    loss, energy  (V, k R, m C) float32  p [1] and Ebar [keV] of each part
-    air_loss      (k R, m C)    float32  p without a body [1]
-    origin_kev    (R, C)        float32  weight of a part x signal at the first node [keV]
-    row_share, column_share     float32  share of a part's height and width over which what the body adds to p goes on
-                                         evenly, as it does to the parts beside it; 0: the same all over the part [1]
-    first         (V, R, C)     float32  M1 [keV], added to
-    second        (V, R, C)     float32  M2 [keV2], added to
+    below, here, above  (n,) float32  what the body adds to p in the lines beside it and in the line itself
     """
-    n_rows, n_columns = loss.shape[1], loss.shape[2]
-    rows_each, columns_each = n_rows // first.shape[1], n_columns // first.shape[2]
-    for line in prange(first.shape[0] * first.shape[1]):
-        v, row = line // first.shape[1], line % first.shape[1]
-        body = np.empty((3, n_columns), np.float32)  # what the body adds to p: the row below, this row, the row above
-        spread = np.ones(n_columns, np.float32)
-        for r in range(row * rows_each, (row + 1) * rows_each):
-            if row_share > 0 or column_share > 0:
-                for k in range(3):
-                    near = min(max(r + k - 1, 0), n_rows - 1)
-                    for c in range(n_columns):
-                        body[k, c] = loss[v, near, c] - air_loss[near, c]
-                for c in range(n_columns):
-                    spread[c] = _mean_over_slope(body[1, c] - body[0, c], body[2, c] - body[1, c], row_share)
-                for c in range(1, n_columns - 1):
-                    before, here, after = body[1, c - 1], body[1, c], body[1, c + 1]
-                    spread[c] *= _mean_over_slope(here - before, after - here, column_share)
-            for c in range(n_columns):
-                column = c // columns_each
-                signal = np.float32(origin_kev[row, column] * math.exp(-loss[v, r, c])) * spread[c]
-                first[v, row, column] += signal
-                second[v, row, column] += signal * energy[v, r, c]
+    n = here.size
+    for c in range(n):
+        spread[c] = _mean_over_slope(here[c] - below[c], above[c] - here[c], row_share)
+    before, middle, after, inner = here[: n - 2], here[1 : n - 1], here[2:], spread[1 : n - 1]
+    for c in range(inner.size):
+        inner[c] *= _mean_over_slope(middle[c] - before[c], after[c] - middle[c], column_share)
+
+
+@njit(cache=True, error_model="numpy")
+def _add_line(loss, energy, spread, origin_kev, columns_each, first, second) -> None:
+    """Add the moments of a line of parts to ``first`` and ``second`` (C,); ``spread`` is used up."""
+    for c in range(loss.size):
+        spread[c] *= origin_kev[c] * exp32(-loss[c])
+    if columns_each == 1:
+        for c in range(first.size):
+            first[c] += spread[c]
+        for c in range(first.size):
+            second[c] += spread[c] * energy[c]
+        return
+    for c in range(first.size):
+        for k in range(c * columns_each, (c + 1) * columns_each):
+            first[c] += spread[k]
+            second[c] += spread[k] * energy[k]
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+def transmit(path, air_path, table, step, air_loss, origin_kev, row_share, column_share, first, second) -> None:
+    """Add the moments of the parts of every cell; one cell of the beam holds whole blocks of neighbouring parts.
+
+    path          (2 or 3, V, k R, m C) float32  area densities of each part of a cell [g/cm2]
+    air_path      (3, R, m C)      float32  what is in the way without a body, less that at the first node [g/cm2]
+    table         (n_0, n_1, n_2, 2) float32  p and Ebar of :func:`tabulate`; n_2 is 1 for two channels
+    step          (3,)             float32  distance of nodes [g/cm2]
+    air_loss      (R, m C)         float32  p without a body [1]
+    origin_kev    (R, m C)         float32  weight of a part x signal at the first node [keV]
+    row_share, column_share        float32  share of a part's height and width over which what the body adds to p goes
+                                            on evenly, as it does to the parts beside it; 0: the same all over it [1]
+    first         (V, R, C)        float32  M1 [keV], added to
+    second        (V, R, C)        float32  M2 [keV2], added to
+    """
+    n_lines, n = path.shape[2], path.shape[3]
+    rows_each, columns_each = n_lines // first.shape[1], n // first.shape[2]
+    for v in prange(first.shape[0]):
+        loss, energy, body = np.empty((3, n), np.float32), np.empty((3, n), np.float32), np.empty((3, n), np.float32)
+        lower, share, spread = np.empty((3, n), np.int32), np.empty((3, n), np.float32), np.empty(n, np.float32)
+        for line in range(n_lines + 1):  # looked up one line ahead of the one that is added, three lines kept
+            if line < n_lines:
+                row, k = line // rows_each, line % 3
+                for channel in range(len(path)):
+                    body_path, beam_path = path[channel, v, line], air_path[channel, row]
+                    _nodes(body_path, beam_path, step[channel], table.shape[channel], lower[channel], share[channel])
+                if len(path) == 2:
+                    _look_up(table, lower, share, loss[k], energy[k])
+                else:
+                    _look_up_iodine(table, lower, share, loss[k], energy[k])
+                for c in range(n):
+                    body[k, c] = loss[k, c] - air_loss[row, c]
+            done = line - 1
+            if done >= 0:
+                row, k = done // rows_each, done % 3
+                spread[:] = 1.0
+                if row_share > 0 or column_share > 0:
+                    below, above = body[max(done - 1, 0) % 3], body[min(done + 1, n_lines - 1) % 3]
+                    _spread_over_slopes(below, body[k], above, row_share, column_share, spread)
+                _add_line(loss[k], energy[k], spread, origin_kev[row], columns_each, first[v, row], second[v, row])
+
+
+@njit(cache=True, error_model="numpy")
+def air_losses(air_path, table, step, loss) -> None:
+    """Overwrite ``loss`` (R, m C) with p without a body; the other arguments as in :func:`transmit`."""
+    n = loss.shape[1]
+    nothing, energy = np.zeros(n, np.float32), np.empty(n, np.float32)
+    lower, share = np.empty((3, n), np.int32), np.empty((3, n), np.float32)
+    for r in range(len(loss)):
+        for channel in range(3):
+            _nodes(nothing, air_path[channel, r], step[channel], table.shape[channel], lower[channel], share[channel])
+        if table.shape[2] == 1:
+            _look_up(table, lower, share, loss[r], energy)
+        else:
+            _look_up_iodine(table, lower, share, loss[r], energy)
 
 
 @njit(cache=True, parallel=True, error_model="numpy")

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
+from ..basis import basis_curves
 from ..geometry import Geometry
 from ..protocol import Acquisition
 from ..scanner import Scanner
@@ -35,6 +36,9 @@ PHANTOM_SHARES = np.linspace(0.2, 0.97, 10)
 
 _PHANTOM_ROWS = 13
 """Rows of a phantom whose primary is computed; those between are interpolated."""
+
+_STEP_MM = 5.0
+"""Lengths of water between which the primary is interpolated."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -149,13 +153,35 @@ def _phantoms(views: Geometry, beam: Beam) -> tuple[NDArray[np.float64], NDArray
     if half_view_mm <= 0:
         raise ValueError(f"the fan must hold the axis, got columns from {offset_mm[0]:g} to {offset_mm[-1]:g} mm of it")
     slant = np.hypot(1.0, views.row_offset_mm[rows] / views.detector_distance_mm)
-    log_signal = []
-    for share in (0.0, *PHANTOM_SHARES):
-        chord_mm = 2 * np.sqrt(np.maximum((share * half_view_mm) ** 2 - offset_mm**2, 0.0))
-        water = water_per_mm_g_cm2()[:, None, None] * slant[:, None] * chord_mm
-        log_signal.append(np.log(beam.moments_kev(beam.path_g_cm2[:, rows] + water)[0]))
-    log_all = np.stack(log_signal)
+    shares = np.append(0.0, PHANTOM_SHARES)
+    chord_mm = 2 * np.sqrt(np.maximum((shares[:, None] * half_view_mm) ** 2 - offset_mm**2, 0.0))
+    log_all = _log_signal(beam, rows, chord_mm[:, None, :] * slant[:, None])
     if len(rows) < n_rows:
         log_all = CubicSpline(rows, log_all, axis=1)(np.arange(n_rows))
     signal = beam.gain * np.exp(log_all)
     return signal[0], signal[1:].astype(np.float32)
+
+
+def _log_signal(beam: Beam, rows: NDArray[np.int_], water_mm: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Logarithm of M1, before the gain, behind lengths of water ``(n, len(rows), columns)`` [mm].
+
+    Sums over energy are taken at lengths ``_STEP_MM`` apart, and between them cubics through four (to 1e-9).
+    """
+    present = beam.photons_per_mas > 0
+    curves = basis_curves()[:2, present]
+    reach = int(water_mm.max() / _STEP_MM) + 3
+    lengths_mm = _STEP_MM * np.arange(-1, reach + 1)
+    energy = (beam.photons_per_mas * beam.energy_kev)[present]
+    passed = np.exp(-np.einsum("krc,ke->rce", beam.path_g_cm2[:, rows], curves)) * energy
+    table = np.log(passed @ np.exp(-(water_per_mm_g_cm2() @ curves)[:, None] * lengths_mm))
+    place = water_mm / _STEP_MM
+    low = place.astype(np.intp)
+    t = place - low
+    weights = (
+        -t * (t - 1) * (t - 2) / 6,
+        (t + 1) * (t - 1) * (t - 2) / 2,
+        -(t + 1) * t * (t - 2) / 2,
+        (t + 1) * t * (t - 1) / 6,
+    )
+    r, c = np.ogrid[: len(rows), : water_mm.shape[2]]
+    return np.asarray(sum(weight * table[r, c, low + k] for k, weight in enumerate(weights)))
