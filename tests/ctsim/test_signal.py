@@ -1,5 +1,7 @@
 """The tables of noise-free moments against the sums over 1 keV bins, and the photon number."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -153,3 +155,63 @@ def test_two_bases_give_the_signal_of_the_full_curves(name):
         depth = thickness[:, None] * mass_attenuation(substance) + 20 * mass_attenuation(water)
         exact = beam.photons_per_mas * ENERGY_KEV * np.exp(-depth - middle @ basis_curves()[:2])
         np.testing.assert_allclose(by_basis, exact.sum(axis=1), rtol=1e-3)
+
+
+def between_nodes(values, places):
+    """Linear between the nodes of a table, and beyond its ends."""
+    lower = [min(max(int(place), 0), n - 2) for place, n in zip(places, values.shape, strict=True)]
+    found = 0.0
+    for corner in np.ndindex(*(2,) * len(places)):
+        share = [p - k if up else 1 - p + k for p, k, up in zip(places, lower, corner, strict=True)]
+        found += math.prod(share) * float(values[tuple(k + up for k, up in zip(lower, corner, strict=True))])
+    return found
+
+
+def spread(down, up, share):
+    """Mean of exp(-s x) over a part, s the limited slope of the paths to either side."""
+    if down * up <= 0:
+        return 1.0
+    half = min(share * min(0.25 * abs(down + up), abs(down), abs(up)), 4.0)
+    return math.sinh(half) / half
+
+
+@pytest.mark.parametrize(("n_channels", "parts"), [(2, (1, 1)), (2, (2, 3)), (3, (1, 2))])
+def test_transmissions_are_those_of_every_part_worked_by_itself(n_channels, parts):
+    beam = beam_of(AS, asked(100, 64), Sampling(column_binning=16, row_binning=16))
+    table = signal_table(beam, n_channels)
+    rows, columns = beam.gain.shape
+    n_rows, n_columns = rows * parts[0], columns * parts[1]
+    rng = np.random.default_rng(2)
+    path = (
+        rng.uniform(-0.5, 1.0, (n_channels, 2, n_rows, n_columns))
+        * np.array([40, 5, 0.2])[:n_channels, None, None, None]
+    )
+    path[:, 1] = 1.2 * path[:, 1, :, :1]  # the same in all columns
+    path[2:] = np.abs(path[2:])
+    path = path.astype(np.float32)
+    first, second = np.ones((2, 2, rows, columns), np.float32)
+    table.transmit(path, first, second, weight=0.25, slope_share=(0.5, 1.0))
+
+    log_loss, energy = table.log_loss.squeeze(), table.mean_energy_kev.squeeze()
+    air = np.repeat(np.repeat(beam.path_g_cm2, parts[0], axis=1), parts[1], axis=2)
+    air -= table.origin_g_cm2[:, None, None]
+    steps = table.step_g_cm2.astype(float)
+    p, p_air, e = np.empty(path.shape[1:]), np.empty((n_rows, n_columns)), np.empty(path.shape[1:])
+    for v, r, c in np.ndindex(p.shape):
+        own = [*air[:, r, c], 0.0][:n_channels]
+        places = [(path[k, v, r, c] + own[k]) / steps[k] for k in range(n_channels)]
+        p[v, r, c], e[v, r, c] = between_nodes(log_loss, places), between_nodes(energy, places)
+        p_air[r, c] = between_nodes(log_loss, [own[k] / steps[k] for k in range(n_channels)])
+    body = p - p_air
+    expected_1, expected_2 = np.ones(first.shape), np.ones(first.shape)
+    for v, r, c in np.ndindex(p.shape):
+        here = body[v, r, c]
+        wider = spread(here - body[v, max(r - 1, 0), c], body[v, min(r + 1, n_rows - 1), c] - here, 0.5)
+        if 0 < c < n_columns - 1:
+            wider *= spread(here - body[v, r, c - 1], body[v, r, c + 1] - here, 1.0)
+        cell = (r // parts[0], c // parts[1])
+        signal = 0.25 / math.prod(parts) * table.origin_kev * beam.gain[cell] * math.exp(-p[v, r, c]) * wider
+        expected_1[(v, *cell)] += signal
+        expected_2[(v, *cell)] += signal * e[v, r, c]
+    np.testing.assert_allclose(first, expected_1, rtol=1e-5)
+    np.testing.assert_allclose(second, expected_2, rtol=1e-5)
