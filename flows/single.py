@@ -41,10 +41,10 @@ def scan_twin(
         backend=backend,
         progress=None if progress is None else (lambda fraction: progress(0.7 * fraction)),
     )
-    readings = ctsim.read_out(exposure, protocol, key=make_key(seed, "scan", entry.name, "noise"))
+    readings = ctsim.read_out(exposure, protocol, key=make_key(seed, "scan", entry.name, "noise"), backend=backend)
     if raw is not None:
         readings.save(raw)
-    sinogram = ctsim.correct(readings, overwrite=True)
+    sinogram = ctsim.correct(readings, overwrite=True, backend=backend)
     kernel = profile.kernel(protocol.reconstruction.kernel)
     return reconstruct_on(
         sinogram,
@@ -52,5 +52,6 @@ def scan_twin(
         kernel,
         twin,
         host=entry.host_grid,
+        backend=backend,
         progress=None if progress is None else (lambda fraction: progress(0.7 + 0.3 * fraction)),
     )

@@ -214,6 +214,7 @@ def _manifest_row(
         "label_key": case.label_key,
         "label_model": case.label_model,
         "backend": backend,
+        "device": image.image.facts.get("device"),
         "version": package_version(),
         **{f"{name}_file": None if artefact is None else artefact.path for name, artefact in files.items()},
         **{f"{name}_sha256": None if artefact is None else artefact.sha256 for name, artefact in files.items()},

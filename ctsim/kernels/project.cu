@@ -21,14 +21,16 @@
 // own readings: same bytes for any launch.
 
 #define PAD 2
-#define BIAS 8388608.0f  // 2^23: floats from here to 2^24 are the whole numbers, their low bits the number itself
+#define BIAS 8388608.0f  // 2^23: floats from here to 2^24 are the whole numbers, their bits 0x4B000000 and the number
+#define BIAS_BITS 0x4B000000u
 
 // Stored voxels as floats in the range of BIAS (exact for 16-bit numbers), of which differences are exact too.
 struct Words {
     typedef unsigned int Voxel;
     enum { CHANNELS = 2 };
-    static __device__ __forceinline__ float biased(const Voxel word, const int channel) {
-        return __uint_as_float(__byte_perm(word, 0x4B00u, channel ? 0x5432u : 0x5410u));
+    // upper: upper half of BIAS_BITS, not as a constant: an instruction has room for one, and that is the selector
+    static __device__ __forceinline__ float biased(const Voxel word, const int channel, const unsigned int upper) {
+        return __uint_as_float(__byte_perm(word, upper, channel ? 0x5432u : 0x5410u));
     }
     static __device__ __forceinline__ float bias() { return BIAS; }
 };
@@ -36,8 +38,8 @@ struct Words {
 struct Iodine {
     typedef unsigned short Voxel;
     enum { CHANNELS = 1 };
-    static __device__ __forceinline__ float biased(const Voxel units, const int) {
-        return __uint_as_float(0x4B000000u | units);
+    static __device__ __forceinline__ float biased(const Voxel units, const int, const unsigned int) {
+        return __uint_as_float(BIAS_BITS | units);
     }
     static __device__ __forceinline__ float bias() { return BIAS; }
 };
@@ -45,7 +47,7 @@ struct Iodine {
 struct Inset {
     typedef float Voxel;
     enum { CHANNELS = 1 };
-    static __device__ __forceinline__ float biased(const Voxel value, const int) { return value; }
+    static __device__ __forceinline__ float biased(const Voxel value, const int, const unsigned int) { return value; }
     static __device__ __forceinline__ float bias() { return 0.0f; }
 };
 
@@ -216,25 +218,27 @@ __device__ __forceinline__ void project(
         if (fmaxf(one, other) < -0.5f - half || fminf(one, other) > top - 0.5f + half) n_near = n_planes = 0;
     }
     if (ADD && n_planes == 0) return;
-    // `plane` is two voxels of the minor axis and two of z before the plane's first, so that places become positive
-    unsigned int plane = origin - PAD * across - PAD;
+    const unsigned int upper = (BIAS_BITS >> 16) + (unsigned int)(lanes >> 6);  // lanes is at most 32
+    // places count from the padding's first voxel, so that they are positive; `plane` takes off the bits of the bias, too
+    unsigned int plane = origin - PAD * across - PAD - BIAS_BITS * across - BIAS_BITS;
+    const float padded_place = place + (float)PAD, padded_height = height + (float)PAD;
+    const float padded_top = top + (float)PAD;
     int i = 0;
     for (; i < n_near; ++i, beyond += 1.0f, plane += along) {
-        const float p = place + place_step * beyond + (float)PAD;
+        const float p = padded_place + place_step * beyond;
         const float whole_p = __fadd_rd(p, BIAS);
         const float a = p - (whole_p - BIAS);
-        const float q = fminf(fmaxf(height + height_step * beyond, -1.0f), top) + (float)PAD;
+        const float q = fminf(fmaxf(padded_height + height_step * beyond, PAD - 1.0f), padded_top);
         const float whole_q = __fadd_rd(q, BIAS);
         const float b = q - (whole_q - BIAS);
-        const unsigned int at =
-            plane + (__float_as_uint(whole_p) & 0x7FFFFFu) * across + (__float_as_uint(whole_q) & 0x7FFFFFu);
+        const unsigned int at = plane + __float_as_uint(whole_p) * across + __float_as_uint(whole_q);
         const typename Kind::Voxel* one = volume + at;
         const typename Kind::Voxel* two = volume + (at + across);
         const typename Kind::Voxel one_low = one[0], one_high = one[1], two_low = two[0], two_high = two[1];
         for (int m = 0; m < Kind::CHANNELS; ++m) {
-            const float first = Kind::biased(one_low, m), second = Kind::biased(two_low, m);
-            const float in_one = (first - Kind::bias()) + b * (Kind::biased(one_high, m) - first);
-            const float in_two = (second - Kind::bias()) + b * (Kind::biased(two_high, m) - second);
+            const float first = Kind::biased(one_low, m, upper), second = Kind::biased(two_low, m, upper);
+            const float in_one = (first - Kind::bias()) + b * (Kind::biased(one_high, m, upper) - first);
+            const float in_two = (second - Kind::bias()) + b * (Kind::biased(two_high, m, upper) - second);
             sum[m] += in_one + a * (in_two - in_one);
         }
     }
@@ -260,7 +264,7 @@ __device__ __forceinline__ void project(
                 const int k = min(k_first + step, n_z);  // the voxel beyond the last is empty
                 const float part = share * fmaxf(fminf(q_high, k + 1.0f) - fmaxf(q_low, (float)k), 0.0f);
                 const typename Kind::Voxel voxel = z[k];
-                for (int m = 0; m < Kind::CHANNELS; ++m) inside[m] += part * (Kind::biased(voxel, m) - Kind::bias());
+                for (int m = 0; m < Kind::CHANNELS; ++m) inside[m] += part * (Kind::biased(voxel, m, upper) - Kind::bias());
             }
         }
         const float scale = 1.0f / (wide * high);

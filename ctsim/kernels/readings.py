@@ -27,11 +27,11 @@ def moments(primary, mean_energy, energy_step_kev, with_scatter, scatter, scatte
     for line in prange(n_views * n_rows):
         v, r = line // n_rows, line % n_rows
         for c in range(n_columns):
-            first = float(primary[v, r, c])
+            first = np.float64(primary[v, r, c])
             second = first * mean_energy[v, r, c] * energy_step_kev
             if with_scatter:
                 first += scatter[v, r, c]
-                second += float(scatter[v, r, c]) * scatter_energy[v, r, c]
+                second += np.float64(scatter[v, r, c]) * scatter_energy[v, r, c]
             mean[v, r, c] = mas[v] * first
             mean_square[v, r, c] = mas[v] * second
 

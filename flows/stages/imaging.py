@@ -69,9 +69,15 @@ def make_images(
                     part: Path, scan: Scan = scan, exposure: Any = exposure, progress: Any = progress
                 ) -> Mapping[str, Any]:
                     protocol = covering(scan.protocol, twin.get(), host=scan.host_grid)
-                    sinogram = ctsim.detect(exposure, protocol, key=scan.key)
+                    sinogram = ctsim.detect(exposure, protocol, key=scan.key, backend=site.backend)
                     ct = reconstruct_on(
-                        sinogram, protocol, scan.kernel, twin.get(), host=scan.host_grid, progress=progress
+                        sinogram,
+                        protocol,
+                        scan.kernel,
+                        twin.get(),
+                        host=scan.host_grid,
+                        backend=site.backend,
+                        progress=progress,
                     )
                     ct.save(part)
                     return _facts(ct, sinogram)
@@ -125,7 +131,14 @@ def upright(grid: Grid) -> Grid:
 
 
 def reconstruct_on(
-    sinogram: Any, protocol: Protocol, kernel: Kernel, twin: Twin, *, host: bool, progress: Any = None
+    sinogram: Any,
+    protocol: Protocol,
+    kernel: Kernel,
+    twin: Twin,
+    *,
+    host: bool,
+    backend: str = "auto",
+    progress: Any = None,
 ) -> CT:
     """The image of a sinogram: on the protocol's lattice, or with ``host`` on that of a patient twin's own CT.
 
@@ -135,7 +148,9 @@ def reconstruct_on(
     thickness = protocol.reconstruction.slice_thickness_mm
     if grid is not None:
         thickness = max(thickness, grid.spacing_mm[0])
-    return ctsim.reconstruct(sinogram, kernel=kernel, grid=grid, slice_thickness_mm=thickness, progress=progress)
+    return ctsim.reconstruct(
+        sinogram, kernel=kernel, grid=grid, slice_thickness_mm=thickness, backend=backend, progress=progress
+    )
 
 
 def _facts(ct: CT, sinogram: Any) -> dict[str, Any]:
@@ -151,6 +166,7 @@ def _facts(ct: CT, sinogram: Any) -> dict[str, Any]:
         "n_views": int(sinogram.line_integral.shape[0]),
         "n_readings": int(sinogram.line_integral.size),
         "slice_thickness_mm": None if thickness is None else float(thickness),
+        "device": ct.meta.get("device"),
     }
 
 
