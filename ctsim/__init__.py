@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .readout import read_out as read_out
     from .recon.kernels import Kernel as Kernel
     from .recon.reconstruction import reconstruct as reconstruct
+    from .reexposure import add_insets as add_insets
     from .sampling import Sampling as Sampling
     from .scanner import Scanner as Scanner
     from .scanning import detect as detect
@@ -46,6 +47,7 @@ _HOMES = {
     "Scanner": ".scanner",
     "Sinogram": ".sinogram",
     "Spectrum": ".spectrum",
+    "add_insets": ".reexposure",
     "correct": ".correction",
     "detect": ".scanning",
     "expose": ".exposure",
