@@ -24,8 +24,10 @@ lint: $(VENV)/.ready-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Beside itk-rtk and XCIST (in .peers, made when missing), written to docs/performance.md: `make bench` (quick rows, under
+# 12 minutes), `make bench BENCH=all`, `make bench BENCH=project_v512,fdk_v512 BENCH_ARGS=--resume`; see benchmarks/__main__.py.
 bench: $(READY)
-	$(BIN)/python benchmarks/projection.py
+	$(BIN)/python -m benchmarks $(or $(BENCH),quick) $(BENCH_ARGS)
 
 # Runs on a bare GPU machine too: system Python with numpy, scipy, numba, cupy, h5py and pytest, nothing else, no network.
 gpu-check:

@@ -14,7 +14,7 @@ import json
 import statistics
 import sys
 import time
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,7 @@ def main(words: list[str]) -> int:
         left_out = {name: missing.get(_peer_of(row, name), why) for name, why in left_out.items()}
         record = {
             "row": row.name,
-            "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "commit": machine.commit(),
             "machine": machine.describe(),
             "threads": asked.threads,

@@ -10,7 +10,7 @@ length in mm. Body of the full chain: the cylinder of water, the ball and twelve
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -269,3 +269,19 @@ def transmission_error(got: Array, truth: Array) -> dict[str, float]:
     hit = truth < 0.7
     off = got[hit].astype(np.float64) / truth[hit] - 1
     return {"relative_rmse": float(np.sqrt((off**2).mean())), "relative_bias": float(off.mean())}
+
+
+def angles_of(item: Item, first_view: int) -> Array:
+    """The item's views as neighbouring ones of a real scanner's rotation [rad]."""
+    return 2 * np.pi * (first_view + np.arange(item.views)) / VIEWS_OF_A_SCANNER
+
+
+def transmissions(item: Item, mu_per_mm: list[float], first_view: int, rays: Iterable[Beamlet]) -> Array:
+    """Transmissions ``(views, rows, columns)`` of water and bone, each the mean over these rays."""
+    angles = angles_of(item, first_view)
+    total, count = np.zeros((item.views, item.rows, COLUMNS)), 0
+    for ray in rays:
+        water, bone = lengths(item, angles, ray)
+        total += np.exp(-mu_per_mm[0] * water - mu_per_mm[1] * bone)
+        count += 1
+    return total / count

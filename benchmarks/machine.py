@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from pathlib import Path
 from typing import Any
 
 from .sides import ROOT
@@ -41,7 +42,7 @@ def _git(*words: str) -> str:
 
 def _cpu_name() -> str:
     try:
-        with open("/proc/cpuinfo") as lines:
+        with Path("/proc/cpuinfo").open() as lines:
             for line in lines:
                 if line.startswith("model name"):
                     return line.partition(":")[2].strip()

@@ -1,22 +1,27 @@
-"""lungtwin's side of the quick rows. Each maker takes plain parameters and gives a job that can be run again and again."""
+"""lungtwin's side of the quick rows: makers of jobs that can be run again and again."""
 
 from __future__ import annotations
 
 import math
 import sys
+from dataclasses import replace
 from importlib.metadata import version
+from itertools import product
 from typing import Any
 
 import numba
 import numpy as np
 
 from ctsim import Kernel, Sampling, Sinogram, load_profile, reconstruct, scan
-from ctsim.basis import coefficients
-from ctsim.illumination import add_moments, illuminate
+from ctsim.attenuation import ENERGY_KEV
+from ctsim.basis import basis_curves, coefficients
+from ctsim.illumination import Illumination, add_moments, illuminate
 from ctsim.projection import project as project_views
+from ctsim.rays import RayPoints, ray_points
 from ctsim.recon.chain import geometric_chain
 from ctsim.recon.fdk import fdk as run_fdk
 from ctsim.recon.wfbp import wfbp as run_wfbp
+from ctsim.signal import Beam, signal_table
 from ctsim.trajectory import plan_geometry
 from ctsim.voxels import pack, room_air_g_cm3
 from twins import Grid, material
@@ -109,52 +114,73 @@ def full_chain(scene: Item, rays: int, *, iodine: bool = False) -> Job:
     )
 
 
-def error(
-    tiny: bool, threads: int, samplings: list[tuple[int, int, int]], many: tuple[int, int, int], first_view: int, rays: int
-) -> Job:
-    """Noise-free readings as (rays, row parts, column parts) make them, against exact ones of the whole spectrum."""
+def error(tiny: bool, threads: int, samplings: list[list[int]], first_view: int, rays: int) -> Job:
+    """Transmissions of 70 keV as (rays, row parts, column parts) make them, against exact ones."""
     numba.set_num_threads(threads)
     scene = body.item_of("error", tiny, rows=body.ITEMS["error"].rows, views=body.ITEMS["error"].views)
     twin, protocol = scenes.twin(scene), scenes.protocol(scene)
     scanner = scenes.scanner(scene, views=body.VIEWS_OF_A_SCANNER)
     volume = pack(twin)
-    seen: dict[tuple[int, ...], Any] = {}
-    beams: dict[str, Any] = {}
+    bare = np.zeros((2, scene.rows, body.COLUMNS)), np.ones((scene.rows, body.COLUMNS))
+    table = signal_table(Beam(_one_energy(), *bare), 2)
+    got: dict[str, Any] = {}
+    lights: dict[str, Any] = {}
 
     def run() -> None:
-        for choice in [*samplings, many]:
-            n, row_parts, column_parts = choice
+        for n, row_parts, column_parts in samplings:
+            parts = "" if row_parts * column_parts == 1 else f", {row_parts} x {column_parts} parts"
+            name = f"{n} ray{'s' if n > 1 else ''}{parts}"
             sampling = Sampling(rays_per_reading=n, row_parts=row_parts, column_parts=column_parts, scatter=False)
             where = plan_geometry(twin, scanner, protocol, sampling)
-            light = illuminate(twin, scanner, protocol, sampling, where, volume.n_channels)
+            light = replace(illuminate(twin, scanner, protocol, sampling, where, volume.n_channels), table=table)
             first, second = np.zeros((2, scene.views, *where.shape[1:]), np.float32)
             add_moments(light, volume, (), slice(first_view, first_view + scene.views), first, second)
-            seen[tuple(choice)] = first / light.table.air_kev()
-            beams["beam"], beams["angles"] = light.table.beam, where.view_angle_rad[first_view:][: scene.views]
+            got[name] = first / table.air_kev()
+            lights[name] = light, ray_points(scanner, protocol, sampling)
 
     def finish() -> dict[str, Any]:
-        beam = beams["beam"]
         density = np.array([_above_air(name) for name in ("water", "cortical_bone")])
-        in_air = beam.path_g_cm2[:, None]
-        air = beam.moments_kev(in_air)[0]
-        truth = np.zeros((scene.views, scene.rows, body.COLUMNS))
-        for ray in body.beamlets(rays, scenes.SPOT_MM, scenes.ANODE_DEG):
-            water, bone = body.lengths(scene, beams["angles"], ray)
-            path = 0.1 * (density[0][:, None, None, None] * water + density[1][:, None, None, None] * bone)
-            truth += beam.moments_kev(path + in_air)[0] / air / rays
-        names = {tuple(choice): "{} rays, {} x {} parts".format(*choice) for choice in [*samplings, many]}
-        return {
-            "many": names[tuple(many)],
-            "of": {
-                name: {
-                    "against_truth": body.transmission_error(seen[choice], truth),
-                    "against_many": body.transmission_error(seen[choice], seen[tuple(many)]),
-                }
-                for choice, name in names.items()
-            },
-        }
+        mu = [float(row @ basis_curves()[:2, _one_energy() > 0].ravel()) / 10 for row in density]
+        truth = body.transmissions(scene, mu, first_view, body.beamlets(rays, scenes.SPOT_MM, scenes.ANODE_DEG))
+        errors = {}
+        for name, (light, points) in lights.items():
+            alone = _of_exact_paths(scene, light, points, density, first_view)
+            errors[name] = {
+                "sampling": body.transmission_error(alone, truth),
+                "in_all": body.transmission_error(got[name], truth),
+            }
+        return {"errors": errors}
 
     return Job(scene.readings, run, finish, VERSIONS)
+
+
+def _of_exact_paths(
+    scene: Item, light: Illumination, points: RayPoints, density: Any, first_view: int, sub: int = 5
+) -> Any:
+    """What the same rays, parts and slopes make of exact mean paths over the cells, in place of the voxels'."""
+    angles = body.angles_of(scene, first_view)
+    shape = (scene.views, scene.rows * light.parts[0], body.COLUMNS * light.parts[1])
+    first, second = np.zeros((2, scene.views, scene.rows, body.COLUMNS), np.float32)
+    inner = (np.arange(sub) + 0.5) / sub - 0.5
+    middles = [(np.arange(n) + 0.5) / n - 0.5 for n in light.parts]
+    for spot, when, weight in zip(points.spot_mm, points.instant, points.weight, strict=True):
+        path = np.zeros((2, *shape))
+        turn = float(when) * 2 * math.pi / body.VIEWS_OF_A_SCANNER
+        for (i, up), (j, across) in product(enumerate(middles[0]), enumerate(middles[1])):
+            for v, u in product(inner / light.parts[0], inner / light.parts[1]):
+                ray = body.Beamlet(tuple(spot), turn, across + u, up + v)
+                for rho, length in zip(density, body.lengths(scene, angles, ray), strict=True):
+                    part = path[:, :, i :: light.parts[0], j :: light.parts[1]]
+                    part += 0.1 * rho[:, None, None, None] * length / sub**2
+        light.table.transmit(
+            path.astype(np.float32), first, second, weight=float(weight), slope_share=light.slope_share
+        )
+    return first / light.table.air_kev()
+
+
+def _one_energy() -> Any:
+    """A photon in the bin next to 70 keV."""
+    return (np.arange(len(ENERGY_KEV)) == np.abs(ENERGY_KEV - 70).argmin()).astype(np.float64)
 
 
 def _above_air(name: str) -> Any:
@@ -176,9 +202,7 @@ def roi(tiny: bool, threads: int) -> Job:
     sampling = Sampling(views_per_rotation=96, column_binning=8, row_binning=8) if tiny else Sampling()
     where = plan_geometry(cylinder(150.0, length_mm, spacing_mm=10.0), profile.scanner, protocol, sampling)
     data = np.ones(where.shape, np.float32)
-    sinogram = Sinogram(
-        where, data, 0.02, profile.scanner, protocol, sampling, meta={"z_range_mm": [-half, half]}
-    )
+    sinogram = Sinogram(where, data, 0.02, profile.scanner, protocol, sampling, meta={"z_range_mm": [-half, half]})
     first = -63 / 2 * 0.5
     region = Grid((64, 64, 64), (0.5, 0.5, 0.5), (60 + first, 40 + first, first))
 

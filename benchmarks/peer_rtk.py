@@ -11,7 +11,7 @@ from importlib.metadata import version
 
 import itk
 import numpy as np
-from itk import RTK as rtk
+from itk import RTK
 
 from . import body
 from .serving import Job, peak_mb, serve
@@ -21,7 +21,7 @@ VERSIONS = {"itk-rtk": version("itk-rtk")}
 
 
 def geometry(angles: np.ndarray, cylindrical: bool) -> object:
-    g = rtk.ThreeDCircularProjectionGeometry.New()
+    g = RTK.ThreeDCircularProjectionGeometry.New()
     for beta in angles:
         g.AddProjection(body.SID_MM, body.SDD_MM, float(90 - np.degrees(beta)))
     if cylindrical:
@@ -56,7 +56,7 @@ def project(item: str, tiny: bool, threads: int) -> Job:
     got = {}
 
     def run() -> None:
-        walk = rtk.JosephForwardProjectionImageFilter[Image, Image].New()
+        walk = RTK.JosephForwardProjectionImageFilter[Image, Image].New()
         walk.SetGeometry(where)
         walk.SetInput(0, stack(zero, column_mm))
         walk.SetInput(1, volume(values, scene.voxel_mm, scene.axis_mm(scene.n_z)[0]))
@@ -82,7 +82,7 @@ def fdk(item: str, tiny: bool, threads: int) -> Job:
 
     def reconstruct(slices: np.ndarray) -> np.ndarray:
         empty = np.zeros((scene.n, len(slices), scene.n), np.float32)
-        chain = rtk.FDKConeBeamReconstructionFilter[Image].New()
+        chain = RTK.FDKConeBeamReconstructionFilter[Image].New()
         chain.SetGeometry(where)
         chain.SetInput(0, volume(empty, scene.voxel_mm, scene.axis_mm(scene.n_z)[slices[0]]))
         chain.SetInput(1, stack(data, body.flat_column_mm()))

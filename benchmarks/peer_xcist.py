@@ -1,6 +1,6 @@
 """XCIST (gecatsim): its full chain of a voxel phantom. Runs in the peers' Python.
 
-Its source stands at (-SID sin b, SID cos b), which is our view angle b + 90 degrees, so that scans start at -90 degrees;
+Its source stands at (-SID sin b, SID cos b), our view angle b + 90 degrees, so that scans start at -90 degrees;
 columns run the other way, and the rows of its phantom files run towards falling y.
 The scan is timed as users run it: phantom read, 20 energies, two materials, quantum noise per bin, electronic noise,
 readings written to a file. Air scan and preparation of the data (its corrections) are left out.
@@ -9,13 +9,16 @@ readings written to a file. Air scan and preparation of the data (its correction
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from importlib.metadata import version
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +108,7 @@ def chain(item: str, tiny: bool, threads: int, samples: int, views: int) -> Job:
     return Job(scene.readings, ct.phantom_scan, finish, VERSIONS)
 
 
-def error(tiny: bool, threads: int, samples: list[int], many: int, first_view: int, rays: int) -> Job:
+def error(tiny: bool, threads: int, samples: list[int], first_view: int, rays: int) -> Job:
     """Transmissions of 70 keV without noise against exact ones, with samples^5 rays per reading."""
     scene = body.item_of("error", tiny)
     scene = replace(scene, rows=body.ITEMS["error"].rows, views=body.ITEMS["error"].views)
@@ -113,42 +116,42 @@ def error(tiny: bool, threads: int, samples: list[int], many: int, first_view: i
     phantom(scene, folder)
     got: dict[int, np.ndarray] = {}
 
-    def transmissions(n: int) -> np.ndarray:
-        ct = simulator(scene, folder, threads, n)
-        ct.protocol.viewsPerRotation = ct.protocol.viewCount = body.VIEWS_OF_A_SCANNER
-        ct.protocol.startViewId, ct.protocol.stopViewId = first_view, first_view + scene.views - 1
-        ct.physics.monochromatic = ENERGY_KEV
-        ct.physics.enableQuantumNoise = ct.physics.enableElectronicNoise = 0
-        ct.air_scan()
-        ct.phantom_scan()
-        read = [np.fromfile(folder / f"result.{what}", np.float32) for what in ("scan", "air")]
-        seen, air = (values.reshape(-1, scene.rows, body.COLUMNS)[:, :, ::-1] for values in read)
-        return seen / air
-
     def run() -> None:
-        for n in [*samples, many]:
-            got[n] = transmissions(n)
+        for n in samples:
+            ct = simulator(scene, folder, threads, n)
+            ct.protocol.viewsPerRotation = ct.protocol.viewCount = body.VIEWS_OF_A_SCANNER
+            ct.protocol.startViewId, ct.protocol.stopViewId = first_view, first_view + scene.views - 1
+            ct.physics.monochromatic = ENERGY_KEV
+            ct.physics.enableQuantumNoise = ct.physics.enableElectronicNoise = 0
+            ct.air_scan()
+            ct.phantom_scan()
+            read = [np.fromfile(folder / f"result.{what}", np.float32) for what in ("scan", "air")]
+            seen, air = (values.reshape(-1, scene.rows, body.COLUMNS)[:, :, ::-1] for values in read)
+            got[n] = seen / air
 
     def finish() -> dict[str, Any]:
         shutil.rmtree(folder)
         mu = [float(GetMu(name, ENERGY_KEV)[0]) / 10 for name in ("water", "bone")]
-        angles = 2 * np.pi * (first_view + np.arange(scene.views)) / body.VIEWS_OF_A_SCANNER
-        truth = np.zeros((scene.views, scene.rows, body.COLUMNS))
-        for ray in body.beamlets(rays, SPOT_MM, ANODE_DEG):
-            water, bone = body.lengths(scene, angles, ray)
-            truth += np.exp(-mu[0] * water - mu[1] * bone) / rays
-        return {
-            "many": many**5,
-            "of": {
-                str(n**5): {
-                    "against_truth": body.transmission_error(got[n], truth),
-                    "against_many": body.transmission_error(got[n], got[many]),
-                }
-                for n in [*samples, many]
-            },
-        }
+        truth = body.transmissions(scene, mu, first_view, body.beamlets(rays, SPOT_MM, ANODE_DEG))
+        errors = {}
+        for n, values in got.items():
+            alone = body.transmissions(scene, mu, first_view, grid(n))
+            errors["1 sample" if n == 1 else f"{n}^5 = {n**5} samples"] = {
+                "sampling": body.transmission_error(alone, truth),
+                "in_all": body.transmission_error(values, truth),
+            }
+        return {"errors": errors}
 
     return Job(scene.readings, run, finish, VERSIONS)
+
+
+def grid(n: int) -> Iterator[body.Beamlet]:
+    """XCIST's n^5 rays of a reading: middles of n equal parts of spot, view and cell."""
+    middles = [float(m) for m in (np.arange(n) + 0.5) / n - 0.5]
+    for side, along, when, across, up in product(middles, repeat=5):
+        z = along * SPOT_MM
+        spot = (side * SPOT_MM, z / math.tan(math.radians(ANODE_DEG)), z)
+        yield body.Beamlet(spot, when * 2 * math.pi / body.VIEWS_OF_A_SCANNER, across, up)
 
 
 if __name__ == "__main__":

@@ -34,23 +34,23 @@ class Row:
 OURS = "lungtwin"
 _GUPS: dict[str, Any] = {"unit": "GUPS", "scale": 1e9, "bar": 1.3, "aim": 2.0, "ratio_bar": 1.9}
 _FIRST_VIEW = 130
-_TRUTH_RAYS = 1024
+_TRUTH_RAYS = 2048
 
 
-def _ours(job: str, module: str = "ours", *, warm: bool = True, **parameters: Any) -> Side:
+def _ours(job: str, module: str = "benchmarks.ours", *, warm: bool = True, **parameters: Any) -> Side:
     return Side(OURS, module, job, parameters, warm=warm)
 
 
 def _rtk(job: str, **parameters: Any) -> Side:
-    return Side("itk-rtk", "peer_rtk", job, parameters, python="itk-rtk")
+    return Side("itk-rtk", "benchmarks.peer_rtk", job, parameters, python="itk-rtk")
 
 
 def _xcist(job: str, **parameters: Any) -> Side:
-    return Side("XCIST", "peer_xcist", job, parameters, python="gecatsim", warm=False)
+    return Side("XCIST", "benchmarks.peer_xcist", job, parameters, python="gecatsim", warm=False)
 
 
 def _thorax(name: str, title: str, job: str, spacing_mm: float, rays: int) -> Row:
-    sides = (_ours(job, "thorax", warm=False, spacing_mm=spacing_mm, rays=rays),)
+    sides = (_ours(job, "benchmarks.thorax", warm=False, spacing_mm=spacing_mm, rays=rays),)
     return Row(name, title, sides, rounds=1, quick=False, unit="", scale=1.0)
 
 
@@ -95,12 +95,11 @@ ROWS: tuple[Row, ...] = (
             _ours(
                 "error",
                 warm=False,
-                samplings=[(1, 1, 1), (4, 1, 1), (16, 2, 2)],
-                many=(64, 4, 4),
+                samplings=[[1, 1, 1], [2, 1, 1], [4, 1, 1], [8, 1, 1], [16, 2, 2]],
                 first_view=_FIRST_VIEW,
                 rays=_TRUTH_RAYS,
             ),
-            _xcist("error", samples=[1, 2], many=4, first_view=_FIRST_VIEW, rays=_TRUTH_RAYS),
+            _xcist("error", samples=[1, 2], first_view=_FIRST_VIEW, rays=_TRUTH_RAYS),
         ),
         rounds=1,
         unit="",
@@ -142,7 +141,7 @@ ROWS: tuple[Row, ...] = (
         "growth",
         "how cost grows",
         tuple(
-            Side(curve, "ours", "growth", {"curve": curve})
+            Side(curve, "benchmarks.ours", "growth", {"curve": curve})
             for curve in ("voxels", "views", "rows", "materials", "rays", "threads")
         ),
         rounds=3,
@@ -171,6 +170,4 @@ def pick(wanted: str) -> tuple[Row, ...]:
     wrong = [name for name in names if name not in known | {"quick", "all"}]
     if wrong:
         raise ValueError(f"no row {', '.join(wrong)}; there are: quick, all, {', '.join(row.name for row in ROWS)}")
-    return tuple(
-        row for row in ROWS if "all" in names or row.name in names or ("quick" in names and row.quick)
-    )
+    return tuple(row for row in ROWS if "all" in names or row.name in names or ("quick" in names and row.quick))

@@ -42,7 +42,7 @@ class Worker:
         names = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
         self._errors = log.open("a")
         self._process = subprocess.Popen(
-            [str(python), "-m", f"benchmarks.{side.module}"],
+            [str(python), "-m", side.module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,

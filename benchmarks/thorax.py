@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -124,10 +125,7 @@ def whole(tiny: bool, threads: int, spacing_mm: float, rays: int) -> Job:
         ct = reconstruct(sinogram, grid=setting.image, slice_thickness_mm=1.0)
         mark("reconstruction")
         names = list(marks)
-        found["steps"] = {
-            b: [t1 - t0 for t0, t1 in zip(marks[a], marks[b], strict=True)]
-            for a, b in zip(names[:-1], names[1:], strict=True)
-        }
+        found["steps"] = {b: [t1 - t0 for t0, t1 in zip(marks[a], marks[b], strict=True)] for a, b in pairwise(names)}
         found["readings"] = sinogram.line_integral.size
         found["peak_mb_of_scan"] = scan_mb
         lung = ct.hu[(ct.hu > -950) & (ct.hu < -700)]
@@ -171,7 +169,10 @@ def again(tiny: bool, threads: int, spacing_mm: float, rays: int) -> Job:
         found["peak_mb_of_dose"] = peak_mb()
         asked = [Nodule(id=f"n{i}", equivalent_diameter_mm=d, key=i) for i, d in enumerate(DIAMETERS_MM)]
         placed = place(setting.twin, asked[:2] if tiny else asked, rng=np.random.default_rng(1))
-        for name, nodules in (("one nodule of 10 mm", placed[2:3] or placed[:1]), ("five nodules of 6 to 25 mm", placed)):
+        for name, nodules in (
+            ("one nodule of 10 mm", placed[2:3] or placed[:1]),
+            ("five nodules of 6 to 25 mm", placed),
+        ):
             ill, _ = insert(setting.twin, nodules)
             found[name] = timed(lambda ill=ill: add_insets(exposure, ill))  # type: ignore[misc]
 
