@@ -151,7 +151,9 @@ def log_loss(
     take_log(signal_kev, air_kev_per_mas, mas, LOWEST_PHOTONS * photon_kev)
 
 
-def correct(raw: RawScan, *, overwrite: bool = False, backend: str = "auto") -> Sinogram:
+def correct(
+    raw: RawScan, *, overwrite: bool = False, backend: str = "auto", block_bytes: int = BLOCK_BYTES
+) -> Sinogram:
     """Correct raw readings: offset, scatter, starvation, air, logarithm, water, as the protocol asks.
 
     Parameters
@@ -162,16 +164,21 @@ def correct(raw: RawScan, *, overwrite: bool = False, backend: str = "auto") -> 
         Use up ``raw.signal_kev`` instead of a copy; the raw scan is worthless afterwards.
     backend
         "auto", "cpu" or "gpu".
+    block_bytes
+        Most memory of the device that a block of views may take at a time, see :func:`ctsim.expose` [bytes]. The CPU
+        corrects in place and needs none beside the readings.
 
     Raises
     ------
     ValueError
-        If scanner or sampling do not fit the readings.
+        If scanner or sampling do not fit the readings, or ``block_bytes`` is below 1.
     RuntimeError
         If backend "gpu" is asked for and cannot be had.
     """
     scanner, protocol, sampling = raw.scanner, raw.protocol, raw.sampling
     chosen = choose(backend)
+    if block_bytes < 1:
+        raise ValueError(f"block_bytes must be at least 1, got {block_bytes}")
     beam = beam_of(scanner, protocol, sampling)
     if beam.gain.shape != raw.geometry.shape[1:]:
         raise ValueError(
@@ -196,7 +203,7 @@ def correct(raw: RawScan, *, overwrite: bool = False, backend: str = "auto") -> 
             raw.air_kev_per_mas,
             raw.mas,
             LOWEST_PHOTONS * photon_kev,
-            block_bytes=BLOCK_BYTES,
+            block_bytes=block_bytes,
         )
     else:
         if with_scatter:

@@ -40,12 +40,22 @@ from .tube_current import Modulation, modulate
 
 S_PER_MS = 1e-3
 
+_BLOCK_ARRAYS = 3
+"""Arrays as large as a block that are held beside the readings: M2, scatter and its energies."""
+
 _N_DIAMETERS = 33
 """Places along z whose water-equivalent diameters are averaged."""
 
 
 def read_out(
-    exposure: Exposure, protocol: Protocol, *, key: int | None, with_truth: bool = False, backend: str = "auto"
+    exposure: Exposure,
+    protocol: Protocol,
+    *,
+    key: int | None,
+    with_truth: bool = False,
+    overwrite: bool = False,
+    backend: str = "auto",
+    block_bytes: int = BLOCK_BYTES,
 ) -> RawScan:
     """Read an exposure out at a protocol's dose.
 
@@ -59,8 +69,13 @@ def read_out(
         64-bit key that fixes the noise; None for a scan without noise.
     with_truth
         Keep the noise-free means of primary and scatter beside the readings (as large again, each).
+    overwrite
+        Use up ``exposure.signal_kev_per_mas`` instead of new memory; the exposure is worthless afterwards.
     backend
         "auto", "cpu" or "gpu".
+    block_bytes
+        Most memory that a block of views may take while it is worked on, beside exposure and readings (one view at
+        least); results do not depend on it [bytes].
 
     Returns
     -------
@@ -70,7 +85,7 @@ def read_out(
     Raises
     ------
     ValueError
-        If the protocol is another acquisition, or the key has more than 64 bits.
+        If the protocol is another acquisition, the key has more than 64 bits, or ``block_bytes`` is below 1.
     RuntimeError
         If backend "gpu" is asked for and cannot be had.
     """
@@ -78,18 +93,20 @@ def read_out(
     protocol.check_on(scanner)
     _check_same_acquisition(exposure, protocol)
     words = key_words(key)
+    if block_bytes < 1:
+        raise ValueError(f"block_bytes must be at least 1, got {block_bytes}")
     chosen = choose(backend)
     current = modulate(protocol, exposure.topogram, geometry, scanner)
     mas = np.ascontiguousarray(current.mas, dtype=np.float64)
-    signal = np.empty(geometry.shape, np.float32)
+    primary, scatter = _truth(exposure, mas, block_bytes) if with_truth else (None, None)
+    signal = exposure.signal_kev_per_mas if overwrite else np.empty(geometry.shape, np.float32)
     drawn = None if key is None else words
     if chosen == "gpu":
         from .backends.gpu import Gpu
 
-        Gpu().read_out(exposure, mas, _steps(exposure, protocol), drawn, signal, block_bytes=BLOCK_BYTES)
+        Gpu().read_out(exposure, mas, _steps(exposure, protocol), drawn, signal, block_bytes=block_bytes)
     else:
-        _on_cpu(exposure, protocol, mas, drawn, signal)
-    primary, scatter = _truth(exposure, mas) if with_truth else (None, None)
+        _on_cpu(exposure, protocol, mas, drawn, signal, block_bytes)
     air = np.ascontiguousarray(exposure.air_kev_per_mas, dtype=np.float32)[None].copy()
     for share in (scanner.detector.xray_crosstalk, scanner.detector.optical_crosstalk):
         mix(air, *crosstalk_shares(share, sampling))
@@ -115,11 +132,12 @@ def _on_cpu(
     mas: NDArray[np.float64],
     key: tuple[np.uint32, np.uint32] | None,
     signal: NDArray[np.float32],
+    block_bytes: int,
 ) -> None:
-    """Overwrite ``signal`` with the readings."""
+    """Overwrite ``signal`` with the readings; it may be the exposure's own."""
     scanner, sampling, geometry = exposure.scanner, exposure.sampling, exposure.geometry
     n_views, n_rows, n_columns = geometry.shape
-    per_block = max(1, BLOCK_BYTES // (4 * n_rows * n_columns))
+    per_block = max(1, block_bytes // (_BLOCK_ARRAYS * 4 * n_rows * n_columns))
     mean_square = np.empty((min(per_block, n_views), n_rows, n_columns), np.float32)
     first_view_kev = np.zeros((n_rows, n_columns), np.float32)
     for first in range(0, n_views, per_block):
@@ -153,12 +171,14 @@ def _on_cpu(
     convert_all(signal, scanner, sampling, rounded=key is not None)
 
 
-def _truth(exposure: Exposure, mas: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _truth(
+    exposure: Exposure, mas: NDArray[np.float64], block_bytes: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Noise-free means of primary and scatter [keV]."""
     n_views, n_rows, n_columns = exposure.geometry.shape
     per_view = mas[:, None, None].astype(np.float32)
     scatter = np.empty(exposure.geometry.shape, np.float32)
-    per_block = max(1, BLOCK_BYTES // (4 * n_rows * n_columns))
+    per_block = max(1, block_bytes // (_BLOCK_ARRAYS * 4 * n_rows * n_columns))
     for first in range(0, n_views, per_block):
         block = slice(first, min(first + per_block, n_views))
         scatter[block] = _scatter(exposure, first, block.stop - first)[0] * per_view[block]

@@ -265,3 +265,28 @@ def test_noise_falls_as_the_root_of_the_mas():
     ]
     slope = np.polyfit(np.log(mas), np.log(noise), 1)[0]
     assert slope == pytest.approx(-0.5, abs=0.01)  # 49,000 readings each
+
+
+def test_neither_blocks_nor_reused_memory_change_a_byte():
+    scanner = scanner_with(**EVERYTHING)
+    exposure, protocol = exposure_of(scanner), protocol_with()
+    whole = read_out(exposure, protocol, key=3, with_truth=True)
+    by_view = read_out(exposure, protocol, key=3, with_truth=True, block_bytes=1)
+    for name in ("signal_kev", "primary_kev", "scatter_kev"):
+        assert getattr(by_view, name).tobytes() == getattr(whole, name).tobytes()
+    corrected = correct(whole).line_integral
+    own = replace(exposure, signal_kev_per_mas=exposure.signal_kev_per_mas.copy())
+    in_place = read_out(own, protocol, key=3, with_truth=True, overwrite=True)
+    assert in_place.signal_kev is own.signal_kev_per_mas
+    assert in_place.signal_kev.tobytes() == whole.signal_kev.tobytes()
+    assert in_place.primary_kev.tobytes() == whole.primary_kev.tobytes()
+    own = replace(exposure, signal_kev_per_mas=exposure.signal_kev_per_mas.copy())
+    assert detect(own, protocol, key=3, overwrite=True, block_bytes=1).line_integral.tobytes() == corrected.tobytes()
+
+
+def test_a_block_holds_a_byte_at_least():
+    exposure, protocol = exposure_of(scanner_with()), protocol_with()
+    with pytest.raises(ValueError, match="block_bytes must be at least 1, got 0"):
+        read_out(exposure, protocol, key=None, block_bytes=0)
+    with pytest.raises(ValueError, match="block_bytes must be at least 1, got -5"):
+        correct(read_out(exposure, protocol, key=None), block_bytes=-5)
