@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from .correction import correct as correct
     from .exposure import Exposure as Exposure
     from .exposure import expose as expose
+    from .exposure_file import load_exposure as load_exposure
+    from .exposure_file import save_exposure as save_exposure
     from .geometry import Geometry as Geometry
     from .image import CT as CT
     from .low_dose import lower_dose as lower_dose
@@ -51,11 +53,13 @@ _HOMES = {
     "correct": ".correction",
     "detect": ".scanning",
     "expose": ".exposure",
+    "load_exposure": ".exposure_file",
     "load_profile": ".profile",
     "lower_dose": ".low_dose",
     "profile_names": ".profile",
     "read_out": ".readout",
     "reconstruct": ".recon",
+    "save_exposure": ".exposure_file",
     "scan": ".scanning",
     "tube_spectrum": ".spectrum",
 }

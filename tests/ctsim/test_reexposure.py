@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ctsim import Sampling, add_insets, expose, load_profile
+from ctsim import Sampling, add_insets, detect, expose, load_exposure, load_profile, save_exposure
 from ctsim.illumination import illuminate
 from ctsim.reexposure import _shadow
 from ctsim.subject import inset_digest, subject_of
@@ -169,3 +169,27 @@ def test_slices_of_a_range_are_those_of_the_whole(twin, reach):
     assert high - 4.0 <= reach[1] <= high
     first = round(whole.grid.world_to_index(some.grid.origin_mm)[0])
     np.testing.assert_array_equal(some.words, whole.words[:, :, first : first + some.grid.shape[0]])
+
+
+def test_an_exposure_comes_back_from_its_file_bit_by_bit(twin, tmp_path):
+    exposure = expose(twin, FLASH, asked(), sampling=SAMPLING)
+    save_exposure(exposure, tmp_path / "one.h5")
+    again = load_exposure(tmp_path / "one.h5")
+    save_exposure(again, tmp_path / "two.h5")
+    assert (tmp_path / "two.h5").read_bytes() == (tmp_path / "one.h5").read_bytes()
+    for name in ("scanner", "acquisition", "sampling", "scan_range_mm", "backend", "subject"):
+        assert getattr(again, name) == getattr(exposure, name)
+    added = [add_insets(one, twin.with_insets(NODULES)) for one in (exposure, again)]
+    noisy = [detect(one, asked(), key=3).line_integral.tobytes() for one in added]
+    assert noisy[0] == noisy[1]
+    bare = replace(exposure, scatter=None, topogram=None, subject=None)
+    save_exposure(bare, tmp_path / "bare.h5")
+    assert load_exposure(tmp_path / "bare.h5").subject is None
+
+
+def test_damaged_exposures_are_refused(twin, tmp_path):
+    with pytest.raises(FileNotFoundError, match="no such file"):
+        load_exposure(tmp_path / "none.h5")
+    (tmp_path / "text.h5").write_text("no")
+    with pytest.raises(ValueError, match=r"text.h5 cannot be read as an exposure"):
+        load_exposure(tmp_path / "text.h5")
