@@ -196,38 +196,56 @@ extern "C" __global__ void glow_begin(
 
 // Overwrite `signal` (V, R, C) with the light that is read in each view (afterglow.py), one thread per cell.
 //
-// parts  (3, K) float64  a (1 - exp(-d / tau)), exp(-d / tau), exp(-d / 2 tau) of the components
+// parts  (3, K) float64  a (1 - exp(-d / tau)), exp(-d / tau), exp(-d / 2 tau) of the components, K up to MOST_PARTS
 // prompt                 1 - sum a exp(-d / 2 tau)
 // memory (K, R, C) float64, goes on from block to block
+//
+// AHEAD views are read before they are worked, so that their way from memory is waited for once.
+#define MOST_PARTS 4
+#define AHEAD 16
 extern "C" __global__ void glow(
     float* signal, const double* parts, const int n_parts, const double prompt, const int n_views, const int n_cells,
     double* memory)
 {
     const long long cell = INDEX;
     if (cell >= n_cells) return;
-    for (int v = 0; v < n_views; ++v) {
-        const long long at = (long long)v * n_cells + cell;
-        const double y = signal[at];
-        double out = prompt * y;
-        for (int k = 0; k < n_parts; ++k) {
-            const double held = memory[(long long)k * n_cells + cell];
-            out += parts[k] * held;
-            memory[(long long)k * n_cells + cell] = held * parts[n_parts + k] + y * parts[2 * n_parts + k];
+    double held[MOST_PARTS];
+#pragma unroll
+    for (int k = 0; k < MOST_PARTS; ++k) held[k] = k < n_parts ? memory[(long long)k * n_cells + cell] : 0.0;
+    for (int begin = 0; begin < n_views; begin += AHEAD) {
+        float* some = signal + (long long)begin * n_cells + cell;
+        float light[AHEAD];
+#pragma unroll
+        for (int v = 0; v < AHEAD; ++v) light[v] = begin + v < n_views ? some[(long long)v * n_cells] : 0.0f;
+#pragma unroll
+        for (int v = 0; v < AHEAD; ++v) {
+            if (begin + v >= n_views) break;
+            const double y = light[v];
+            double out = prompt * y;
+#pragma unroll
+            for (int k = 0; k < MOST_PARTS; ++k) {
+                if (k >= n_parts) break;
+                out += parts[k] * held[k];
+                held[k] = held[k] * parts[n_parts + k] + y * parts[2 * n_parts + k];
+            }
+            some[(long long)v * n_cells] = (float)out;
         }
-        signal[at] = (float)out;
     }
+#pragma unroll
+    for (int k = 0; k < MOST_PARTS; ++k)
+        if (k < n_parts) memory[(long long)k * n_cells + cell] = held[k];
 }
 
-// Gain, electronic noise, saturation and converter steps of `signal` (V, R, C), in place.
+// Overwrite `out` (V, R, C) with `signal` after gain, electronic noise, saturation and converter steps; may be the same.
 //
 // gain      (R, C) float32  left by calibration
 // noise_kev                 standard deviation; 0: none
 // limit_kev                 saturation; infinity: none
 // step_kev                  of the converter; 0: none
 extern "C" __global__ void electronics(
-    float* signal, const float* gain, const double noise_kev, const double limit_kev, const double step_kev,
+    const float* signal, const float* gain, const double noise_kev, const double limit_kev, const double step_kev,
     const int first_view, const unsigned int key_low, const unsigned int key_high,
-    const int n_views, const int n_rows, const int n_columns)
+    const int n_views, const int n_rows, const int n_columns, float* out)
 {
     const long long at = INDEX;
     if (at >= (long long)n_views * n_rows * n_columns) return;
@@ -240,7 +258,24 @@ extern "C" __global__ void electronics(
     }
     double read = fmin((double)value, limit_kev);
     if (step_kev > 0.0) read = floor(read / step_kev + 0.5) * step_kev;
-    signal[at] = (float)read;
+    out[at] = (float)read;
+}
+
+// Overwrite `means` (v, r, c) float64 with those of `signal` (V, R, C) over nodes (ctsim/scatter/nodes.py).
+//
+// view (v,) int32: views that are nodes; row_edge (r + 1,), column_edge (c + 1,) int32: first readings of the nodes
+extern "C" __global__ void pool(
+    const float* signal, const int* view, const int* row_edge, const int* column_edge,
+    const int n_nodes_v, const int n_nodes_r, const int n_nodes_c, const int n_rows, const int n_columns, double* means)
+{
+    const long long at = INDEX;
+    if (at >= (long long)n_nodes_v * n_nodes_r * n_nodes_c) return;
+    const int c = (int)(at % n_nodes_c), r = (int)(at / n_nodes_c % n_nodes_r);
+    const float* readings = signal + (long long)view[at / ((long long)n_nodes_c * n_nodes_r)] * n_rows * n_columns;
+    double total = 0.0;
+    for (int y = row_edge[r]; y < row_edge[r + 1]; ++y)
+        for (int x = column_edge[c]; x < column_edge[c + 1]; ++x) total += readings[y * n_columns + x];
+    means[at] = total / ((double)(row_edge[r + 1] - row_edge[r]) * (column_edge[c + 1] - column_edge[c]));
 }
 
 // Subtract values at nodes times each view's mAs from `signal` (V, R, C), in place; see at_nodes.

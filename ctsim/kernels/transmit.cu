@@ -76,18 +76,19 @@ __device__ __forceinline__ float mean_over_slope(const float down, const float u
     return 1.0f + square * (float)(1.0 / 6) * series;
 }
 
-// Add the moments of the parts of every cell.
+// Add the moments of the parts of every cell, or begin with them.
 //
 // looked_up     (2, V, kR, mC) float32  p [1] and Ebar [keV] of each part
 // air_loss      (kR, mC)       float32  p without a body [1]
 // gain          (R, C)         float64  of the beam
 // weighted_kev                          signal at the first node x weight of the ray / parts of a cell [keV]
-// first, second (V, R, C)      float32  M1 [keV], M2 [keV2], added to
+// begins                                whether these are the first, and what there was does not count
+// first, second (V, R, C)      float32  M1 [keV], M2 [keV2]
 extern "C" __global__ void add_parts(
     const float* looked_up, const float* air_loss, const double* gain, const double weighted_kev,
     const float row_share, const float column_share,
     const int n_views, const int n_rows, const int n_columns, const int rows_each, const int columns_each,
-    float* first, float* second)
+    const int begins, float* first, float* second)
 {
     const int rows = n_rows / rows_each, columns = n_columns / columns_each;
     const long long at = INDEX;
@@ -98,7 +99,7 @@ extern "C" __global__ void add_parts(
     const float* energy = loss + (long long)n_views * n_rows * n_columns;
     const bool sloped = row_share > 0.0f || column_share > 0.0f;
     const float origin_kev = (float)(weighted_kev * gain[row * columns + column]);
-    float m1 = first[at], m2 = second[at];
+    float m1 = begins ? 0.0f : first[at], m2 = begins ? 0.0f : second[at];
     for (int r = row * rows_each; r < (row + 1) * rows_each; ++r)
         for (int c = column * columns_each; c < (column + 1) * columns_each; ++c) {
             const int here = r * n_columns + c;

@@ -178,6 +178,9 @@ def install(monkeypatch, system_tool) -> types.ModuleType:
         def set_limit(self, size: int) -> None:
             Pool.limit = size
 
+        def get_limit(self) -> int:
+            return Pool.limit
+
         def total_bytes(self) -> int:
             return 0
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from ctsim import Sampling, correct, detect, read_out
+from ctsim.backends import BackendError
 from ctsim.detector import Afterglow
 from ctsim.kernels.noise import normal_quantile, philox, poisson_quantile, uniform
 from ctsim.scatter.field import ScatterField
@@ -31,11 +32,12 @@ KEY = 0x0123456789ABCDEF
 N_VIEWS = 25
 
 
+ON_GPU = {"backend": "gpu", "block_bytes": 60_000}  # a few views at a time
+
+
 @pytest.fixture(autouse=True)
-def few_views_at_a_time(monkeypatch, system_tool):
-    fake_cupy.install(monkeypatch, system_tool)
-    monkeypatch.setattr("ctsim.readout.BLOCK_BYTES", 60_000)
-    monkeypatch.setattr("ctsim.correction.BLOCK_BYTES", 60_000)
+def cupy(monkeypatch, system_tool):
+    return fake_cupy.install(monkeypatch, system_tool)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +67,7 @@ def same_but_for_rounding(got, expected, rtol=1e-5, atol=0.0):
 def test_noise_free_readings_are_those_of_the_cpu(exposure):
     protocol = protocol_with(corrections={"scatter": True, "starvation": True})
     by_cpu = read_out(exposure, protocol, key=None)
-    by_gpu = read_out(exposure, protocol, key=None, backend="gpu", with_truth=True)
+    by_gpu = read_out(exposure, protocol, key=None, with_truth=True, **ON_GPU)
     np.testing.assert_allclose(by_gpu.signal_kev, by_cpu.signal_kev, rtol=1e-6)
     assert (by_cpu.signal_kev == by_cpu.signal_kev.max()).sum() > 10  # saturated
     with_truth = read_out(exposure, protocol, key=None, with_truth=True)
@@ -76,14 +78,16 @@ def test_noise_free_readings_are_those_of_the_cpu(exposure):
 def test_noisy_readings_and_line_integrals_are_those_of_the_cpu(exposure):
     protocol = protocol_with(corrections={"scatter": True, "starvation": True})
     by_cpu = read_out(exposure, protocol, key=KEY)
-    by_gpu = read_out(exposure, protocol, key=KEY, backend="gpu")
-    assert same_but_for_rounding(by_gpu.signal_kev, by_cpu.signal_kev, atol=20.1) <= 2  # a step of 4 x 4 merged converters
+    by_gpu = read_out(exposure, protocol, key=KEY, **ON_GPU)
+    assert (
+        same_but_for_rounding(by_gpu.signal_kev, by_cpu.signal_kev, atol=20.1) <= 2
+    )  # a converter's step, 4 x 4 merged
     expected = correct(by_cpu)
-    got = correct(by_cpu, backend="gpu")
+    got = correct(by_cpu, **ON_GPU)
     assert expected.line_integral.max() > 8  # starved readings among them
     np.testing.assert_allclose(got.line_integral, expected.line_integral, rtol=2e-6, atol=2e-6)
     np.testing.assert_array_equal(
-        detect(exposure, protocol, key=KEY, backend="gpu").line_integral, correct(by_gpu, backend="gpu").line_integral
+        detect(exposure, protocol, key=KEY, **ON_GPU).line_integral, correct(by_gpu, **ON_GPU).line_integral
     )
 
 
@@ -94,17 +98,22 @@ def test_a_perfect_detector_without_corrections_comes_out_alike():
     same_but_for_rounding(got.line_integral, expected.line_integral, atol=1e-6)
 
 
-def test_blocks_do_not_matter(exposure, monkeypatch):
+def test_blocks_do_not_matter(exposure):
     protocol = protocol_with(corrections={"scatter": True, "starvation": True})
-    some = detect(exposure, protocol, key=KEY, backend="gpu")
+    some = detect(exposure, protocol, key=KEY, **ON_GPU)
     for n in (1, 10**9):
-        monkeypatch.setattr("ctsim.readout.BLOCK_BYTES", n)
-        monkeypatch.setattr("ctsim.correction.BLOCK_BYTES", n)
-        other = detect(exposure, protocol, key=KEY, backend="gpu")
+        other = detect(exposure, protocol, key=KEY, backend="gpu", block_bytes=n)
         np.testing.assert_array_equal(other.line_integral, some.line_integral)
 
 
-def test_the_readings_of_parts_of_cells_start_from_one_view(exposure):
+def test_more_components_of_afterglow_than_the_device_knows_are_refused(exposure):
+    parts = tuple(Afterglow(fraction=0.001, time_constant_ms=k + 1.0) for k in range(5))
+    many = exposure_of(scanner_with(afterglow=parts))
+    with pytest.raises(BackendError, match="4 components of afterglow at most, the detector has 5"):
+        read_out(many, protocol_with(), key=1, backend="gpu")
+
+
+def test_a_single_reading_is_read_out():
     """A single view, row or column has neighbours on no side."""
     sampling = Sampling(column_binning=16, row_binning=16, rays_per_reading=1, scatter=False)
     scanner, protocol = scanner_with(**EVERYTHING), protocol_with()
@@ -137,7 +146,7 @@ def test_electronic_noise_is_the_normal_quantile_of_the_later_words(system_tool)
     signal = np.zeros(shape, np.float32)
     gain = np.ones(shape[1:], np.float32)
     low, high = np.uint32(7), np.uint32(2**32 - 1)
-    cuda.launch("electronics", signal.size, signal, gain, 230.0, np.inf, 0.0, 0, low, high, *shape)
+    cuda.launch("electronics", signal.size, signal, gain, 230.0, np.inf, 0.0, 0, low, high, *shape, signal)
     expected = np.zeros(shape)
     for v, r, c in np.ndindex(shape):
         words = philox(c, r, v, 0, low, high)

@@ -118,5 +118,5 @@ class Gpu:
     ) -> None:
         """Replace readings by line integrals, see :func:`ctsim.backends.gpu.detection.correct`."""
         detection.correct(
-            self.on, signal, scatter, starved, water, air_kev_per_mas, mas, floor_kev, block_bytes=block_bytes
+            self.on, signal, signal, scatter, starved, water, air_kev_per_mas, mas, floor_kev, block_bytes=block_bytes
         )

@@ -12,12 +12,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import NodeValues, ReadingSteps
+from .. import BackendError, NodeValues, ReadingSteps
 from .blocks import in_blocks
 from .device import Device
 
 if TYPE_CHECKING:
     from ...correction import WaterCorrection
+    from ...scatter.nodes import Nodes
+
+MOST_PARTS = 4
+"""Components of afterglow, as in ``detect.cu``."""
 
 _BYTES_PER_READING = 4 * 4 + 2
 """Buffers of a stream: two pairs of moments, mean energies [bytes]."""
@@ -58,7 +62,7 @@ class _Buffers:
     other: Any
     square: Any
     other_square: Any
-    host: NDArray[np.float32]
+    host: NDArray[np.float32] | None
 
 
 def read_out(
@@ -70,11 +74,11 @@ def read_out(
     mas: NDArray[np.float64],
     detector: ReadingSteps,
     key: tuple[np.uint32, np.uint32] | None,
-    signal: NDArray[np.float32],
+    signal: Any,
     *,
     block_bytes: int,
 ) -> None:
-    """Overwrite the host's ``signal`` ``(view, row, column)`` with what the detector reads [keV].
+    """Overwrite ``signal`` ``(view, row, column)`` float32, of the host or on the device, with what is read [keV].
 
     Parameters
     ----------
@@ -96,6 +100,7 @@ def read_out(
     """
     n_views, n_rows, n_columns = primary.shape
     readings = n_rows * n_columns
+    stays = device.has(signal)
     sizes = np.int32(n_rows), np.int32(n_columns)
     key_low, key_high = key if key is not None else (np.uint32(0), np.uint32(0))
     gain = device.send(detector.gain, np.float32)
@@ -110,7 +115,7 @@ def read_out(
     def prepare(n: int) -> _Buffers:
         shape = (n, n_rows, n_columns)
         mean, other, square, other_square = (device.empty(shape) for _ in range(4))
-        return _Buffers(mean, other, square, other_square, device.pinned(shape))
+        return _Buffers(mean, other, square, other_square, None if stays else device.pinned(shape))
 
     def mix(given: Any, other: Any, shares: tuple[float, float], n: int) -> tuple[Any, Any]:
         """What is mixed, and the memory that is free then."""
@@ -157,12 +162,14 @@ def read_out(
             "detect", "electronics", n * readings,
             mean, gain, np.float64(detector.noise_kev if key is not None else 0.0),
             np.float64(detector.limit_kev), np.float64(detector.step_kev if key is not None else 0.0),
-            np.int32(views.start), key_low, key_high, count, *sizes,
+            np.int32(views.start), key_low, key_high, count, *sizes, signal[views] if stays else mean,
         )  # fmt: skip
-        mean[:n].get(out=b.host[:n], blocking=False)
+        if b.host is not None:
+            mean[:n].get(out=b.host[:n], blocking=False)
 
     def collect(views: slice, b: _Buffers) -> None:
-        signal[views] = b.host[: views.stop - views.start]
+        if b.host is not None:
+            signal[views] = b.host[: views.stop - views.start]
 
     per_block = max(1, min(n_views, block_bytes // (_BYTES_PER_READING * readings)))
     in_blocks(device, n_views, per_block, prepare, queue, collect)
@@ -170,7 +177,8 @@ def read_out(
 
 def correct(
     device: Device,
-    signal: NDArray[np.float32],
+    signal: Any,
+    out: NDArray[np.float32],
     scatter: NodeValues | None,
     starved: tuple[float, float, float, float] | None,
     water: WaterCorrection,
@@ -180,14 +188,15 @@ def correct(
     *,
     block_bytes: int,
 ) -> None:
-    """Replace the host's ``signal`` ``(view, row, column)`` [keV] by water-corrected line integrals, in place.
+    """Overwrite the host's ``out`` ``(view, row, column)`` float32 with water-corrected line integrals.
 
     Parameters
     ----------
     device
         Where.
     signal
-        Readings, dark signal subtracted.
+        ``(view, row, column)`` float32: readings, dark signal subtracted, of the host (may be ``out``) or on the
+        device, where they are used up [keV].
     scatter
         One quantity on nodes to be subtracted [keV per mAs]; None: nothing.
     starved
@@ -217,7 +226,7 @@ def correct(
     def queue(views: slice, b: tuple[Any, NDArray[np.float32]]) -> None:
         n = views.stop - views.start
         other, host = b
-        mean = device.send(signal[views])
+        mean = signal[views] if device.has(signal) else device.send(signal[views])
         sent_mas = device.send(mas[views], np.float64)
         if nodes is not None:
             low, share = nodes.at(views)
@@ -238,14 +247,32 @@ def correct(
         mean[:n].get(out=host[:n], blocking=False)
 
     def collect(views: slice, b: tuple[Any, NDArray[np.float32]]) -> None:
-        signal[views] = b[1][: views.stop - views.start]
+        out[views] = b[1][: views.stop - views.start]
 
     per_block = max(1, min(n_views, block_bytes // (_BYTES_PER_READING * readings)))
     in_blocks(device, n_views, per_block, prepare, queue, collect)
 
 
+def pooled(device: Device, signal: Any, nodes: Nodes) -> NDArray[np.float64]:
+    """Means of readings on the device ``(view, row, column)`` over the nodes of a scan, ``(v, r, c)``."""
+    shape = (len(nodes.view), len(nodes.row_edge) - 1, len(nodes.column_edge) - 1)
+    means = device.empty(shape, np.float64)
+    device.launch(
+        "detect", "pool", means.size,
+        signal, *(device.send(places, np.int32) for places in (nodes.view, nodes.row_edge, nodes.column_edge)),
+        *(np.int32(n) for n in (*shape, *signal.shape[1:])), means,
+    )  # fmt: skip
+    host: NDArray[np.float64] = means.get()
+    return host
+
+
 def _afterglow(detector: ReadingSteps) -> tuple[NDArray[np.float64], float]:
     """``(3, K)`` factors of the recursion in :mod:`ctsim.kernels.afterglow`, and the prompt part."""
     fraction, views = detector.afterglow_fraction, detector.afterglow_views
+    if len(fraction) > MOST_PARTS:
+        raise BackendError(
+            f"backend 'gpu' knows {MOST_PARTS} components of afterglow at most, the detector has {len(fraction)}; "
+            "use backend 'cpu'"
+        )
     keep, fill = np.exp(-1.0 / views), np.exp(-0.5 / views)
     return np.stack([-fraction * np.expm1(-1.0 / views), keep, fill]), 1.0 - math.fsum(fraction * fill)

@@ -28,8 +28,8 @@ class Device:
     Parameters
     ----------
     memory_bytes
-        What this process may hold on the device; None: nine tenths of what is free now. Several processes can share a
-        device, each with its part.
+        What this process may hold on the device; None: what CuPy was told (``CUPY_GPU_MEMORY_LIMIT``), or nine tenths
+        of what is free now. Several processes can share a device, each with its part.
 
     Raises
     ------
@@ -57,9 +57,12 @@ class Device:
         self.cupy: Any = cupy
         self._cupyx: Any = cupyx
         pool = cupy.get_default_memory_pool()
-        free = cupy.cuda.runtime.memGetInfo()[0] + pool.total_bytes()  # what this process holds already is its own
-        self.memory_bytes = int(LARGEST_SHARE * free) if memory_bytes is None else memory_bytes
-        pool.set_limit(size=self.memory_bytes)
+        if memory_bytes is None:
+            free = cupy.cuda.runtime.memGetInfo()[0] + pool.total_bytes()  # what this process holds already is its own
+            memory_bytes = pool.get_limit() or int(LARGEST_SHARE * free)
+        else:
+            pool.set_limit(size=memory_bytes)
+        self.memory_bytes = memory_bytes
         self._modules: dict[str, Any] = {}
 
     @property
@@ -83,6 +86,10 @@ class Device:
     def send(self, array: NDArray[Any], dtype: DTypeLike | None = None) -> Any:
         """The array on the device, C-ordered."""
         return self.cupy.asarray(np.ascontiguousarray(array, dtype=dtype))
+
+    def has(self, array: Any) -> bool:
+        """Whether an array is on the device."""
+        return isinstance(array, self.cupy.ndarray)
 
     def empty(self, shape: tuple[int, ...], dtype: DTypeLike = np.float32) -> Any:
         """An array on the device, its values anything."""

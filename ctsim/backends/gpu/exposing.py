@@ -69,9 +69,7 @@ class Exposing:
         """
         light, table = self._light, self._light.table
         n_views, n_rows, n_columns = path.shape[1:]
-        first.fill(0)
-        second.fill(0)
-        for moved, weight in zip(light.rays, light.weight, strict=True):
+        for ray, (moved, weight) in enumerate(zip(light.rays, light.weight, strict=True)):
             project(self._device, self._body, moved, views, path)
             if self._couch is not None:
                 self._add_couch(moved, views, path)
@@ -82,7 +80,7 @@ class Exposing:
                 np.float64(table.origin_kev * float(weight) / (light.parts[0] * light.parts[1])),
                 *(np.float32(share) for share in light.slope_share),
                 np.int32(n_views), np.int32(n_rows), np.int32(n_columns), *(np.int32(n) for n in light.parts),
-                first, second,
+                np.int32(ray == 0), first, second,
             )  # fmt: skip
 
     def _look_up(self, path: Any) -> None:
