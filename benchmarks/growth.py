@@ -21,7 +21,7 @@ BASE = Item(256, 128, 1.4, 64, 24)
 
 def growth(curve: str, tiny: bool, threads: int) -> Job:
     """A curve by name: voxels, views, rows, materials, rays, threads."""
-    base = replace(BASE, n=64, n_z=32, voxel_mm=5.6, rows=8, views=8) if tiny else BASE
+    base = replace(BASE, n=64, n_z=32, voxel_mm=5.6, rows=32, views=8) if tiny else BASE
     points = CURVES[curve](base, threads)
     times: list[list[dict[str, float]]] = [[] for _ in points]
 

@@ -14,7 +14,7 @@ class Row:
 
     ``bar`` and ``aim``: least and hoped-for work per wall second of lungtwin on the 2-core machine of the bars;
     ``ratio_bar`` and ``ratio_aim``: those times the peer's, in the same run. ``error_bar``: largest relative RMSE at
-    which a speed counts. ``needs``: row whose files it reads.
+    which a speed counts.
     """
 
     name: str
@@ -148,11 +148,9 @@ ROWS: tuple[Row, ...] = (
         unit="",
         scale=1.0,
     ),
-    _thorax("twin_07", "build the twin of the whole scans, 0.7 mm", "build", 0.7, 1),
     _thorax("thorax_1", "whole thorax, one ray per reading, twin of 0.7 mm", "whole", 0.7, 1),
     _thorax("thorax", "whole thorax, default sampling, twin of 0.7 mm", "whole", 0.7, 4),
     _thorax("again", "one more dose and kernel, one more set of nodules, one ray per reading", "again", 0.7, 1),
-    _thorax("twin_05", "build the twin of the whole scans, 0.5 mm", "build", 0.5, 1),
     _thorax("thorax_fine", "whole thorax, one ray per reading, twin of 0.5 mm", "whole", 0.5, 1),
 )
 

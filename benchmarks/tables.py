@@ -148,8 +148,9 @@ def sampling(records: dict[str, Record]) -> str:
     text = (
         "RMS relative error of transmissions at 70 keV without noise, over the readings that a body with sharp edges "
         "(water, a ball and twelve 10 mm rods of bone, 512 x 512 voxels of 0.7 mm) dims below 0.7; spot of 1 x 1 mm, "
-        "1152 views per rotation, cells of 0.6 mm. In all: readings as each side makes them, against those of the exact "
-        "body averaged over spot, view and cell. Sampling alone: the same rays through the exact body (lungtwin: through its exact mean over the cells), so that no voxels are in it."
+        "1152 views per rotation, cells of 0.6 mm. In all: readings as each side makes them, against those of the "
+        "exact body averaged over spot, view and cell. Sampling alone: the same rays through the exact body (lungtwin: "
+        "through its exact mean over the cells), so that no voxels are in it."
     )
     body = table(["sampling of a reading", "sampling alone", "in all, RMS", "in all, mean"], lines)
     return "" if not body else f"### Error of a reading\n\n{text}\n\n{body}"
