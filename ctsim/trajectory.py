@@ -44,13 +44,25 @@ def plan_geometry(twin: Twin, scanner: Scanner, acquisition: Acquisition, sampli
     ValueError
         If the sampling does not divide the detector, or an axial scan is asked to cover more than one beam width.
     """
+    isocentre_mm = acquisition.isocentre_mm or body_middle_mm(twin)
+    range_mm = scan_range_mm(twin, scanner, acquisition)
+    return geometry_over(range_mm, isocentre_mm, scanner, acquisition, sampling)
+
+
+def geometry_over(
+    range_mm: tuple[float, float],
+    isocentre_mm: tuple[float, float],
+    scanner: Scanner,
+    acquisition: Acquisition,
+    sampling: Sampling,
+) -> Geometry:
+    """Geometry of a scan that covers a world z range about an axis at world (x, y) [mm]; errors as above."""
     views = views_per_rotation(scanner, acquisition, sampling)
     deflection_mm = deflections_mm(scanner, acquisition)
     collimation_mm = acquisition.collimation_rows * scanner.detector.row_pitch_iso_mm
     angle = binned_column_angle_rad(scanner, sampling)
     offset, row_pitch_mm = binned_rows_mm(scanner, acquisition, sampling)
-    x, y = acquisition.isocentre_mm or body_middle_mm(twin)
-    low, high = scan_range_mm(twin, scanner, acquisition)
+    low, high = range_mm
     start = math.radians(acquisition.start_angle_deg)
     feed_mm = 0.0
     if acquisition.mode == "axial":
@@ -79,7 +91,7 @@ def plan_geometry(twin: Twin, scanner: Scanner, acquisition: Acquisition, sampli
     return Geometry(
         source_distance_mm=scanner.source_distance_mm,
         detector_distance_mm=scanner.detector_distance_mm,
-        isocentre_mm=(x, y),
+        isocentre_mm=isocentre_mm,
         view_angle_rad=np.asarray(beta, dtype=np.float64),
         source_z_mm=source_z,
         column_angle_rad=angle,

@@ -1,53 +1,65 @@
-"""Rough time and disk of the parts of a build, from counts of readings and voxels (two CPU cores; design defaults)."""
+"""Time, memory and disk of the parts of a build, before it is begun.
+
+Scans are counted by :func:`ctsim.plan.plan_scan` with the rates of the machine; of twins that are not made yet the box
+and the length of the lungs are those of the middle of the population.
+"""
 
 from __future__ import annotations
 
+import math
+import os
+from dataclasses import replace
+
 from ctsim import Protocol, Sampling, Scanner
-from ctsim.trajectory import views_per_rotation
+from ctsim.plan import Rates, ScanPlan, plan_scan
+from twins import Grid
 
 LUNGS_MM = 340.0
 """Length of body that a chest scan covers [mm], rough."""
 
-TWIN_BOX_MM3 = 400.0 * 300.0 * 380.0
-"""Box of a population twin [mm3], rough."""
+TWIN_BOX_MM = (380.0, 300.0, 400.0)
+"""Box of a population twin along z, y, x [mm], rough."""
 
 TWIN_S_PER_VOXEL = 4e-7
 TWIN_BYTES_PER_VOXEL = 1.2
-COLUMNS_PER_S = 1.2e5
-UPDATES_PER_S = 0.7e9
 IMAGE_BYTES_PER_VOXEL = 1.1
+WRITING_S_PER_VOXEL = 1.5e-7
 IMPORT_S = 60.0
-"""Measured roughly on two cores of a server of the 2020s; estimates are meant to hold within a factor of two."""
+"""Measured roughly on a server of the 2020s; writing is compressing, on one thread."""
+
+
+def n_threads() -> int:
+    """Threads that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def twin_s(kind: str, spacing_mm: float) -> float:
     """Time to build or import a twin [s]."""
-    return TWIN_S_PER_VOXEL * TWIN_BOX_MM3 / spacing_mm**3 if kind == "population" else IMPORT_S
+    return TWIN_S_PER_VOXEL * math.prod(TWIN_BOX_MM) / spacing_mm**3 if kind == "population" else IMPORT_S
 
 
 def twin_mb(kind: str, spacing_mm: float) -> float:
     """Size of a twin's file [MB]."""
-    return TWIN_BYTES_PER_VOXEL * TWIN_BOX_MM3 / (spacing_mm**3 if kind == "population" else 1.0) / 1e6
+    return TWIN_BYTES_PER_VOXEL * math.prod(TWIN_BOX_MM) / (spacing_mm**3 if kind == "population" else 1.0) / 1e6
 
 
-def exposure_s(scanner: Scanner, protocol: Protocol, sampling: Sampling) -> float:
-    """Time to project a twin [s]: one per group of scans."""
-    detector, n_rows = scanner.detector, protocol.collimation_rows
-    beam_mm = n_rows * detector.row_pitch_iso_mm
-    n_rotations = 1.0
-    if protocol.mode == "helical":
-        n_rotations = _range_mm(protocol) / (beam_mm * protocol.pitch) + 2
-    elif protocol.mode == "step_and_shoot":
-        n_rotations = _range_mm(protocol) / (protocol.step_mm or beam_mm)
-    # the rows of a column share its walk, the parts of a column do not
-    n_columns = detector.n_columns / sampling.column_binning * sampling.column_parts
-    n_views = views_per_rotation(scanner, protocol, sampling)
-    return n_rotations * n_views * n_columns * sampling.rays_per_reading / COLUMNS_PER_S
+def scan_plan(
+    scanner: Scanner, protocol: Protocol, sampling: Sampling, spacing_mm: float, rates: Rates, threads: int
+) -> ScanPlan:
+    """What a scan of a population twin takes, its exposure kept for further doses."""
+    shape = tuple(max(1, round(size / spacing_mm)) for size in TWIN_BOX_MM)
+    body = Grid(shape, (spacing_mm,) * 3)  # type: ignore[arg-type]
+    if protocol.scan_range_mm is None and protocol.mode != "axial":
+        middle = body.centre_mm[2]
+        protocol = protocol.model_copy(update={"scan_range_mm": (middle - LUNGS_MM / 2, middle + LUNGS_MM / 2)})
+    elif protocol.scan_range_mm is not None:  # world places: the body is there
+        body = replace(body, origin_mm=(0.0, 0.0, sum(protocol.scan_range_mm) / 2 - body.size_mm[0] / 2))
+    return plan_scan(body, scanner, protocol, sampling=sampling, threads=threads, rates=rates, keeps_exposure=True)
 
 
-def image_s(scanner: Scanner, protocol: Protocol, sampling: Sampling) -> float:
-    """Time to detect and reconstruct one image [s]."""
-    return _n_voxels(protocol) * views_per_rotation(scanner, protocol, sampling) / UPDATES_PER_S
+def image_s(plan: ScanPlan, protocol: Protocol) -> float:
+    """Time to detect, reconstruct and write one image [s]."""
+    return plan.detection_s + plan.reconstruction_s + WRITING_S_PER_VOXEL * _n_voxels(protocol)
 
 
 def image_mb(protocol: Protocol) -> float:

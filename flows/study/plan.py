@@ -10,15 +10,19 @@ from hashlib import sha256
 from typing import Any
 
 from ctsim import Kernel, Profile, Protocol, Sampling, Scanner, load_profile
+from ctsim.plan import TYPICAL, Rates
 from lesions import Nodule
 from twins import TwinSpec
 from twins.specfile import SpecError
 
-from .estimate import exposure_s, image_mb, image_s, twin_mb, twin_s
+from .estimate import image_mb, image_s, n_threads, scan_plan, twin_mb, twin_s
 from .keys import make_key
 from .partial import given
 from .resolution import protocol_of, resolve, sampling_of
-from .spec import PatientEntry, ScanEntry, StudySpec
+from .spec import PatientEntry, ScanEntry, StudySpec, TwinEntry
+
+ADDED_SHARE = 0.05
+"""Time to add a set of nodules to the exposure of their base, per time of that exposure (measured, rough)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +44,8 @@ class Scan:
     group
         Scans of one twin with the same ``group`` share one exposure: all but dose and reconstruction is equal.
     exposure_s, image_s
-        Rough time of the exposure and of the image [s].
+        Rough time of the exposure (of the nodules' shadows alone, where an earlier case has the base) and of the image
+        [s].
     """
 
     image_id: str
@@ -56,13 +61,20 @@ class Scan:
     group: str
     exposure_s: float
     image_s: float
+    memory_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One twin with its nodules and scans; cases are independent of each other."""
+    """One twin with its nodules and scans; cases are independent of each other.
+
+    Cases with the same twin before nodules also have the same exposures, but for the nodules' shadows: ``base_twin`` is
+    the id of the first of them in the plan, ``base_comes_again`` whether there is one after this.
+    """
 
     twin_id: str
+    base_twin: str
+    base_comes_again: bool
     population: TwinSpec | None
     patient: PatientEntry | None
     spacing_mm: float
@@ -85,6 +97,11 @@ class Case:
         """``population`` or ``patient``."""
         return "population" if self.population is not None else "patient"
 
+    @property
+    def base_came_before(self) -> bool:
+        """Whether an earlier case has the same twin before nodules."""
+        return self.base_twin != self.twin_id
+
 
 @dataclass(frozen=True, slots=True)
 class PlanRow:
@@ -104,6 +121,7 @@ class PlanRow:
     scan_key: int
     estimated_s: float
     estimated_mb: float
+    estimated_memory_mb: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +144,13 @@ class Plan:
 
     @property
     def estimated_s(self) -> float:
-        """Rough time on two cores, all work new [s]."""
+        """Rough time on the threads of this process, all work new [s]."""
         return sum(row.estimated_s for row in self.rows)
+
+    @property
+    def estimated_memory_mb(self) -> float:
+        """Rough memory at its peak [MB]."""
+        return max((row.estimated_memory_mb for row in self.rows), default=0.0)
 
     @property
     def estimated_mb(self) -> float:
@@ -143,8 +166,15 @@ class Plan:
         return text.getvalue()
 
 
-def make_plan(study: StudySpec) -> Plan:
+def make_plan(study: StudySpec, *, rates: Rates = TYPICAL) -> Plan:
     """The plan of a study, which is resolved first.
+
+    Parameters
+    ----------
+    study
+        The study.
+    rates
+        Of the machine, for its estimates (:func:`flows.study.rates.measure_rates`).
 
     Raises
     ------
@@ -154,12 +184,17 @@ def make_plan(study: StudySpec) -> Plan:
     study = resolve(study)
     profiles = {scan.profile: load_profile(scan.profile) for scan in study.scans}
     cases, rows = [], []
-    for entry in study.twins:
-        scans = tuple(_scan(entry.id, scan, profiles[scan.profile], study) for scan in study.scans)
+    bases = [_base(entry, study.twin_spacing_mm) for entry in study.twins]
+    for number, (entry, base) in enumerate(zip(study.twins, bases, strict=True)):
+        base_twin = study.twins[bases.index(base)].id
+        known = base_twin != entry.id
+        scans = tuple(_scan(entry.id, scan, profiles[scan.profile], study, rates, known=known) for scan in study.scans)
         population = None if entry.population is None else TwinSpec(**given(entry.population))
         nodules = tuple(Nodule(**given(nodule)) for nodule in entry.nodules)
         case = Case(
             twin_id=entry.id,
+            base_twin=base_twin,
+            base_comes_again=base in bases[number + 1 :],
             population=population,
             patient=entry.patient,
             spacing_mm=study.twin_spacing_mm,
@@ -175,7 +210,7 @@ def make_plan(study: StudySpec) -> Plan:
             label_shift=study.label_shift,
             label_visible_only=study.label_visible_only,
             anatomy=study.outputs.anatomy,
-            twin_s=twin_s("patient" if population is None else "population", study.twin_spacing_mm),
+            twin_s=0.0 if known else twin_s("patient" if population is None else "population", study.twin_spacing_mm),
         )
         cases.append(case)
         rows += _rows(case)
@@ -185,9 +220,20 @@ def make_plan(study: StudySpec) -> Plan:
     return Plan(study, tuple(cases), tuple(rows))
 
 
-def _scan(twin: str, entry: ScanEntry, profile: Profile, study: StudySpec) -> Scan:
+def _base(entry: TwinEntry, spacing_mm: float) -> str:
+    """Short digest of all that a resolved twin is made of before nodules."""
+    from ..store import canonical
+
+    source = entry.population or entry.patient
+    assert source is not None
+    account = [type(source).__name__, source.model_dump(mode="json"), spacing_mm]
+    return sha256(canonical(account)).hexdigest()[:12]
+
+
+def _scan(twin: str, entry: ScanEntry, profile: Profile, study: StudySpec, rates: Rates, *, known: bool) -> Scan:
     protocol = protocol_of(entry, profile)
     sampling = sampling_of(study.sampling if entry.sampling is None else entry.sampling)
+    taken = scan_plan(profile.scanner, protocol, sampling, study.twin_spacing_mm, rates, n_threads())
     return Scan(
         image_id=f"{twin}_{entry.name}",
         scan_id=entry.name,
@@ -200,8 +246,9 @@ def _scan(twin: str, entry: ScanEntry, profile: Profile, study: StudySpec) -> Sc
         key=make_key(study.seed, "twin", twin, "scan", entry.name, "noise"),
         host_grid=entry.host_grid,
         group=_group(profile.scanner, protocol, sampling, host_grid=entry.host_grid),
-        exposure_s=exposure_s(profile.scanner, protocol, sampling),
-        image_s=image_s(profile.scanner, protocol, sampling),
+        exposure_s=taken.exposure_s * (ADDED_SHARE if known else 1.0),
+        image_s=image_s(taken, protocol),
+        memory_bytes=taken.peak_bytes,
     )
 
 
@@ -240,6 +287,7 @@ def _rows(case: Case) -> list[PlanRow]:
                 scan_key=scan.key,
                 estimated_s=round(time_s, 1),
                 estimated_mb=round(disk_mb, 1),
+                estimated_memory_mb=round(scan.memory_bytes / 1e6, 1),
             )
         )
     return rows
