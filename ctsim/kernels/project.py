@@ -11,9 +11,10 @@ from the source at that distance (as in De Man & Basu, PMB 49:2463, 2004, doi:10
 narrower than a voxel: at one voxel the average is linear interpolation, so that cells finer than voxels give Joseph's
 method and coarser cells are averaged without gaps. Outside the volume is vacuum.
 
-Two things make it fast. (1) z is the last axis, so that all rows of a column share the walk, and the sum over j runs
+Three things make it fast. (1) z is the last axis, so that all rows of a column share the walk, and the sum over j runs
 over contiguous memory. (2) Over a few successive planes the rays of the rows climb by less than ``drift`` voxels:
-their z lines are summed first and read out by the rows once, at the middle of the group.
+their z lines are summed first and read out by the rows once, at the middle of the group. (3) Sums and readings are
+vectors (:mod:`ctsim.kernels.lines`).
 
 Float policy: float32 stored, positions in float64; ``contract`` only (fused multiply-add), sums keep their order, so
 the same bytes come for any number of threads. Each (view, column) writes only its own readings.
@@ -22,95 +23,96 @@ the same bytes come for any number of threads. Each (view, column) writes only i
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
-from numba import njit, prange, types
-from numba.extending import overload, register_jitable
+from numba import njit, prange
+from numba.extending import register_jitable
+
+from .lines import LANES, MARGIN, read_four, read_two, sum_lines
 
 MAX_GROUP = 16
+"""Most planes read out together."""
 
-
-def _low(word):
-    """First density of a stored voxel."""
-    raise NotImplementedError
-
-
-@overload(_low, inline="always")
-def _low_overload(word):
-    if isinstance(word, types.Integer):
-        return lambda word: np.float32(np.int32(word) & np.int32(0xFFFF))
-    return lambda word: word
-
-
-def _high(word):
-    """Second density of a stored voxel; none where voxels hold one number."""
-    raise NotImplementedError
-
-
-@overload(_high, inline="always")
-def _high_overload(word):
-    if isinstance(word, types.Integer) and word.bitwidth == 32:
-        return lambda word: np.float32((np.int32(word) >> np.int32(16)) & np.int32(0xFFFF))
-    return lambda word: np.float32(0.0)  # noqa: ARG005
+_LOOPS_ONLY: Any = {  # Numba takes a dict here; its type hints know only bool
+    "prange": True,
+    **dict.fromkeys(("comprehension", "fusion", "inplace_binop", "numpy", "reduction", "setitem", "stencil"), False),
+}
+"""Parallel is the loop that says so; array expressions around and in it are small, and take as long to compile."""
 
 
 @register_jitable
-def _add_pair(line, near, far, a, b, two):
-    """Add a * near + b * far to the z lines of both densities."""
-    n = near.size
-    first, second = line[0], line[1]
-    for k in range(n):
-        first[k + 1] += a * _low(near[k]) + b * _low(far[k])
-    if two:
-        for k in range(n):
-            second[k + 1] += a * _high(near[k]) + b * _high(far[k])
+def _sum_group(volume, offset, weight, count, n, line):
+    """Overwrite a line of n >= LANES voxels and its margins with the weighted sum of ``count`` lines."""
+    if count % 2:
+        offset[count] = offset[0]
+        weight[count] = 0.0
+        count += 1
+    for k in range(2 * MARGIN):
+        line[k] = 0.0
+        line[2 * (MARGIN + n) + k] = 0.0
+    for k in range(0, n - LANES, LANES):
+        sum_lines(volume, offset, weight, count, k, line)
+    sum_lines(volume, offset, weight, count, n - LANES, line)
 
 
 @register_jitable
-def _add_one(line, near, a, two):
-    """Add a * near to the z lines of both densities."""
-    n = near.size
-    first, second = line[0], line[1]
-    for k in range(n):
-        first[k + 1] += a * _low(near[k])
-    if two:
-        for k in range(n):
-            second[k + 1] += a * _high(near[k])
-
-
-@register_jitable
-def _read_linear(line, n, start, slope, v, r0, r1, reading):
-    """Rows r0..r1 read the z line by linear interpolation; line[0] and line[n + 1] are zero."""
-    top = np.float32(n + 1)
-    for r in range(r1 - r0):
-        z = min(max(start + slope * v[r0 + r], np.float32(0.0)), top)
-        k = min(np.int32(z), np.int32(n))
+def _read_linear(line, n, start, slope, height, r0, r1, reading):
+    """Rows r0..r1 read the line by linear interpolation at start + slope height, in voxels from its first."""
+    lowest, highest = np.float32(MARGIN - 2.0), np.float32(n + MARGIN + 1.0)
+    for r in range(r0, r1):
+        z = min(max(start + slope * height[r] + np.float32(MARGIN), lowest), highest)
+        k = np.int32(z)
         share = z - np.float32(k)
-        reading[r0 + r] += line[k] + share * (line[k + 1] - line[k])
+        read_two(line, k, np.float32(1.0) - share, share, reading, r)
 
 
 @register_jitable
-def _read_box(line, cumulative, n, start, slope, half, v, r0, r1, reading):
-    """Rows r0..r1 read the mean of the z line over start + slope v -+ half, in voxel edges from the line's start."""
-    total = np.float32(0.0)
-    cumulative[0] = total
+def _read_narrow(line, n, start, slope, width, height, r0, r1, reading):
+    """Rows read the mean over ``width`` from 1 to 3 voxels around start + slope height."""
+    scale = np.float32(1.0) / width
+    one = np.float32(1.0)
+    lowest, highest = np.float32(0.0), np.float32(n + MARGIN)
+    first = start + np.float32(MARGIN + 0.5) - np.float32(0.5) * width
+    for r in range(r0, r1):
+        z = min(max(first + slope * height[r], lowest), highest)
+        k = np.int32(z)
+        a = one - (z - np.float32(k))
+        b = min(width - a, one)
+        c = min(width - a - b, one)
+        d = width - a - b - c
+        read_four(line, k, scale * a, scale * b, scale * c, scale * d, reading, r)
+
+
+@register_jitable
+def _read_wide(line, cumulative, n, start, slope, width, height, r0, r1, reading):
+    """Rows read the mean over any ``width`` around start + slope height."""
+    first = np.float32(0.0)
+    second = np.float32(0.0)
     for k in range(n):
-        total += line[k + 1]
-        cumulative[k + 1] = total
+        cumulative[2 * k] = first
+        cumulative[2 * k + 1] = second
+        first += line[2 * (MARGIN + k)]
+        second += line[2 * (MARGIN + k) + 1]
+    cumulative[2 * n] = first
+    cumulative[2 * n + 1] = second
     top = np.float32(n)
-    scale = np.float32(0.5) / half
-    for r in range(r1 - r0):
-        z = start + slope * v[r0 + r]
+    scale = np.float32(1.0) / width
+    half = np.float32(0.5) * width
+    middle = start + np.float32(0.5)
+    for r in range(r0, r1):
+        z = middle + slope * height[r]
         low = min(max(z - half, np.float32(0.0)), top)
         high = min(max(z + half, np.float32(0.0)), top)
-        i = min(np.int32(low), np.int32(n - 1))
-        j = min(np.int32(high), np.int32(n - 1))
-        inside = cumulative[j] - cumulative[i]
-        inside += (high - np.float32(j)) * line[j + 1] - (low - np.float32(i)) * line[i + 1]
-        reading[r0 + r] += scale * inside
+        i, j = np.int32(low), np.int32(high)
+        a, b = -scale * (low - np.float32(i)), scale * (high - np.float32(j))
+        read_two(line, j + MARGIN, b, np.float32(0.0), reading, r)
+        read_two(line, i + MARGIN, a, np.float32(0.0), reading, r)
+        read_two(cumulative, j, scale, np.float32(0.0), reading, r)
+        read_two(cumulative, i, -scale, np.float32(0.0), reading, r)
 
 
-@njit(parallel=True, cache=True, error_model="numpy", fastmath={"contract"})
+@njit(parallel=_LOOPS_ONLY, cache=True, error_model="numpy", fastmath={"contract"})
 def project(volume, spacing, source, column, row, cell, distance, drift, unit, out):
     """Add the cell-averaged line integrals of ``volume`` to ``out``.
 
@@ -128,17 +130,30 @@ def project(volume, spacing, source, column, row, cell, distance, drift, unit, o
     n_y, n_x, n_z = volume.shape
     n_out, n_views, n_rows, n_columns = out.shape
     two = n_out == 2
-    occupied = np.zeros((n_y, n_x), np.bool_)  # columns of voxels that hold anything: the others are stepped over
+    if n_z < LANES:
+        longer = np.zeros((n_y, n_x, LANES), volume.dtype)
+        for y in range(n_y):
+            for x in range(n_x):
+                for k in range(n_z):
+                    longer[y, x, k] = volume[y, x, k]
+        volume = longer
+        n_z = LANES
+    # columns of voxels that hold anything, by rows and by columns of the plane: the others are stepped over
+    occupied = np.zeros(2 * n_y * n_x, np.bool_)
     for y in prange(n_y):
         for x in range(n_x):
             for k in range(n_z):
                 if volume[y, x, k] != 0:
-                    occupied[y, x] = True
+                    occupied[y * n_x + x] = True
+                    occupied[n_x * n_y + x * n_y + y] = True
                     break
+    most = MAX_GROUP * (int(1.5 * cell[0] / min(spacing[1], spacing[2])) + 4) + 1
     for w in prange(n_views):
-        line = np.zeros((2, n_z + 2), np.float32)
-        cumulative = np.zeros(n_z + 1, np.float32)
-        reading = np.zeros((2, n_rows), np.float32)
+        line = np.zeros(2 * (n_z + 2 * MARGIN), np.float32)
+        cumulative = np.zeros(2 * (n_z + 2), np.float32)
+        reading = np.zeros(2 * n_rows, np.float32)
+        offset = np.zeros(most, np.int64)
+        weight = np.zeros(most, np.float32)
         z_source = source[w, 0]
         place = int(source[w, 5])
         height = row[place]
@@ -158,15 +173,18 @@ def project(volume, spacing, source, column, row, cell, distance, drift, unit, o
                 s1, s2 = source[w, 2], source[w, 1]
                 n1, n2 = n_x, n_y
                 minor_mm = spacing[1]
+                along, across, shift = n_x * n_z, n_z, 0
             else:
                 d1, d2 = y_mm / spacing[1], x_mm / spacing[2]
                 s1, s2 = source[w, 1], source[w, 2]
                 n1, n2 = n_y, n_x
                 minor_mm = spacing[2]
+                along, across, shift = n_z, n_x * n_z, n_x * n_y
             step = 1.0 / abs(d1)  # millimetres of the in-plane ray per plane
             slope = d2 / d1
             # width of the cell in the minor axis, per millimetre from the source [voxels]
             widening = cell[0] / (away * minor_mm * (abs(x_mm) if along_x else abs(y_mm)))
+            growth = widening / d1
             # planes whose interval meets the volume: 0 < t <= away and -1/2 - width/2 < p < n2 - 1/2 + width/2
             first = 0
             last = n1 - 1
@@ -188,7 +206,8 @@ def project(volume, spacing, source, column, row, cell, distance, drift, unit, o
                 continue
             group = int(drift / (v_reach * step)) if v_reach * step * MAX_GROUP > drift else MAX_GROUP
             group = max(group, 1)
-            reading[:] = 0
+            for r in range(2 * n_rows):
+                reading[r] = 0.0
             begin = first
             while begin <= last:
                 end = min(begin + group - 1, last)
@@ -214,61 +233,50 @@ def project(volume, spacing, source, column, row, cell, distance, drift, unit, o
                 if n <= 0:
                     begin = end + 1
                     continue
-                for k in range(n + 2):
-                    line[0, k] = 0
-                    line[1, k] = 0
-                touched = False
+                if n < LANES:
+                    k0 = min(k0, n_z - LANES)
+                    n = LANES
+                p = s2 + slope * (begin - s1) + 0.5
+                count = 0
                 for i in range(begin, end + 1):
-                    width = max(1.0, widening * (i - s1) / d1)
-                    p = s2 + slope * (i - s1) + 0.5
-                    low = max(p - 0.5 * width, 0.0)
-                    high = min(p + 0.5 * width, float(n2))
+                    wide = growth * (i - s1)
+                    share = 1.0
+                    if wide > 1.0:
+                        share = 1.0 / wide
+                    else:
+                        wide = 1.0
+                    low = max(p - 0.5 * wide, 0.0)
+                    high = min(p + 0.5 * wide, float(n2))
+                    p += slope
                     if high <= low:
                         continue
-                    scale = 1.0 / width
                     j0 = int(low)
                     j1 = min(int(high), n2 - 1)
-                    if j1 == j0 + 1:
-                        if along_x:
-                            if not (occupied[j0, i] or occupied[j1, i]):
-                                continue
-                        elif not (occupied[i, j0] or occupied[i, j1]):
-                            continue
-                        touched = True
-                        a = np.float32(scale * (j1 - low))
-                        b = np.float32(scale * (high - j1))
-                        if along_x:
-                            _add_pair(line, volume[j0, i, k0:k1], volume[j1, i, k0:k1], a, b, two)
-                        else:
-                            _add_pair(line, volume[i, j0, k0:k1], volume[i, j1, k0:k1], a, b, two)
+                    at = i * across + j0 * along + k0
+                    flag = shift + j0 * n1 + i
+                    edge = low
+                    for j in range(j0, j1 + 1):
+                        upper = min(high, j + 1.0)
+                        if occupied[flag]:
+                            offset[count] = at
+                            weight[count] = share * (upper - edge)
+                            count += 1
+                        edge = upper
+                        at += along
+                        flag += n1
+                if count > 0:
+                    _sum_group(volume, offset, weight, count, n, line)
+                    rise = np.float32(per_mm)
+                    start = np.float32(z_source - k0)
+                    if half <= 0.5:
+                        _read_linear(line, n, start, rise, height, r0, r1, reading)
+                    elif half <= 1.5:
+                        _read_narrow(line, n, start, rise, np.float32(2.0 * half), height, r0, r1, reading)
                     else:
-                        for j in range(j0, j1 + 1):
-                            if not (occupied[j, i] if along_x else occupied[i, j]):
-                                continue
-                            touched = True
-                            a = np.float32(scale * (min(high, j + 1.0) - max(low, float(j))))
-                            if along_x:
-                                _add_one(line, volume[j, i, k0:k1], a, two)
-                            else:
-                                _add_one(line, volume[i, j, k0:k1], a, two)
-                if not touched:
-                    begin = end + 1
-                    continue
-                rise = np.float32(per_mm)
-                if half > 0.5:
-                    start = np.float32(z_source + 0.5 - k0)
-                    wide = np.float32(half)
-                    _read_box(line[0], cumulative, n, start, rise, wide, height, r0, r1, reading[0])
-                    if two:
-                        _read_box(line[1], cumulative, n, start, rise, wide, height, r0, r1, reading[1])
-                else:
-                    start = np.float32(z_source + 1.0 - k0)
-                    _read_linear(line[0], n, start, rise, height, r0, r1, reading[0])
-                    if two:
-                        _read_linear(line[1], n, start, rise, height, r0, r1, reading[1])
+                        _read_wide(line, cumulative, n, start, rise, np.float32(2.0 * half), height, r0, r1, reading)
                 begin = end + 1
             for r in range(n_rows):
                 slant = math.sqrt(1.0 + (height[r] / away) ** 2) * step * unit
-                out[0, w, r, c] += np.float32(reading[0, r] * slant)
+                out[0, w, r, c] += np.float32(reading[2 * r] * slant)
                 if two:
-                    out[1, w, r, c] += np.float32(reading[1, r] * slant)
+                    out[1, w, r, c] += np.float32(reading[2 * r + 1] * slant)

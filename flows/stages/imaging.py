@@ -17,9 +17,10 @@ from twins import Grid, Twin
 from ..store import Artefact, content_key
 from ..study import Case, Scan
 from ..volumes import nearest, read_volume, write_volume
+from .exposing import drop_exposure, take_exposure
 from .site import Held, Site
 
-VERSION = 4
+VERSION = 5
 
 DOSES = ("ctdi_vol_mgy", "dlp_mgy_cm", "ssde_mgy")
 """Dose indices of a scan that are kept with its image."""
@@ -36,29 +37,32 @@ class ImageRecord:
 
 
 def make_images(
-    site: Site, case: Case, twin_file: Artefact, truth_file: Artefact, truth: Held[Truth], twin: Held[Twin]
+    site: Site,
+    case: Case,
+    twin_file: Artefact,
+    truth_file: Artefact,
+    truth: Held[Truth],
+    base: Held[Twin],
+    twin: Held[Twin],
 ) -> list[ImageRecord]:
-    """Make ``images/``, ``masks/`` and ``anatomy/`` of every scan; the exposure only where an image is missing."""
+    """Make ``images/``, ``masks/`` and ``anatomy/`` of every scan; the exposure only where an image is missing.
+
+    ``base`` and ``twin`` are the twin before and with its nodules.
+    """
     inputs = {"twin": twin_file.sha256, "truth": truth_file.sha256}
     keys = {scan.image_id: _image_key(site, scan, inputs) for scan in case.scans}
     found = {scan.image_id: site.store.find(keys[scan.image_id]) for scan in case.scans}
     for group in dict.fromkeys(scan.group for scan in case.scans):
         scans = [scan for scan in case.scans if scan.group == group]
         missing = [scan for scan in scans if found[scan.image_id] is None]
-        weight = scans[0].exposure_s
+        first, weight = scans[0], scans[0].exposure_s
         if not missing:
+            drop_exposure(site, case, first, twin_file)
             site.meter.skip(weight + sum(scan.image_s for scan in scans), f"{case.twin_id}: images found")
             continue
         with site.meter.part(f"{case.twin_id}: projecting", weight) as progress:
-            first = missing[0]
-            exposure = ctsim.expose(
-                twin.get(),
-                first.scanner,
-                covering(first.protocol, twin.get(), host=first.host_grid),
-                sampling=first.sampling,
-                backend=site.backend,
-                progress=progress,
-            )
+            protocol = covering(first.protocol, twin.get(), host=first.host_grid)
+            exposure = take_exposure(site, case, first, protocol, twin_file, base, twin, progress)
         for scan in scans:
             if scan not in missing:
                 site.meter.skip(scan.image_s, f"{scan.image_id}: found")
@@ -66,10 +70,14 @@ def make_images(
             with site.meter.part(f"{scan.image_id}: reconstructing", scan.image_s) as progress:
 
                 def write(
-                    part: Path, scan: Scan = scan, exposure: Any = exposure, progress: Any = progress
+                    part: Path,
+                    scan: Scan = scan,
+                    exposure: Any = exposure,
+                    last: bool = scan is missing[-1],
+                    progress: Any = progress,
                 ) -> Mapping[str, Any]:
                     protocol = covering(scan.protocol, twin.get(), host=scan.host_grid)
-                    sinogram = ctsim.detect(exposure, protocol, key=scan.key, backend=site.backend)
+                    sinogram = ctsim.detect(exposure, protocol, key=scan.key, overwrite=last, backend=site.backend)
                     ct = reconstruct_on(
                         sinogram,
                         protocol,
@@ -83,6 +91,7 @@ def make_images(
                     return _facts(ct, sinogram)
 
                 found[scan.image_id] = site.store.put(keys[scan.image_id], _image_path(scan), write)
+        drop_exposure(site, case, first, twin_file)
     records = []
     for scan in case.scans:
         image = found[scan.image_id]

@@ -60,6 +60,22 @@ def test_a_central_row_equals_the_obvious_sum_to_rounding():
     np.testing.assert_allclose(got.ravel(), exact, atol=1e-3)
 
 
+@pytest.mark.parametrize("row_iso_mm", [0.7, 2.2, 6.5], ids=["finer than voxels", "to three voxels", "wider"])
+@pytest.mark.parametrize("n_slices", [5, 16, 17, 40])
+def test_rows_of_any_height_equal_the_obvious_sum_to_rounding(monkeypatch, n_slices, row_iso_mm):
+    """Each plane is read by itself; the rows lie within the lattice, across its ends and beyond."""
+    monkeypatch.setattr("ctsim.projection.DRIFT_VOXELS", 0.0)
+    grid = centred((n_slices, 21, 18), (1.0, 1.2, 0.9), (2.0, -1.0, 0.5))
+    volume = np.random.default_rng(n_slices).random((2, *grid.shape))
+    g = geometry(5, 9, 14, pitch_iso_mm=2.5, row_iso_mm=row_iso_mm, feed_mm=8.0, start_z_mm=-2.0, start_rad=0.3)
+    got = projected(packed(grid, *volume), g)
+    every = [(w, r, c) for w in range(5) for r in range(9) for c in range(0, 14, 2)]
+    for channel in range(2):
+        exact = [reference.project(volume[channel], grid, g, *where) for where in every]
+        assert max(exact) > 3
+        np.testing.assert_allclose([got[channel][where] for where in every], exact, atol=1e-3)
+
+
 def test_an_off_axis_sphere_and_a_cylinder_are_projected_to_a_fifth_of_a_percent():
     grid = centred((40, 120, 120), (1.5, 1.5, 1.5))
     bodies = [
