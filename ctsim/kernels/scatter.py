@@ -22,6 +22,50 @@ def column_means(p, out) -> None:
             out[b, a] = out[a, b]
 
 
+@njit(cache=True, error_model="numpy")
+def _spread_of(row, column, depth, fan, height, distances, coefficient, out) -> None:
+    """Overwrite ``out`` (K, c, r) with the share of a beam's scatter that reaches each node, were nothing in the way.
+
+    row, column  node that the beam passes
+    """
+    sid, sdd = distances
+    climb = height[row] / sdd
+    size = math.sqrt(1.0 + climb * climb)
+    along = (sid + depth) * math.cos(fan[column])
+    per_width = np.exp(-coefficient[:, 3])
+    for c in range(fan.size):
+        turned = fan[c] - fan[column]
+        ahead, aside = sdd * math.cos(turned) - along, sdd * math.sin(turned)
+        for r in range(height.size):
+            up = height[r] - along * climb
+            square = ahead * ahead + aside * aside + up * up
+            distance = math.sqrt(square)
+            cosine = min(1.0, (ahead + up * climb) / (distance * size))
+            # in-plane direction of the cell's own ray with the way there
+            facing = max((ahead * math.cos(turned) + aside * math.sin(turned)) / distance, 0.0)
+            angle = math.acos(max(-1.0, cosine))
+            for i in range(len(coefficient)):
+                out[i, c, r] = facing / square * math.exp(-((angle * per_width[i]) ** coefficient[i, 4]))
+
+
+@njit(cache=True, error_model="numpy")
+def _add_beam(p, air, spread, between, coefficient, out) -> None:
+    """Add to ``out`` (r, c) the scatter of a beam of air signal ``air`` weakened by ``p``.
+
+    spread   (K, c, r)  of :func:`_spread_of`
+    between  (c,)       mean p of the columns from the beam's to each
+    """
+    for i in range(len(coefficient)):
+        log_a, u, b, k = coefficient[i, 0], coefficient[i, 1], coefficient[i, 2], coefficient[i, 5]
+        sent = air * p**u * math.exp(log_a - b * p)
+        if sent <= 0.0:
+            continue
+        for c in range(between.size):
+            passed = sent * math.exp(-k * between[c])
+            for r in range(out.shape[0]):
+                out[r, c] += passed * spread[i, c, r]
+
+
 @njit(cache=True, parallel=True, error_model="numpy")
 def superpose(p, incident, fan, height, distances, depth, coefficient, out) -> None:
     """Overwrite ``out`` with the scatter at every node from the beams through all nodes (``ctsim/scatter/model.py``).
@@ -35,42 +79,25 @@ def superpose(p, incident, fan, height, distances, depth, coefficient, out) -> N
     out          (V, r, c)  unit of the air signal
     """
     n_views, n_rows, n_columns = p.shape
-    sid, sdd = distances
+    n_beams = n_rows * n_columns
+    same = depth.min() == depth.max()  # then the geometry of the beams is that of every view
+    shared = np.empty((n_beams if same else 1, len(coefficient), n_columns, n_rows))
+    if same:
+        for m in prange(n_beams):
+            _spread_of(m // n_columns, m % n_columns, depth[0], fan, height, distances, coefficient, shared[m])
     for v in prange(n_views):
-        between = np.empty((n_columns, n_columns))
-        mean = np.zeros(n_columns)
+        between, mean = np.empty((n_columns, n_columns)), np.zeros(n_columns)
+        own = np.empty((len(coefficient), n_columns, n_rows))
         for r in range(n_rows):
             for c in range(n_columns):
                 mean[c] += p[v, r, c] / n_rows
         column_means(mean, between)
         out[v] = 0.0
-        for mr in range(n_rows):
-            climb = height[mr] / sdd
-            size = math.sqrt(1.0 + climb * climb)
-            for mc in range(n_columns):
-                along = (sid + depth[v]) * math.cos(fan[mc])
-                for i in range(len(coefficient)):
-                    log_a, u, b, log_s, e, k = coefficient[i]
-                    sent = incident[mr, mc] * p[v, mr, mc] ** u * math.exp(log_a - b * p[v, mr, mc])
-                    if sent <= 0.0:
-                        continue
-                    per_width = math.exp(-log_s)
-                    for nc in range(n_columns):
-                        turned = fan[nc] - fan[mc]
-                        ahead, aside = sdd * math.cos(turned) - along, sdd * math.sin(turned)
-                        through = k * between[mc, nc]
-                        for nr in range(n_rows):
-                            up = height[nr] - along * climb
-                            square = ahead * ahead + aside * aside + up * up
-                            distance = math.sqrt(square)
-                            cosine = min(1.0, (ahead + up * climb) / (distance * size))
-                            # in-plane direction of the cell's own ray with the way there
-                            facing = (ahead * math.cos(turned) + aside * math.sin(turned)) / distance
-                            if facing <= 0.0:
-                                continue
-                            angle = math.acos(max(-1.0, cosine))
-                            fall = (angle * per_width) ** e + through
-                            out[v, nr, nc] += sent * facing / square * math.exp(-fall)
+        for m in range(n_beams):
+            r, c = m // n_columns, m % n_columns
+            if not same:
+                _spread_of(r, c, depth[v], fan, height, distances, coefficient, own)
+            _add_beam(p[v, r, c], incident[r, c], shared[m] if same else own, between[c], coefficient, out[v])
 
 
 @njit(cache=True)
