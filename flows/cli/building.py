@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .console import bar, out
+from .console import bar, out, tell_of_compilation
 
 Study = Annotated[str, typer.Argument(metavar="PRESET|FILE", help="Name of a preset, or a study file (YAML).")]
 
@@ -28,6 +28,7 @@ def build(
     """Build a dataset, or go on with one that was interrupted."""
     from ..build import build_dataset
 
+    tell_of_compilation(quiet=quiet)
     with bar(f"build {Path(study).stem}", quiet=quiet) as report:
         dataset = build_dataset(study, folder, backend=backend, wait_s=1e9 if wait else 0.0, progress=report)
     out.print(
@@ -47,8 +48,16 @@ def plan(
     from twins.files import replacing
 
     from ..study import load_study, make_plan
+    from ..study.compilation import compiling_s
+    from ..study.estimate import n_threads
 
-    made = make_plan(load_study(study))
+    loaded, compiling = load_study(study), compiling_s()
+    if compiling > 0:
+        made, source = make_plan(loaded), "typical rates"
+    else:
+        from ..study.rates import measure_rates
+
+        made, source = make_plan(loaded, rates=measure_rates()), "rates measured here"
     if table is not None:
         with replacing(table) as part:
             part.write_text(made.csv(), encoding="utf-8")
@@ -70,6 +79,9 @@ def plan(
     if len(made.rows) > 60:
         out.print(f"... and {len(made.rows) - 60} more rows")
     out.print(
-        f"{len(made.rows)} images of {len(made.cases)} twins; roughly {made.estimated_s / 60:.1f} min on two cores "
-        f"(plus a minute of compilation the first time) and {made.estimated_mb / 1000:.2f} GB"
+        f"{len(made.rows)} images of {len(made.cases)} twins; about {made.estimated_s / 60:.1f} min on {n_threads()} "
+        f"threads ({source}), {made.estimated_memory_mb / 1000:.1f} GB of memory and {made.estimated_mb / 1000:.2f} GB "
+        "on disk"
     )
+    if compiling > 0:
+        out.print(f"and once, on this machine, about {compiling:.0f} s to compile kernels")

@@ -13,6 +13,16 @@ out = Console(soft_wrap=True)
 errors = Console(stderr=True)
 
 
+def tell_of_compilation(*, quiet: bool) -> None:
+    """Say that kernels will be compiled first, where they will be: the one long wait of a fresh installation."""
+    if quiet:
+        return
+    from ..study.compilation import compiling_s
+
+    if (seconds := compiling_s()) > 0:
+        errors.print(f"compiling kernels (once, about {seconds:.0f} s)")
+
+
 @contextmanager
 def bar(what: str, *, quiet: bool) -> Iterator[Report | None]:
     """A progress bar with the time left; yields what a build's ``progress`` takes (None when quiet)."""

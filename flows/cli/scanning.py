@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .console import out, single_bar
+from .console import out, single_bar, tell_of_compilation
 
 
 def add_to(app: typer.Typer) -> None:
@@ -54,6 +54,7 @@ def scan(
     }
     entry = check_spec({k: v for k, v in data.items() if v is not None}, ScanEntry, name="options")
     body = twins.load(twin)
+    tell_of_compilation(quiet=quiet)
     with single_bar(f"scan {twin.stem}", quiet=quiet) as progress:
         ct = scan_twin(body, entry, seed=seed, backend=backend, raw=raw, progress=progress)
     ct.save(target)
