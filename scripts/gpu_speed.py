@@ -181,7 +181,7 @@ class Speed:
         projector = BackProjector(device, g, turns, beams, p, (y, x), box, RADIUS_MM)
         readings = Upload(device, line, *jobs.views)
         readings.wait_for(jobs.views[1])
-        sums = device.empty((len(beams), len(jobs.first), g.shape[1] + 1, len(p)))
+        sums = device.empty((len(beams), len(jobs.first), g.shape[1] + 2, len(p)))
         self.repeats = repeats
         took = self.seconds(partial(resample, readings, jobs, sums))
         self.table.add(

@@ -11,17 +11,39 @@
 // share their slices, and so the sets that may reach them.
 //
 // Float policy: p, t and heights of sources in double, the rest in float; directions and sets are added in their order,
-// so that the result is the same however slices and directions are shared out among launches. Quotients of weighted means by the device's fast division (2 ulp).
+// so that the result is the same however slices and directions are shared out among launches. Reciprocals by the device's approximation (1 ulp).
 
 #define DEPTH 8
 
+static __device__ __forceinline__ float one_over(float x)
+{
 #ifdef __CUDA_ARCH__
-#define QUOTIENT(a, b) __fdividef(a, b)
+    float out;
+    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(out) : "f"(x));
+    return out;
 #else
-#define QUOTIENT(a, b) ((a) / (b))
+    return 1.0f / x;
 #endif
+}
 
-// sums       (N, R + 1, Q) float32  running sums over rows of filtered parallel projections
+static __device__ __forceinline__ float within_one(float x)
+{
+#ifdef __CUDA_ARCH__
+    return __saturatef(x);
+#else
+    return fminf(fmaxf(x, 0.0f), 1.0f);
+#endif
+}
+
+// Running sum at a row edge, between two places; the product of two 32-bit numbers is one instruction with the address.
+static __device__ __forceinline__ float between_places(
+    const char* line, const unsigned int row, const unsigned int row_bytes, const float share)
+{
+    const float* at = (const float*)(line + (unsigned long long)row * row_bytes);
+    return at[0] + share * (at[1] - at[0]);
+}
+
+// sums       (N, R + 2, Q) float32  running sums over rows of filtered parallel projections, the last of them twice
 // turn       (B, K)    int32    index n of direction b in set k, or -1 where there is none
 // source_z   (B, K)    float64  source z at view angle theta (or theta + pi) [mm]
 // direction  (B, 2)    float64  cos and sin of theta
@@ -61,10 +83,10 @@ extern "C" __global__ void back_project(
     const double x_axis = x_mm[x], y_axis = y_mm[y];
     if (x_axis * x_axis + y_axis * y_axis > radius * radius) return;
 
-    const float end = (float)n_rows, per_half = 2.0f / (float)n_rows;
+    const float end = (float)n_rows, per_row = 1.0f / end;
+    const unsigned int row_bytes = 4u * (unsigned int)n_places;
     const float lowest = 0.5f * end * (1.0f - beyond), highest = 0.5f * end * (1.0f + beyond);
     const float slope = 1.0f / (1.0f - full_weight);
-    const int last_row = n_rows - 1;
     const double z_0 = first_z + (first_slice + k0) * slice_mm;
     const long long target = ((long long)y * n_x + x) * n_z + k0;
 
@@ -99,38 +121,38 @@ extern "C" __global__ void back_project(
             const float to_axis = here[0] + w * (here[3] - here[0]);
             const float climb = here[1] + w * (here[4] - here[1]);
             const float reach = here[2] + w * (here[5] - here[2]);
-            const float rise = reach / (ahead ? to_axis - t : to_axis + t);  // rows per millimetre of z
+            const float rise = reach * one_over(ahead ? to_axis - t : to_axis + t);  // rows per millimetre of z
             const float first_row = ((float)(z_0 - source_z[d * n_sets + k]) - climb) * rise - bottom[fan[k]];
             const float step = (float)slice_mm * rise;
             if (first_row > highest || first_row + (DEPTH - 1) * step < lowest) continue;
-            const float half = 0.5f * (float)box_mm * rise;
-            const float* line = sums + (long long)n * (n_rows + 1) * n_places + m;
+            // all as shares of the detector's height, so that its ends come for free
+            const float first = first_row * per_row, each = step * per_row, half = 0.5f * (float)box_mm * rise * per_row;
+            const char* line = (const char*)(sums + (long long)n * (n_rows + 2) * n_places + m);
+            const char* above = line + row_bytes;
 #pragma unroll
             for (int z = 0; z < DEPTH; ++z) {
-                const float row = first_row + (float)z * step;
-                const float q = fabsf(row * per_half - 1.0f);
-                const float s = fminf(fmaxf((q - full_weight) * slope, 0.0f), 1.0f);
+                const float place_z = first + (float)z * each;
+                const float q = fabsf(2.0f * place_z - 1.0f);
+                const float s = within_one(q * slope - full_weight * slope);
                 const float fallen = fmaxf(1.0f - s * s * (3.0f - 2.0f * s), least_weight);
                 const float weight = q <= beyond ? fallen : 0.0f;
-                const float at = fminf(fmaxf(row, 0.0f), end);
-                const float a = fmaxf(at - half, 0.0f), b = fminf(at + half, end);
-                const int row_a = min((int)a, last_row), row_b = min((int)b, last_row);
-                const float* low = line + row_a * n_places;
-                const float* high = line + row_b * n_places;
-                const float low_0 = low[0] + w * (low[1] - low[0]);
-                const float low_1 = low[n_places] + w * (low[n_places + 1] - low[n_places]);
-                const float high_0 = high[0] + w * (high[1] - high[0]);
-                const float high_1 = high[n_places] + w * (high[n_places + 1] - high[n_places]);
+                const float at = within_one(place_z);
+                const float a = end * within_one(at - half), b = end * within_one(at + half);
+                const unsigned int row_a = (unsigned int)a, row_b = (unsigned int)b;
+                const float low_0 = between_places(line, row_a, row_bytes, w);
+                const float low_1 = between_places(above, row_a, row_bytes, w);
+                const float high_0 = between_places(line, row_b, row_bytes, w);
+                const float high_1 = between_places(above, row_b, row_bytes, w);
                 const float value = high_0 + (b - (float)row_b) * (high_1 - high_0)
                                   - (low_0 + (a - (float)row_a) * (low_1 - low_0));
-                total[z] += weight * QUOTIENT(value, b - a);
+                total[z] += weight * one_over(b - a) * value;
                 weights[z] += weight;
             }
         }
 #pragma unroll
         for (int z = 0; z < DEPTH; ++z) {
             if (weights[z] > 1e-6f) {
-                sum[z] += QUOTIENT(total[z], weights[z]);
+                sum[z] += total[z] * one_over(weights[z]);
             } else {
                 missed[z] += 1;
             }

@@ -67,10 +67,11 @@ extern "C" __global__ void rebin(
     }
 }
 
-// Running sums over rows, from 0, of the places in the middle of filtered rows.
+// Running sums over rows, from 0, of the places in the middle of filtered rows; the last one twice, so that a reader at
+// the last edge has one above it.
 //
 // filtered  (N, R, L)     float32  places n_before to n_before + Q are read
-// out       (N, R + 1, Q) float32  overwritten
+// out       (N, R + 2, Q) float32  overwritten
 extern "C" __global__ void cumulate_rows(
     const float* filtered, float* out, const int n_out, const int n_rows, const int n_places, const int n_before,
     const int length)
@@ -80,11 +81,12 @@ extern "C" __global__ void cumulate_rows(
     const int n = (int)(index / n_places);
     const int q = (int)(index % n_places);
     const float* from = filtered + (long long)n * n_rows * length + n_before + q;
-    float* target = out + (long long)n * (n_rows + 1) * n_places + q;
+    float* target = out + (long long)n * (n_rows + 2) * n_places + q;
     float total = 0.0f;
     target[0] = total;
     for (int r = 0; r < n_rows; ++r) {
         total += from[(long long)r * length];
         target[(long long)(r + 1) * n_places] = total;
     }
+    target[(long long)(n_rows + 1) * n_places] = total;
 }

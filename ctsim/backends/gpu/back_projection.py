@@ -88,7 +88,7 @@ class BackProjector:
         Parameters
         ----------
         sums
-            ``(fan, N, R + 1, Q)`` float32 on the device: running sums over rows.
+            ``(fan, N, R + 2, Q)`` float32 on the device: running sums over rows, from 0, the last twice.
         index
             ``(B, T)``: which of N is turn t of direction b, -1 for none.
         directions
@@ -126,7 +126,7 @@ class BackProjector:
             np.float64(first_z), np.float64(slice_mm), np.float64(self._box_mm),
             np.float32(FULL_WEIGHT), np.float32(LEAST_WEIGHT if turns.beyond > 1.0 else 0.0),
             np.float32(turns.beyond), np.float64(self._radius_mm),
-            np.int32(n_directions), np.int32(n_sets), np.int32(self._sums.shape[2] - 1),
+            np.int32(n_directions), np.int32(n_sets), np.int32(self._sums.shape[2] - 2),
             np.int32(self._sums.shape[3]), np.int32(n_y), np.int32(n_x), np.int32(n_z), np.int32(first_slice),
             image[lines], seen[lines],
         )  # fmt: skip

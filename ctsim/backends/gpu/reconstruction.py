@@ -101,7 +101,7 @@ def back_project(
             for start in range(0, n_directions, block):
                 some = slice(start, min(start + block, n_directions))
                 jobs, index = plan.jobs(slices, some)
-                sums = device.empty((len(beams), len(jobs.first), geometry.shape[1] + 1, len(p)))
+                sums = device.empty((len(beams), len(jobs.first), geometry.shape[1] + 2, len(p)))
                 resample(readings, jobs, sums)
                 projector.prepare(sums, index, some, z, slices)
                 for lines in bands.all():
@@ -177,7 +177,7 @@ class Plan:
                 fixed = max(fixed, 4 * (end - first) * n_rows * n_columns)
                 each = max(each, int((index >= 0).sum(axis=1).max()))
             fixed += _BYTES_PER_VOXEL * n_y * n_x * slab
-            each *= 4 * len(self.fans) * (n_rows + 1) * self.n_places
+            each *= 4 * len(self.fans) * (n_rows + 2) * self.n_places
             together = min(n_directions, (limit_bytes - fixed) // max(each, 1))
             if together == n_directions or (together >= 1 and (2 * fixed <= limit_bytes or slab <= DEPTH)):
                 return slab, together

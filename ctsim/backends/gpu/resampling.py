@@ -158,7 +158,7 @@ class Resampler:
         self._n_views = np.int32(n_views)
         self._n_rows, self._n_places = fans[0].row_weight.shape
         self._tables = [self._table(fan) for fan in fans]
-        self._rows = device.empty((batch, self._n_rows, length))
+        self._rows = device.empty((batch * self._n_rows, length))  # no view of another array: CuPy would copy that
         self._transfer = device.send(transfer / np.float32(length))  # the transform back leaves the sum unscaled
         x = place_mm * np.arange(1, n_beyond + 1)
         self._fall = device.send(0.5 + 0.5 * np.cos(np.pi * x / (place_mm * (n_beyond + 1))))
@@ -173,7 +173,7 @@ class Resampler:
         return (send(ray, np.int32), send(weight), send(fan.tap, np.int32), send(fan.tap_weight), send(fan.row_weight))
 
     def __call__(self, readings: Upload, jobs: Jobs, sums: Any) -> None:
-        """Overwrite ``sums`` ``(fan, N, R + 1, Q)`` of the device with the running sums of N projections."""
+        """Overwrite ``sums`` ``(fan, N, R + 2, Q)`` of the device with running sums over rows, from 0, the last twice."""
         device, n_all = self._device, len(jobs.first)
         first, origin = device.send(jobs.first, np.int32), device.send(jobs.origin, np.int32)
         n_rows, n_places = np.int32(self._n_rows), np.int32(self._n_places)
@@ -215,7 +215,7 @@ class Resampler:
 
     def _filtered(self) -> Any:
         """All rows filtered; always as many, so that one plan of the transform serves all batches."""
-        spectrum = self._fft.rfft(self._rows.reshape(-1, self._length), axis=-1)
+        spectrum = self._fft.rfft(self._rows, axis=-1)
         spectrum *= self._transfer
         return self._fft.irfft(spectrum, self._length, axis=-1, norm="forward", overwrite_x=True)
 
