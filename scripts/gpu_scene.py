@@ -101,13 +101,16 @@ def word_of(g_cm3: NDArray[np.float64]) -> int:
 
 
 def thorax(size: Size, longer_mm: float = 60.0) -> SimpleNamespace:
-    """A body of water 340 mm wide with two lungs, a heart and a spine, ``longer_mm`` longer than the scan in all."""
+    """A body of water 330 mm wide with two lungs, a heart and a spine, ``longer_mm`` longer than the scan in all.
+
+    All is water of some density, so that nothing hardens the beam but what the correction knows.
+    """
     n, n_z = size.matrix, math.ceil((size.length_mm + longer_mm) / size.voxel_mm)
     x = (np.arange(n) - (n - 1) / 2) * size.voxel_mm
     z = (np.arange(n_z) - (n_z - 1) / 2) * size.voxel_mm
     words = np.zeros((n, n, n_z), np.uint32)
     pure = water_in_bases()
-    water, lung, bone = word_of(pure), word_of(0.26 * pure), word_of(pure + np.array([0.0, 0.4]))
+    water, lung, spine = word_of(pure), word_of(0.26 * pure), word_of(1.3 * pure)
     for j in range(n):
         y, line = x[j], words[j]
         line[(x / 165) ** 2 + (y / 115) ** 2 < 1] = water
@@ -115,7 +118,7 @@ def thorax(size: Size, longer_mm: float = 60.0) -> SimpleNamespace:
             square = ((x + side * 78) / 62) ** 2 + ((y + 5) / 85) ** 2
             line[square[:, None] + (z / 160) ** 2 < 1] = lung
         line[((x - 20) / 45)[:, None] ** 2 + ((y + 25) / 45) ** 2 + (z / 55) ** 2 < 1] = water
-        line[x**2 + (y - 75) ** 2 < 18**2] = bone
+        line[x**2 + (y - 75) ** 2 < 18**2] = spine
     corner = float(x[0])
     return SimpleNamespace(
         grid=Grid((n_z, n, n), (size.voxel_mm,) * 3, (corner, corner, float(z[0]))),

@@ -173,7 +173,7 @@ class Resampler:
         return (send(ray, np.int32), send(weight), send(fan.tap, np.int32), send(fan.tap_weight), send(fan.row_weight))
 
     def __call__(self, readings: Upload, jobs: Jobs, sums: Any) -> None:
-        """Overwrite the device's ``sums`` ``(fan, N, R + 2, Q)`` with running sums over rows, from 0, the last twice."""
+        """Overwrite the device's ``sums`` ``(fan, N, R + 2, Q)`` with running sums over rows from 0, the last twice."""
         device, n_all = self._device, len(jobs.first)
         first, origin = device.send(jobs.first, np.int32), device.send(jobs.origin, np.int32)
         n_rows, n_places = np.int32(self._n_rows), np.int32(self._n_places)
