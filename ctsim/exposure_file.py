@@ -9,8 +9,8 @@ File (format "lungtwin exposure", version 1); units in each array's attribute ``
   ``row``, ``column``
 - ``/topogram``, where there is one: ``z_mm``, ``fan_angle_rad``, ``water_mm``, ``couch_water_mm``; attributes
   ``directions`` (JSON), ``source_distance_mm``
-- attributes of ``/``: ``format``, ``version``, ``backend``, ``scan_range_mm``, and the JSON texts ``scanner``,
-  ``acquisition``, ``sampling``, ``subject`` (absent: not known)
+- attributes of ``/``: ``format``, ``version``, ``backend``, ``device``, ``scan_range_mm``, and the JSON texts
+  ``scanner``, ``acquisition``, ``sampling``, ``subject`` (absent: not known)
 """
 
 from __future__ import annotations
@@ -71,7 +71,8 @@ def save_exposure(exposure: Exposure, path: str | os.PathLike[str]) -> None:
 
     with replacing(path) as part, h5py.File(part, "w") as file:
         file.attrs["format"], file.attrs["version"] = FORMAT, VERSION
-        file.attrs["backend"], file.attrs["scan_range_mm"] = exposure.backend, exposure.scan_range_mm
+        file.attrs["backend"], file.attrs["device"] = exposure.backend, exposure.device
+        file.attrs["scan_range_mm"] = exposure.scan_range_mm
         for name in _SPECS:
             file.attrs[name] = getattr(exposure, name).model_dump_json()
         if exposure.subject is not None:
@@ -112,6 +113,7 @@ def load_exposure(path: str | os.PathLike[str]) -> Exposure:
                 geometry=geometry,
                 scan_range_mm=(low, high),
                 backend=str(file.attrs["backend"]),
+                device=str(file.attrs["device"]),
                 scatter=ScatterField(**_read(file["scatter"], _SCATTER), shape=geometry.shape)
                 if "scatter" in file
                 else None,

@@ -45,7 +45,7 @@ def build_case(site: Site, case: Case) -> CaseRecord:
     truth_file, truth, affected = grow_nodules(site, case, twin_file, twin)
     outcomes = assign_labels(site, case, twin_file, truth_file, truth, twin)
     original = keep_original(site, case)
-    images = make_images(site, case, twin_file, truth_file, truth, affected)
+    images = make_images(site, case, twin_file, truth_file, truth, twin, affected)
     return CaseRecord(case.twin_id, twin_file, original, truth_file, outcomes, tuple(images))
 
 

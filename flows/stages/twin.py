@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -18,6 +19,8 @@ VERSION = 1
 
 def make_twin(site: Site, case: Case) -> tuple[Artefact, Held[Twin]]:
     """The twin file ``twins/TWIN.h5`` and the twin itself, loaded only if it is asked for.
+
+    A twin that an earlier case has already is copied.
 
     Raises
     ------
@@ -43,15 +46,21 @@ def make_twin(site: Site, case: Case) -> tuple[Artefact, Held[Twin]]:
 
         spec = {"person": patient.person().model_dump(mode="json"), "from": "file" if patient.file else "ct"}
         inputs = {"source": _digest(patient)}
-    key = content_key("twin", VERSION, path=path, spec=spec, inputs=inputs, backend="cpu", rooms=("twins",))
+
+    def key_of(path: str) -> str:
+        return content_key("twin", VERSION, path=path, spec=spec, inputs=inputs, backend="cpu", rooms=("twins",))
 
     def write(part: Path) -> None:
+        earlier = site.store.find(key_of(f"twins/{case.base_twin}.h5")) if case.base_came_before else None
+        if earlier is not None:
+            shutil.copyfile(site.store.root / earlier.path, part)
+            return
         twin = build()
         twins.save(twin, part)
         held.set(twin)
 
     with site.meter.part(f"{case.twin_id}: twin", case.twin_s):
-        return site.store.make(key, path, write), held
+        return site.store.make(key_of(path), path, write), held
 
 
 def keep_original(site: Site, case: Case) -> Artefact | None:

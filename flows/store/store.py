@@ -109,12 +109,18 @@ class Store:
         for file, artefact in records.items():
             if artefact is not None and artefact.key in live:
                 continue
-            if artefact is not None and artefact.path not in kept:
-                with suppress(FileNotFoundError):
-                    (self.root / artefact.path).unlink()
-                    removed.add(artefact.path)
+            if artefact is not None and artefact.path not in kept and self._remove(artefact.path):
+                removed.add(artefact.path)
             file.unlink()
         return sorted(removed)
+
+    def drop(self, key: str) -> None:
+        """Forget a key and remove its file, if they are there: what only the way to other artefacts needed."""
+        record = self._records / f"{key}.json"
+        artefact = self._read(record)
+        if artefact is not None:
+            self._remove(artefact.path)
+        record.unlink(missing_ok=True)
 
     def sweep(self) -> None:
         """Remove temporary files that killed writers left beside artefacts; only the holder of the lock may."""
@@ -123,6 +129,18 @@ class Store:
                 stem = file.name.split(".")
                 if len(stem) > 2 and stem[2].isdigit() and file.is_file():
                     file.unlink()
+
+    def _remove(self, path: str) -> bool:
+        """Remove a file, and its folder when that is left empty; False where there is none."""
+        file = self.root / path
+        try:
+            file.unlink()
+        except FileNotFoundError:
+            return False
+        if file.parent != self.root:
+            with suppress(OSError):
+                file.parent.rmdir()
+        return True
 
     def _read(self, file: Path) -> Artefact | None:
         try:

@@ -177,7 +177,7 @@ def test_an_exposure_comes_back_from_its_file_bit_by_bit(twin, tmp_path):
     again = load_exposure(tmp_path / "one.h5")
     save_exposure(again, tmp_path / "two.h5")
     assert (tmp_path / "two.h5").read_bytes() == (tmp_path / "one.h5").read_bytes()
-    for name in ("scanner", "acquisition", "sampling", "scan_range_mm", "backend", "subject"):
+    for name in ("scanner", "acquisition", "sampling", "scan_range_mm", "backend", "device", "subject"):
         assert getattr(again, name) == getattr(exposure, name)
     added = [add_insets(one, twin.with_insets(NODULES)) for one in (exposure, again)]
     noisy = [detect(one, asked(), key=3).line_integral.tobytes() for one in added]

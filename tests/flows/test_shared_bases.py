@@ -1,0 +1,96 @@
+"""Cases whose twins differ in nodules alone share the exposure of their base, and nobody can tell from the bytes."""
+
+from __future__ import annotations
+
+import pytest
+
+import ctsim
+import twins
+from flows import build_dataset
+from flows.study import load_study, make_plan, resolve
+from flows.study.spec import NoduleFields
+
+FOLDERS = ("twins", "images", "masks", "truth")
+
+
+def bytes_of(root):
+    files = (path for folder in FOLDERS for path in (root / folder).iterdir())
+    return {str(path.relative_to(root)): path.read_bytes() for path in files}
+
+
+@pytest.fixture(scope="module")
+def study(tiny):
+    """One woman with two nodules, with one, and with none; scanned at two doses."""
+    plain = resolve(load_study(tiny))
+    woman = plain.twins[0]
+    other = NoduleFields(id="small", key=5, type="solid", equivalent_diameter_mm=9.0, lobe=None)
+    entries = [
+        woman,
+        woman.model_copy(update={"id": "other", "nodules": (other,)}),
+        woman.model_copy(update={"id": "none", "nodules": ()}),
+    ]
+    outputs = plain.outputs.model_copy(update={"anatomy": False, "report": False})
+    return plain.model_copy(update={"twins": tuple(entries), "outputs": outputs})
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """Names of the costly steps, each time one is taken."""
+    calls: list[str] = []
+    for module, name in ((ctsim, "expose"), (ctsim, "add_insets"), (twins, "build")):
+        work = getattr(module, name)
+
+        def step(*args, name=name, work=work, **kwargs):
+            calls.append(name)
+            return work(*args, **kwargs)
+
+        monkeypatch.setattr(module, name, step, raising=False)
+    return calls
+
+
+def test_the_plan_knows_which_cases_share_a_base(study):
+    plan = make_plan(study)
+    assert [case.base_twin for case in plan.cases] == ["woman"] * 3
+    assert [case.base_came_before for case in plan.cases] == [False, True, True]
+    assert [case.base_comes_again for case in plan.cases] == [True, True, False]
+    first, *others = plan.cases
+    for case in others:
+        assert case.twin_s == 0
+        assert case.scans[0].exposure_s < 0.1 * first.scans[0].exposure_s
+    apart = study.model_copy(update={"twin_spacing_mm": 3.0, "twins": study.twins[:1]})
+    assert not make_plan(apart).cases[0].base_comes_again
+
+
+def test_one_exposure_serves_all_cases_of_a_base_with_the_bytes_of_cases_alone(study, tmp_path, counted):
+    shared = build_dataset(study, tmp_path / "shared")
+    assert sorted(counted) == ["add_insets"] * 3 + ["build", "expose"]
+    assert not (shared.root / "exposures").exists()
+    together = bytes_of(shared.root)
+    alone = {}
+    for twin in study.twins:
+        only = study.model_copy(update={"twins": (twin,)})
+        alone |= bytes_of(build_dataset(only, tmp_path / twin.id).root)
+    assert alone == together
+    assert counted.count("expose") == 1 + 3
+    images = {name: data for name, data in together.items() if name.startswith("images/")}
+    assert len(set(images.values())) == len(images) == 6
+
+
+def test_a_build_that_broke_off_goes_on_with_the_exposure_that_it_left(study, tmp_path, counted, monkeypatch):
+    whole = ctsim.add_insets
+
+    def breaks_off(exposure, twin, **kwargs):
+        if len(twin.insets) == 1:
+            raise MemoryError("broke off")
+        return whole(exposure, twin, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ctsim, "add_insets", breaks_off, raising=False)
+        with pytest.raises(MemoryError, match="broke off"):
+            build_dataset(study, tmp_path / "out")
+    assert len(list((tmp_path / "out/exposures").iterdir())) == 1
+    assert counted.count("expose") == 1
+    dataset = build_dataset(study, tmp_path / "out")
+    assert counted.count("expose") == 1
+    assert not (tmp_path / "out/exposures").exists()
+    assert len(dataset.manifest) == 6
