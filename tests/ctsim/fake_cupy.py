@@ -21,12 +21,19 @@ MEMORY = 2**30
 
 
 class Stream:
-    """A queue of work that is done when somebody waits."""
+    """A queue of work that is done when somebody waits.
+
+    What other streams were given is done as late as can be, or with ``others_first`` as early as can be: a device may do
+    either, as long as events are waited for.
+    """
 
     stack: list[Stream]
+    known: list[Stream]
+    others_first = False
 
     def __init__(self, non_blocking: bool = False) -> None:  # noqa: ARG002
         self.work: list[Callable[[], None]] = []
+        Stream.known.append(self)
 
     def __enter__(self) -> Stream:
         Stream.stack.append(self)
@@ -36,9 +43,14 @@ class Stream:
         Stream.stack.pop()
 
     def synchronize(self) -> None:
-        work, self.work = self.work, []
-        for one in work:
-            one()
+        for stream in reversed(Stream.known) if Stream.others_first else ():
+            if stream is not self:
+                stream.drain()
+        self.drain()
+
+    def drain(self) -> None:
+        while self.work:
+            self.work.pop(0)()
 
     def wait_event(self, event: Event) -> None:
         self.work.append(event.synchronize)
@@ -49,6 +61,7 @@ class Stream:
         return event
 
 
+Stream.known = []
 NULL = Stream()
 Stream.stack = [NULL]
 
@@ -148,10 +161,11 @@ def zeros(shape, dtype=float) -> Array:
     return array
 
 
-def install(monkeypatch, system_tool) -> types.ModuleType:
+def install(monkeypatch, system_tool, *, others_first: bool = False) -> types.ModuleType:
     """Put the stand-in where ``import cupy`` and ``import cupyx`` find it."""
-    Stream.stack[:] = [NULL]
+    Stream.stack[:] = Stream.known[:] = [NULL]
     NULL.work.clear()
+    monkeypatch.setattr(Stream, "others_first", others_first)
 
     class RawModule:
         def __init__(self, *, code: str, options: tuple[str, ...] = ()) -> None:  # noqa: ARG002

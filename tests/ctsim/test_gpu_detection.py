@@ -35,9 +35,9 @@ N_VIEWS = 25
 ON_GPU = {"backend": "gpu", "block_bytes": 60_000}  # a few views at a time
 
 
-@pytest.fixture(autouse=True)
-def cupy(monkeypatch, system_tool):
-    return fake_cupy.install(monkeypatch, system_tool)
+@pytest.fixture(autouse=True, params=["others last", "others first"])
+def cupy(request, monkeypatch, system_tool):
+    return fake_cupy.install(monkeypatch, system_tool, others_first=request.param == "others first")
 
 
 @pytest.fixture(scope="module")

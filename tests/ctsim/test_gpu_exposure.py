@@ -17,10 +17,10 @@ PROFILE = load_profile("siemens_definition_flash")
 SAMPLING = Sampling(views_per_rotation=24, column_binning=8, row_binning=8, rays_per_reading=3, scatter=False)
 
 
-@pytest.fixture
-def cupy(monkeypatch, system_tool):
+@pytest.fixture(params=["others last", "others first"])
+def cupy(request, monkeypatch, system_tool):
     monkeypatch.setattr(projection, "DRIFT_VOXELS", 0.0)  # every plane at its own height, as on the device
-    return fake_cupy.install(monkeypatch, system_tool)
+    return fake_cupy.install(monkeypatch, system_tool, others_first=request.param == "others first")
 
 
 @pytest.fixture(scope="module")
