@@ -21,6 +21,11 @@ from .geometry import Geometry
 from .protocol import Protocol
 from .sampling import Sampling
 from .scanner import Scanner
+from .scatter.calibration import VIEW_NODES as ESTIMATOR_VIEW_NODES
+from .scatter.correction import ROUNDS
+from .scatter.estimate import COLUMN_NODES, VIEW_NODES
+from .scatter.nodes import nodes_of
+from .topogram import columns_rad, lines_mm
 from .trajectory import BODY_DENSITY_G_CM3, geometry_over, plan_geometry
 from .voxels import n_channels_of
 
@@ -36,6 +41,12 @@ BACK_PROJECTION_BYTES = 160 * 2**20
 
 PROCESS_BYTES = 300 * 10**6
 """Python, libraries and compiled kernels, rough."""
+
+FIXED_S = 0.08
+"""Of every exposure and every reconstruction, whatever its size [s], rough."""
+
+_SHARED = 0.12
+"""Time of a pair of nodes where the views share their geometry, over that where they do not."""
 
 _ANGLES, _COLUMNS = 24, 96
 """View angles and columns whose chords stand for all."""
@@ -53,15 +64,19 @@ class Rates:
     part_s
         Of a transmission through one part of a cell: couch, tables, slopes.
     packed_s
-        Of a voxel of the twin that is packed for the projector.
+        Of a voxel of the twin that is told apart from others' and packed for the projector.
+    spectral_s
+        Of a path whose signal is summed over the spectrum.
+    scattered_s
+        Of a pair of nodes of the detector whose scatter is worked out.
     detected_s
         Of a reading that is read out and corrected.
     calibrated_s
         Of a cell of the detector that is calibrated, once per scan, on one thread.
     filtered_s
         Of a reading that is sorted into parallel rays and filtered.
-    update_s
-        Of a voxel of the image and a view that lights it.
+    update_s, update_at_rest_s
+        Of a voxel of the image and a view that lights it, of a helix and of rotations at rest.
     """
 
     plane_s: float
@@ -69,22 +84,28 @@ class Rates:
     read_s: float
     part_s: float
     packed_s: float
+    spectral_s: float
+    scattered_s: float
     detected_s: float
     calibrated_s: float
     filtered_s: float
     update_s: float
+    update_at_rest_s: float
 
 
 TYPICAL = Rates(
-    plane_s=2.0e-8,
-    covered_s=5.0e-10,
-    read_s=1.5e-9,
+    plane_s=5.0e-8,
+    covered_s=1.0e-9,
+    read_s=4.0e-10,
     part_s=1.5e-8,
-    packed_s=1.0e-8,
-    detected_s=6.0e-8,
-    calibrated_s=6.0e-6,
-    filtered_s=1.0e-8,
+    packed_s=1.5e-8,
+    spectral_s=1.0e-6,
+    scattered_s=7.0e-8,
+    detected_s=5.0e-8,
+    calibrated_s=5.0e-6,
+    filtered_s=5.0e-8,
     update_s=1.6e-9,
+    update_at_rest_s=1.6e-9,
 )
 """Of a server of the 2020s (AMD Zen 4), rough."""
 
@@ -179,11 +200,19 @@ def plan_scan(
     n_volumes = n_channels - 1  # iodine is walked by itself
     exposure_s = n_walks * work.planes * walk_s * n_volumes + n_rays * rates.part_s
     n_voxels = int(np.prod(grid.shape, dtype=np.int64))
+    n_lines = len(lines_mm(geometry)) * len(columns_rad(geometry)) * 2
+    exposure_s += n_lines * work.planes * (rates.plane_s + 2 * rates.covered_s + rates.read_s)
     exposure_s += n_voxels * rates.packed_s
+    single_s = n_lines * rates.spectral_s + FIXED_S  # of the topogram
 
     n_cells = geometry.shape[1] * geometry.shape[2]
+    detection_s = n_readings * rates.detected_s
+    if sampling.scatter:
+        exposure_s += _node_pairs(geometry, VIEW_NODES) * rates.scattered_s
+        detection_s += ROUNDS * _SHARED * _node_pairs(geometry, ESTIMATOR_VIEW_NODES) * rates.scattered_s
     image_voxels, views = _image(image, protocol, geometry)
-    reconstruction_s = n_readings * rates.filtered_s + image_voxels * views * rates.update_s
+    update_s = rates.update_s if geometry.is_helical else rates.update_at_rest_s
+    reconstruction_s = n_readings * rates.filtered_s + image_voxels * views * update_s
 
     twin = TWIN_BYTES_PER_VOXEL * n_voxels + PROCESS_BYTES
     view_bytes = 4 * n_cells
@@ -198,9 +227,9 @@ def plan_scan(
         exposure_bytes=int(twin + words + kept + max(block_bytes, path_bytes)),
         detection_bytes=int(twin + kept + again + max(block_bytes, 3 * view_bytes)),
         reconstruction_bytes=int(twin + held + IMAGE_BYTES_PER_VOXEL * image_voxels + BACK_PROJECTION_BYTES),
-        exposure_s=exposure_s / threads,
-        detection_s=n_readings * rates.detected_s / threads + n_cells * rates.calibrated_s,
-        reconstruction_s=reconstruction_s / threads,
+        exposure_s=exposure_s / threads + single_s,
+        detection_s=detection_s / threads + n_cells * rates.calibrated_s,
+        reconstruction_s=reconstruction_s / threads + FIXED_S,
     )
 
 
@@ -230,6 +259,12 @@ def walk_work(geometry: Geometry, grid: Grid, half_axes_mm: tuple[float, float])
     lower, upper = grid.index_to_world((-0.5, 0, 0))[2], grid.index_to_world((grid.shape[0] - 0.5, 0, 0))[2]
     within = np.minimum(z_mm + beam_mm / 2, max(lower, upper)) - np.maximum(z_mm - beam_mm / 2, min(lower, upper))
     return WalkWork(planes, float(np.maximum(within, 0.0).mean()) / dz + 1.0)
+
+
+def _node_pairs(geometry: Geometry, views_per_rotation: int) -> int:
+    """Pairs of nodes of the detector in all node views."""
+    nodes = nodes_of(geometry, views_per_rotation=views_per_rotation, columns=COLUMN_NODES)
+    return len(nodes.view) * (len(nodes.row) * len(nodes.column)) ** 2
 
 
 def _geometry(body: Twin | Grid, scanner: Scanner, protocol: Protocol, sampling: Sampling) -> tuple[Grid, Geometry]:

@@ -71,10 +71,34 @@ class Beam:
 
         The path is all that is in the way: that of the beam's own has to be part of it, and the gain multiplies both.
         """
-        curves = basis_curves()
-        depth = sum(path_g_cm2[k][..., None] * curves[k] for k in range(len(path_g_cm2)))
-        energy = self.photons_per_mas * self.energy_kev * np.exp(-depth)
-        return energy.sum(axis=-1), (energy * self.energy_kev).sum(axis=-1)
+        present = self.photons_per_mas > 0
+        passed = np.tensordot(path_g_cm2, -basis_curves()[: len(path_g_cm2), present], axes=(0, 0))
+        np.exp(passed, out=passed)
+        energy_kev = self.energy_kev[present]
+        absorbed = self.photons_per_mas[present] * energy_kev
+        return passed @ absorbed, passed @ (absorbed * energy_kev)
+
+    def behind_kev(
+        self, path_g_cm2: NDArray[np.float64], per_mm_g_cm2: NDArray[np.float64], length_mm: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """M1 per mAs [keV] behind area densities ``(2, ...)`` and lengths of one matter, ``(..., lengths)``.
+
+        The same sums as in :meth:`moments_kev`, as a product of matrices: exponentials of paths times those of lengths.
+
+        Parameters
+        ----------
+        path_g_cm2
+            All that is in the way but the matter [g/cm2].
+        per_mm_g_cm2
+            ``(2,)`` area densities of a millimetre of the matter [g/cm2].
+        length_mm
+            ``(lengths,)`` [mm].
+        """
+        present = self.photons_per_mas > 0
+        curves = basis_curves()[:2, present]
+        absorbed = (self.photons_per_mas * self.energy_kev)[present]
+        passed = np.exp(-np.tensordot(path_g_cm2, curves, axes=(0, 0))) * absorbed
+        return np.asarray(passed @ np.exp(-(per_mm_g_cm2 @ curves)[:, None] * length_mm))
 
     @property
     def mean_energy_kev(self) -> float:

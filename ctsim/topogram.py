@@ -195,8 +195,8 @@ def take_topogram(
     if (couch is None) != (top_mm is None):
         raise ValueError(f"couch and top_mm must be given together, got {couch} and {top_mm}")
     beam = beam_of(scanner, acquisition, sampling)
-    lines = _lines_mm(geometry)
-    angle = _columns_rad(geometry)
+    lines = lines_mm(geometry)
+    angle = columns_rad(geometry)
     in_air = _beam_path_g_cm2(beam, geometry, angle)
     inverse = _Inverse.of(beam, in_air)
     water = np.empty((len(directions), len(lines), len(angle)), np.float32)
@@ -228,8 +228,7 @@ class _Inverse:
     @classmethod
     def of(cls, beam: Beam, in_air_g_cm2: NDArray[np.float64]) -> _Inverse:
         length = np.arange(0.0, LONGEST_MM + _TABLE_STEP_MM / 2, _TABLE_STEP_MM)
-        path = in_air_g_cm2[:, :, None] + water_per_mm_g_cm2()[:, None, None] * length
-        signal = beam.moments_kev(path)[0]
+        signal = beam.behind_kev(in_air_g_cm2, water_per_mm_g_cm2(), length)
         return cls(beam, in_air_g_cm2, length, -np.log(signal / signal[:, :1]))
 
     def water_mm(self, path_g_cm2: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -246,7 +245,7 @@ class _Inverse:
         return out
 
 
-def _lines_mm(geometry: Geometry) -> NDArray[np.float64]:
+def lines_mm(geometry: Geometry) -> NDArray[np.float64]:
     """World z of the lines: all that the beam passes at the axis [mm]."""
     half = 0.5 * len(geometry.row_offset_mm) * geometry.row_pitch_mm
     half *= geometry.source_distance_mm / geometry.detector_distance_mm
@@ -255,7 +254,7 @@ def _lines_mm(geometry: Geometry) -> NDArray[np.float64]:
     return np.asarray((low + high) / 2 + STEP_MM * (np.arange(n) - (n - 1) / 2))
 
 
-def _columns_rad(geometry: Geometry) -> NDArray[np.float64]:
+def columns_rad(geometry: Geometry) -> NDArray[np.float64]:
     """Fan angles about as far apart as the lines, all over the detector."""
     gamma = geometry.column_angle_rad
     half = geometry.column_pitch_rad / 2

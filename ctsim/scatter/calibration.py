@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
-from ..basis import basis_curves
 from ..geometry import Geometry
 from ..protocol import Acquisition
 from ..scanner import Scanner
@@ -165,15 +164,10 @@ def _phantoms(views: Geometry, beam: Beam) -> tuple[NDArray[np.float64], NDArray
 def _log_signal(beam: Beam, rows: NDArray[np.int_], water_mm: NDArray[np.float64]) -> NDArray[np.float64]:
     """Logarithm of M1, before the gain, behind lengths of water ``(n, len(rows), columns)`` [mm].
 
-    Sums over energy are taken at lengths ``_STEP_MM`` apart, and between them cubics through four (to 1e-9).
+    Sums over energy are taken at lengths ``_STEP_MM`` apart, and between them cubics through four (to 1e-7).
     """
-    present = beam.photons_per_mas > 0
-    curves = basis_curves()[:2, present]
-    reach = int(water_mm.max() / _STEP_MM) + 3
-    lengths_mm = _STEP_MM * np.arange(-1, reach + 1)
-    energy = (beam.photons_per_mas * beam.energy_kev)[present]
-    passed = np.exp(-np.einsum("krc,ke->rce", beam.path_g_cm2[:, rows], curves)) * energy
-    table = np.log(passed @ np.exp(-(water_per_mm_g_cm2() @ curves)[:, None] * lengths_mm))
+    lengths_mm = _STEP_MM * np.arange(-1.0, int(water_mm.max() / _STEP_MM) + 4)
+    table = np.log(beam.behind_kev(beam.path_g_cm2[:, rows], water_per_mm_g_cm2(), lengths_mm))
     place = water_mm / _STEP_MM
     low = place.astype(np.intp)
     t = place - low

@@ -5,31 +5,32 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ctsim import Exposure, Protocol, Sampling, Scanner, correct, load_profile, read_out, reconstruct
+from ctsim import Exposure, Protocol, Sampling, Scanner, detect, load_profile, reconstruct
 from ctsim.geometry import Geometry
+from ctsim.illumination import add_moments, illuminate
 from ctsim.plan import Rates, walk_work
 from ctsim.projection import project
-from ctsim.signal import MEAN_ENERGY_STEP_KEV, beam_of, signal_table
+from ctsim.scatter.estimate import COLUMN_NODES, VIEW_NODES, estimate_scatter
+from ctsim.scatter.nodes import nodes_of
+from ctsim.signal import MEAN_ENERGY_STEP_KEV, beam_of
+from ctsim.subject import subject_of
 from ctsim.trajectory import geometry_over
 from ctsim.voxels import BasisVolume, pack
-from twins import Grid, Twin, phantoms
-
-_TIMES = 3
-"""Each piece is done so often, after once for warming up; the fastest counts."""
+from twins import Grid, phantoms
 
 _PROFILE = "siemens_definition_as"
 _DIAMETER_MM = 300.0
+_SAMPLING = Sampling(views_per_rotation=16, column_binning=4, rays_per_reading=1)
 
 
 @cache
 def measure_rates() -> Rates:
-    """Time each kernel on a small piece of work, under two seconds in all once the kernels are compiled.
+    """Time each kernel on a small piece of work, about two seconds in all once the kernels are compiled.
 
     Notes
     -----
@@ -38,28 +39,32 @@ def measure_rates() -> Rates:
     """
     profile = load_profile(_PROFILE)
     scanner = profile.scanner
-    protocol = next(p for p in profile.protocols if p.mode == "axial").model_copy(
-        update={"collimation_rows": 64, "with_couch": False, "flying_focal_spot": None, "scan_range_mm": (-19.0, 19.0)}
+    still, helix = (next(p for p in profile.protocols if p.mode == mode) for mode in ("axial", "helical"))
+    still, helix = (
+        p.model_copy(update={"collimation_rows": 64, "flying_focal_spot": None, "scan_range_mm": (-19.0, 19.0)})
+        for p in (still, helix)
     )
-    plane_s, covered_s, read_s = _walk_s(scanner, protocol)
-    detected_s, calibrated_s, sinogram = _detection_s(scanner, protocol)
-    filtered_s, update_s = _reconstruction_s(sinogram)
+    plane_s, covered_s, read_s = _walk_s(scanner, still)
+    detected_s, calibrated_s = _detection_s(scanner, still)
+    filtered_s, update_s = _reconstruction_s(scanner, helix)
     return Rates(
         plane_s=plane_s,
         covered_s=covered_s,
         read_s=read_s,
-        part_s=_part_s(scanner, protocol),
+        part_s=_part_s(scanner, still),
         packed_s=_packed_s(),
+        spectral_s=_spectral_s(scanner, still),
+        scattered_s=_scattered_s(scanner, still),
         detected_s=detected_s,
         calibrated_s=calibrated_s,
         filtered_s=filtered_s,
         update_s=update_s,
+        update_at_rest_s=_reconstruction_s(scanner, still)[1],
     )
 
 
-def processor_s(work: Callable[[], object], times: int = _TIMES) -> float:
-    """Least processor time of some work done several times, after once for warming up [s]."""
-    work()
+def processor_s(work: Callable[[], object], times: int = 2) -> float:
+    """Least processor time of some work done several times [s]; the first may hold compilation."""
     least = math.inf
     for _ in range(times):
         begun = time.process_time()
@@ -71,36 +76,23 @@ def processor_s(work: Callable[[], object], times: int = _TIMES) -> float:
 def _walk_s(scanner: Scanner, protocol: Protocol) -> tuple[float, float, float]:
     """Time of a plane, of a voxel covered and of a row read, from three scans that differ in them [s]."""
     n_z, n = 72, 320
-    spacing = (0.7, 1.0, 1.0)
-    grid = Grid((n_z, n, n), spacing, (-(n - 1) / 2, -(n - 1) / 2, -0.7 * (n_z - 1) / 2))
-    y, x = np.meshgrid(np.arange(n) - (n - 1) / 2, np.arange(n) - (n - 1) / 2, indexing="ij")
+    grid = Grid((n_z, n, n), (0.7, 1.0, 1.0), (-(n - 1) / 2, -(n - 1) / 2, -0.7 * (n_z - 1) / 2))
+    place = np.arange(n) - (n - 1) / 2
     words = np.zeros((n, n, n_z), np.uint32)
-    words[np.hypot(x, y) < _DIAMETER_MM / 2] = 10000 | 300 << 16
+    words[np.hypot(place[:, None], place) < _DIAMETER_MM / 2] = 10000 | 300 << 16
     volume = BasisVolume(grid, words)
-    sampling = Sampling(views_per_rotation=12, column_binning=4, rays_per_reading=1)
     # all rows; as high a beam with few rows; a thin beam
-    few = replace_rows(_geometry(scanner, protocol, sampling), 8)
-    thin = _geometry(
-        scanner, protocol.model_copy(update={"collimation_rows": min(scanner.collimations_rows)}), sampling
-    )
-    wide = _geometry(scanner, protocol, sampling)
+    wide = _geometry(scanner, protocol, _SAMPLING)
+    few = _geometry(scanner, protocol, _SAMPLING.model_copy(update={"row_binning": 8}))
+    thin = protocol.model_copy(update={"collimation_rows": min(scanner.collimations_rows)})
     account, taken = [], []
-    for geometry in (wide, few, thin):
+    for geometry in (wide, few, _geometry(scanner, thin, _SAMPLING)):
         path = np.empty((2, *geometry.shape), np.float32)
         work = walk_work(geometry, grid, (_DIAMETER_MM / 2, _DIAMETER_MM / 2))
         planes = geometry.shape[0] * geometry.shape[2] * work.planes
         account.append([planes, planes * work.covered, planes * geometry.shape[1]])
-        taken.append(processor_s(lambda path=path, geometry=geometry: project(volume, (), geometry, 0, path)))  # type: ignore[misc]
+        taken.append(processor_s(partial(project, volume, (), geometry, 0, path), 3))
     return _never_below_zero(np.array(account), np.array(taken))
-
-
-def replace_rows(geometry: Geometry, together: int) -> Geometry:
-    """The same beam with so many neighbouring rows merged into one."""
-    return replace(
-        geometry,
-        row_offset_mm=geometry.row_offset_mm.reshape(-1, together).mean(axis=1),
-        row_pitch_mm=geometry.row_pitch_mm * together,
-    )
 
 
 def _never_below_zero(account: NDArray[np.float64], taken: NDArray[np.float64]) -> tuple[float, float, float]:
@@ -113,64 +105,79 @@ def _never_below_zero(account: NDArray[np.float64], taken: NDArray[np.float64]) 
 
 
 def _part_s(scanner: Scanner, protocol: Protocol) -> float:
-    sampling = Sampling(views_per_rotation=32, column_binning=4, rays_per_reading=1)
-    beam = beam_of(scanner, protocol, sampling)
-    table = signal_table(beam, 2)
-    shape = (32, *beam.gain.shape)
-    chord = 30.0 * np.sqrt(np.maximum(0.0, 1.0 - np.linspace(-1.5, 1.5, shape[2]) ** 2))
-    path = np.empty((2, *shape), np.float32)
-    path[0], path[1] = chord, 0.03 * chord
-    first, second = np.zeros((2, *shape), np.float32)
-    taken = processor_s(lambda: table.transmit(path, first, second, slope_share=(1.0, 1.0)))
-    return taken / first.size
+    """Time of a part of a cell in one transmission, with nobody on the couch [s]."""
+    body = phantoms.cylinder(100.0, 40.0, spacing_mm=10.0)
+    volume = pack(body)
+    empty = BasisVolume(volume.grid, np.zeros_like(volume.words))
+    sampling = _SAMPLING.model_copy(update={"views_per_rotation": 48})
+    geometry = _geometry(scanner, protocol, sampling)
+    light = illuminate(body, scanner, protocol, sampling, geometry, 2)
+    first, second = np.zeros((2, *geometry.shape), np.float32)
+    path = np.empty(2 * first.size, np.float32)
+    views = slice(0, geometry.shape[0])
+    return processor_s(partial(add_moments, light, empty, (), views, first, second, buffer=path), 3) / first.size
 
 
 def _packed_s() -> float:
-    body: Twin = phantoms.cylinder(100.0, 100.0, spacing_mm=2.0)
-    return processor_s(lambda: pack(body)) / body.density.size
+    body = phantoms.cylinder(100.0, 100.0, spacing_mm=2.0)
+    return processor_s(lambda: (pack(body), subject_of(body))) / body.density.size
 
 
-def _detection_s(scanner: Scanner, protocol: Protocol) -> tuple[float, float, object]:
-    """Time of a reading and of a cell's calibration, and what they make of a water cylinder."""
-    taken, sinogram = [], None
-    few, many = 8, 96
+def _spectral_s(scanner: Scanner, protocol: Protocol) -> float:
+    beam = beam_of(scanner, protocol, _SAMPLING)
+    path = np.broadcast_to(beam.path_g_cm2[:, None, 0], (2, 16, beam.gain.shape[1]))
+    # as the topogram does, with the air beside
+    return processor_s(lambda: (beam.moments_kev(path), beam.moments_kev(path[:, 0])), 3) / path[0].size
+
+
+def _scattered_s(scanner: Scanner, protocol: Protocol) -> float:
+    exposure = _exposure(scanner, protocol, 16)
+    geometry, air = exposure.geometry, exposure.air_kev_per_mas
+    nodes = nodes_of(geometry, views_per_rotation=VIEW_NODES, columns=COLUMN_NODES)
+    n_pairs = len(nodes.view) * (len(nodes.row) * len(nodes.column)) ** 2
+    return (
+        processor_s(partial(estimate_scatter, exposure.signal_kev_per_mas, air, geometry, scanner, protocol)) / n_pairs
+    )
+
+
+def _detection_s(scanner: Scanner, protocol: Protocol) -> tuple[float, float]:
+    """Time of a reading, and of a cell's calibration [s]."""
+    few, many = 16, 96
+    taken = []
     for n_views in (few, many):
         exposure = _exposure(scanner, protocol, n_views)
-        quiet = protocol.model_copy(update={"corrections": protocol.corrections.model_copy(update={"scatter": True})})
-
-        def detect(exposure: Exposure = exposure, quiet: Protocol = quiet) -> object:
-            return correct(read_out(exposure, quiet, key=1), overwrite=True)
-
-        taken.append(processor_s(detect))
-        sinogram = detect()
-    cells = exposure.geometry.shape[1] * exposure.geometry.shape[2]
-    per_reading = max(taken[1] - taken[0], 0.0) / ((many - few) * cells)
-    return per_reading, max(taken[0] - few * cells * per_reading, 0.0) / cells, sinogram
+        taken.append(processor_s(partial(detect, exposure, protocol, key=1)))
+    n_cells = math.prod(exposure.geometry.shape[1:])
+    per_reading = max(taken[1] - taken[0], 0.0) / ((many - few) * n_cells)
+    return per_reading, max(taken[0] - few * n_cells * per_reading, 0.0) / n_cells
 
 
 def _exposure(scanner: Scanner, protocol: Protocol, n_views: int) -> Exposure:
-    sampling = Sampling(views_per_rotation=n_views, column_binning=4, rays_per_reading=1, scatter=False)
+    """Of a water cylinder, by its chords; without scatter."""
+    sampling = _SAMPLING.model_copy(update={"views_per_rotation": n_views, "scatter": False})
     geometry = _geometry(scanner, protocol, sampling)
     air = beam_of(scanner, protocol, sampling).air_kev()
-    half_mm = geometry.source_distance_mm * np.sin(geometry.column_angle_rad)
-    chord_mm = 2 * np.sqrt(np.maximum(0.0, (_DIAMETER_MM / 2) ** 2 - half_mm**2))
+    off_mm = geometry.source_distance_mm * np.sin(geometry.column_angle_rad)
+    chord_mm = 2 * np.sqrt(np.maximum(0.0, (_DIAMETER_MM / 2) ** 2 - off_mm**2))
     signal = np.broadcast_to(air * np.exp(-0.019 * chord_mm), geometry.shape).astype(np.float32)
     energy = np.full(geometry.shape, round(65 / MEAN_ENERGY_STEP_KEV), np.uint16)
     return Exposure(geometry, signal, energy, air, scanner, protocol.acquisition(), sampling, (-19.0, 19.0))
 
 
-def _reconstruction_s(sinogram: object) -> tuple[float, float]:
-    """Time of a reading filtered and of a voxel in one view."""
-    views = sinogram.geometry.shape[0]  # type: ignore[attr-defined]
-    readings = sinogram.line_integral.size  # type: ignore[attr-defined]
-    small, large = (_lattice(n_z, n) for n_z, n in ((2, 32), (32, 224)))
+def _reconstruction_s(scanner: Scanner, protocol: Protocol) -> tuple[float, float]:
+    """Time of a reading filtered, and of a voxel in one view [s]."""
+    views = 96
+    sinogram = detect(_exposure(scanner, protocol, views), protocol, key=1)
+    small, large = _lattice(2, 32), _lattice(32, 160)
     few, many = (
-        processor_s(lambda grid=grid: reconstruct(sinogram, grid=grid, slice_thickness_mm=1.0), 2)  # type: ignore[misc, arg-type]
+        processor_s(partial(reconstruct, sinogram, grid=grid, slice_thickness_mm=1.0, iterative_strength=0))
         for grid in (small, large)
     )
+    if protocol.mode == "helical":
+        views = round(views / protocol.pitch)
     updates = [views * math.prod(grid.shape) for grid in (small, large)]
     update_s = max(many - few, 0.0) / (updates[1] - updates[0])
-    return max(few - updates[0] * update_s, 0.0) / readings, update_s
+    return max(few - updates[0] * update_s, 0.0) / sinogram.line_integral.size, update_s
 
 
 def _lattice(n_z: int, n: int) -> Grid:
@@ -179,7 +186,5 @@ def _lattice(n_z: int, n: int) -> Grid:
 
 
 def _geometry(scanner: Scanner, protocol: Protocol, sampling: Sampling) -> Geometry:
-    low_mm = -protocol.collimation_rows * scanner.detector.row_pitch_iso_mm / 2
-    return geometry_over(
-        (low_mm, -low_mm), (0.0, 0.0), scanner, protocol.model_copy(update={"scan_range_mm": None}), sampling
-    )
+    half_mm = protocol.collimation_rows * scanner.detector.row_pitch_iso_mm / 2
+    return geometry_over((-half_mm, half_mm), (0.0, 0.0), scanner, protocol, sampling)
