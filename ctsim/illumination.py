@@ -21,7 +21,7 @@ from .couch import couch_path_g_cm2, couch_top_mm
 from .geometry import Geometry
 from .kernels.project import project as walk_on_cpu
 from .kernels.transmit import add_in_plane
-from .projection import project
+from .projection import project_rays
 from .protocol import Acquisition
 from .rays import cell_parts, ray_points, slope_share
 from .sampling import Sampling
@@ -88,7 +88,7 @@ class Illumination:
         if block_bytes < 1:
             raise ValueError(f"block_bytes must be at least 1, got {block_bytes}")
         _, n_rows, n_columns = self.rays[0].shape
-        return max(1, block_bytes // (4 * (n_channels + 1) * n_rows * n_columns))
+        return max(1, block_bytes // (4 * (n_channels * len(self.rays) + 1) * n_rows * n_columns))
 
 
 def illuminate(
@@ -150,7 +150,7 @@ def add_moments(
     first, second
         ``(view, row, column)`` float32: M1 [keV per mAs] and M2 [keV2 per mAs], added to.
     walk
-        What projects the base, see :func:`ctsim.projection.project`.
+        What projects the base, see :func:`ctsim.projection.project_rays`.
     buffer
         Float32 memory for the area densities, used again from call to call; none: taken anew.
 
@@ -159,12 +159,12 @@ def add_moments(
     ValueError
         If shapes do not fit each other.
     """
-    shape = (volume.n_channels, views.stop - views.start, *light.rays[0].shape[1:])
+    shape = (len(light.rays), volume.n_channels, views.stop - views.start, *light.rays[0].shape[1:])
     if buffer is None:
         buffer = np.empty(math.prod(shape), np.float32)
-    path = buffer[: math.prod(shape)].reshape(shape)
-    for moved, weight in zip(light.rays, light.weight, strict=True):
-        project(volume, insets, moved, views.start, path, walk=walk)
+    paths = buffer[: math.prod(shape)].reshape(shape)
+    project_rays(volume, insets, light.rays, views.start, paths, walk=walk)
+    for moved, weight, path in zip(light.rays, light.weight, paths, strict=True):
         if light.couch is not None and light.top_mm is not None:
             _add_couch(light.couch, light.top_mm, moved, views, path)
         light.table.transmit(path, first, second, weight=float(weight), slope_share=light.slope_share)

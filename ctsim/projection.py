@@ -39,7 +39,25 @@ def project(
     *,
     walk: Callable[..., None] = kernel.project,
 ) -> None:
-    """Overwrite ``out`` with the basis area densities of a block of views.
+    """Overwrite ``out`` ``(channel, view, row, column)`` with the basis area densities of a block of views.
+
+    Parameters and errors are those of :func:`project_rays` with one ray.
+    """
+    project_rays(volume, insets, [geometry], first_view, out[None], walk=walk)
+
+
+def project_rays(
+    volume: BasisVolume,
+    insets: Sequence[BasisInset],
+    rays: Sequence[Geometry],
+    first_view: int,
+    out: NDArray[np.float32],
+    *,
+    walk: Callable[..., None] = kernel.project,
+) -> None:
+    """Overwrite ``out`` with the basis area densities that several rays of every reading of a block of views meet.
+
+    Rays that lie close together are walked together: they share what the processor has read of the volume.
 
     Parameters
     ----------
@@ -47,12 +65,13 @@ def project(
         Basis densities of the base.
     insets
         Differences to the base.
-    geometry
-        Of the whole scan.
+    rays
+        Geometries of the whole scan, of one shape: as each ray of a reading sees it.
     first_view
-        The block is views ``first_view`` to ``first_view + out.shape[1]`` of ``geometry``.
+        The block is views ``first_view`` to ``first_view + out.shape[2]`` of each.
     out
-        ``(channel, view, row, column)`` float32, C order: basis 0, basis 1 and, if the volume has it, iodine [g/cm2].
+        ``(ray, channel, view, row, column)`` float32, C order: basis 0, basis 1 and, if the volume has it, iodine
+        [g/cm2].
     walk
         What projects the base: the Numba kernel (insets always take it), or another backend's with the same arguments.
 
@@ -62,35 +81,39 @@ def project(
         If shapes do not fit each other, or a lattice is not axis-aligned.
     """
     n_channels = 2 if volume.iodine is None else 3
-    n_views = geometry.shape[0]
-    if out.ndim != 4 or out.shape[0] != n_channels or out.shape[2:] != geometry.shape[1:]:
+    n_views, n_rows, n_columns = rays[0].shape
+    if out.ndim != 5 or out.shape[:2] != (len(rays), n_channels) or out.shape[3:] != (n_rows, n_columns):
         raise ValueError(
-            f"out must have shape ({n_channels}, views, {geometry.shape[1]}, {geometry.shape[2]}), got {out.shape}"
+            f"out must have shape ({n_channels}, views, {n_rows}, {n_columns}) per ray, got {out.shape[1:]}"
         )
     if out.dtype != np.float32 or not out.flags.c_contiguous:
         raise ValueError(f"out must be float32 in C order, got {out.dtype}")
-    if not 0 <= first_view <= first_view + out.shape[1] <= n_views:
-        raise ValueError(f"views {first_view} to {first_view + out.shape[1]} are not among the {n_views} of the scan")
-    views = slice(first_view, first_view + out.shape[1])
+    if not 0 <= first_view <= first_view + out.shape[2] <= n_views:
+        raise ValueError(f"views {first_view} to {first_view + out.shape[2]} are not among the {n_views} of the scan")
+    views = slice(first_view, first_view + out.shape[2])
     out[:] = 0.0
     words = np.ascontiguousarray(volume.words).view(np.int32)
-    _add(words, volume.grid, geometry, views, volume.step_g_cm3, out[:2], walk)
-    if volume.iodine is not None:
+    if volume.iodine is None:
+        _add(words, volume.grid, rays, views, volume.step_g_cm3, out.reshape(-1, *out.shape[2:]), walk)
+    else:
         iodine = np.ascontiguousarray(volume.iodine)
-        _add(iodine, volume.grid, geometry, views, volume.iodine_step_g_cm3, out[2:], walk)
+        for geometry, path in zip(rays, out, strict=True):
+            _add(words, volume.grid, [geometry], views, volume.step_g_cm3, path[:2], walk)
+            _add(iodine, volume.grid, [geometry], views, volume.iodine_step_g_cm3, path[2:], walk)
     for inset in insets:
         if inset.delta.shape != (n_channels, *inset.grid.shape):
             raise ValueError(
                 f"delta of an inset must have shape {(n_channels, *inset.grid.shape)} (channel, z, y, x), "
                 f"got {inset.delta.shape}"
             )
-        _add_inset(inset, geometry, views, out)
+        for geometry, path in zip(rays, out, strict=True):
+            _add_inset(inset, geometry, views, path)
 
 
 def _add(
     volume: NDArray[np.generic],
     grid: Grid,
-    geometry: Geometry,
+    rays: Sequence[Geometry],
     views: slice,
     step_g_cm3: float,
     out: NDArray[np.float32],
@@ -100,15 +123,17 @@ def _add(
         raise ValueError(f"grid must be axis-aligned to be projected, direction is {grid.direction}")
     if out.shape[1] == 0 or out.shape[3] == 0:
         return
-    cell = np.array([geometry.column_pitch_rad * geometry.detector_distance_mm, geometry.row_pitch_mm])
+    geometry = rays[0]
+    sources = np.stack([_sources(grid, ray, views) for ray in rays], axis=1)
+    sources[:, :, 5] += len(geometry.deflection_mm) * np.arange(len(rays))
     walk(
         volume,
         np.asarray(grid.spacing_mm),
-        _sources(grid, geometry, views),
-        geometry.fan_angle_rad(),
-        geometry.cell_height_mm().astype(np.float32),
-        cell,
-        geometry.cell_distance_mm(),
+        sources.reshape(-1, 6),
+        np.concatenate([ray.fan_angle_rad() for ray in rays]),
+        np.concatenate([ray.cell_height_mm() for ray in rays]).astype(np.float32),
+        np.array([geometry.column_pitch_rad * geometry.detector_distance_mm, geometry.row_pitch_mm]),
+        np.concatenate([ray.cell_distance_mm() for ray in rays]),
         DRIFT_VOXELS,
         _G_CM2_PER_MM * step_g_cm3,
         out,
@@ -137,7 +162,7 @@ def _add_inset(inset: BasisInset, geometry: Geometry, views: slice, out: NDArray
         block = slice(views.start + start, views.start + stop)
         for c, delta in volumes.items():
             shadow = np.zeros((1, stop - start, geometry.shape[1], high - low), np.float32)
-            _add(delta, inset.grid, part, block, 1.0, shadow)
+            _add(delta, inset.grid, [part], block, 1.0, shadow)
             out[c, start:stop, :, low:high] += shadow[0]
 
 

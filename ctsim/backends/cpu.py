@@ -33,7 +33,8 @@ class Cpu:
         """Overwrite the moments of a scan, see :class:`ctsim.backends.Backend`."""
         n_views = len(signal)
         per_block = min(n_views, light.views_per_block(volume.n_channels, block_bytes))
-        buffer = np.empty(volume.n_channels * per_block * math.prod(light.rays[0].shape[1:]), np.float32)
+        n_paths = len(light.rays) * volume.n_channels * per_block
+        buffer = np.empty(n_paths * math.prod(light.rays[0].shape[1:]), np.float32)
         second = np.empty((per_block, *signal.shape[1:]), np.float32)
         for first in range(0, n_views, per_block):
             block = slice(first, min(first + per_block, n_views))

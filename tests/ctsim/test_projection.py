@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from ctsim import Sampling
-from ctsim.projection import project
+from ctsim.projection import project, project_rays
 from ctsim.rays import cell_parts
 from ctsim.voxels import BasisInset
 from tests import reference
@@ -112,6 +112,24 @@ def test_the_parts_of_cells_say_what_the_cells_say():
     assert np.sqrt(((merged - whole) ** 2).mean()) < 2e-3 * whole.max()
     np.testing.assert_allclose(merged.sum(), whole.sum(), rtol=1e-3)
     assert np.abs(parts - np.repeat(np.repeat(whole, 2, axis=1), 2, axis=2)).max() > 0.1 * whole.max()
+
+
+def test_rays_walked_together_are_those_walked_alone():
+    grid = centred((20, 30, 26), (1.0, 1.2, 0.9))
+    volume = packed(grid, *np.random.default_rng(3).random((2, *grid.shape)))
+    inset = BasisInset(centred((4, 6, 5), (0.5, 0.5, 0.5)), np.ones((2, 4, 6, 5), np.float32))
+    whole = geometry(8, 6, 20, pitch_iso_mm=2.0, row_iso_mm=1.5, feed_mm=4.0, deflection_mm=FLYING[:2])
+    rays = [
+        replace(whole, view_angle_rad=whole.view_angle_rad + turn, deflection_mm=whole.deflection_mm + shift)
+        for turn, shift in ((0.0, 0.0), (0.01, 0.3), (-0.02, (0.2, -0.4, 0.1)))
+    ]
+    together = np.full((3, 2, 5, 6, 20), np.nan, np.float32)
+    project_rays(volume, [inset], rays, 2, together)
+    for ray, got in zip(rays, together, strict=True):
+        alone = np.empty_like(got)
+        project(volume, [inset], ray, 2, alone)
+        np.testing.assert_array_equal(got, alone)
+    assert np.abs(together[0] - together[1]).max() > 0.01 * together.max()
 
 
 FLYING = ((-0.4, 3.0, 0.35), (0.4, -3.0, -0.35), (0.1, 5.0, 0.6))
@@ -317,7 +335,7 @@ def test_line_integrals_meet_the_bar(n, size_mm, n_z, limit, deflection_mm):
 WALK_ALL_OVER = """
 import numpy as np
 from tests.ctsim.scans import centred, geometry, packed
-from ctsim.projection import project
+from ctsim.projection import project, project_rays
 from ctsim.voxels import BasisInset
 for n, spacing in ((1, 3.0), (2, 200.0), (9, 70.0)):
     for z in (-400.0, 0.0, 9.0, 400.0):
