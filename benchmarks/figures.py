@@ -33,6 +33,15 @@ def ratio(record: Record, what: str) -> float | None:
     return rate(record["sides"][OURS], what) / rate(record["sides"][peer], what)
 
 
+def whole_grid_ratio(record: Record) -> float | None:
+    """Lungtwin's rate over the peer's on all slices of the item, lit or not, by wall time; None where not measured."""
+    peer = peer_of(record)
+    if peer is None or OURS not in record["sides"]:
+        return None
+    whole = record["sides"][peer]["found"].get("whole_grid_updates_per_s")
+    return None if whole is None else rate(record["sides"][OURS], "wall_s") / float(whole)
+
+
 def ratio_range(record: Record, what: str) -> tuple[float, float] | None:
     """Smallest and largest ratio of one round."""
     peer = peer_of(record)

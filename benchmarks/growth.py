@@ -9,8 +9,9 @@ from typing import Any
 import numba
 
 from .body import Item
-from .ours import VERSIONS, axial, full_chain, projection
-from .serving import Job, timed
+from .imaging import axial
+from .ours import VERSIONS, full_chain, projection
+from .serving import Job, serve, timed
 
 Point = tuple[str, float, int, Job]
 """What is done, where on the curve's axis, with how many threads, and the job."""
@@ -103,3 +104,7 @@ CURVES: dict[str, Callable[[Item, int], list[Point]]] = {
     "rays": _rays,
     "threads": _threads,
 }
+
+
+if __name__ == "__main__":
+    serve({"growth": growth})

@@ -108,20 +108,20 @@ ROWS: tuple[Row, ...] = (
     Row(
         "fdk_v256",
         "FDK with filtering, 256 x 256 pixels, 180 views, the slices in the beam",
-        (_ours("fdk", item="v256"), _rtk("fdk", item="v256")),
+        (_ours("fdk", "benchmarks.imaging", item="v256"), _rtk("fdk", item="v256")),
         **_GUPS,
     ),
     Row(
         "fdk_v512",
         "FDK with filtering, 512 x 512 pixels, 88 views, the slices in the beam",
-        (_ours("fdk", item="v512"), _rtk("fdk", item="v512")),
+        (_ours("fdk", "benchmarks.imaging", item="v512"), _rtk("fdk", item="v512")),
         **_GUPS,
     ),
     Row(
         "wfbp",
         "helical WFBP with rebinning and filtering, 512 x 512 x 150, 9 rotations x 576 views x 32 rows x 900 columns "
         "(no peer has it on a CPU)",
-        (_ours("wfbp"),),
+        (_ours("wfbp", "benchmarks.imaging"),),
         rounds=2,
         unit="GUPS",
         scale=1e9,
@@ -131,7 +131,7 @@ ROWS: tuple[Row, ...] = (
     Row(
         "roi",
         "region of interest, 64^3 voxels, from the whole helical sinogram (5e8 readings)",
-        (_ours("roi"),),
+        (_ours("roi", "benchmarks.imaging"),),
         unit="s",
         scale=1.0,
         bar=2.0,
@@ -141,7 +141,7 @@ ROWS: tuple[Row, ...] = (
         "growth",
         "how cost grows",
         tuple(
-            Side(curve, "benchmarks.ours", "growth", {"curve": curve})
+            Side(curve, "benchmarks.growth", "growth", {"curve": curve})
             for curve in ("voxels", "views", "rows", "materials", "rays", "threads")
         ),
         rounds=3,
