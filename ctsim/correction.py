@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
+from functools import partial
 
 import numpy as np
 from numpy.polynomial import Legendre, Polynomial
@@ -28,7 +29,6 @@ from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
 from .backends import NodeValues, choose
-from .basis import basis_curves
 from .cells import electronic_noise_kev
 from .dose import Dose, dose_of
 from .exposure import BLOCK_BYTES
@@ -114,11 +114,7 @@ def _loss_of_lengths(
     beam: Beam, rows: NDArray[np.int_], per_mm: NDArray[np.float64], length_mm: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """-ln(M1 / M1 of air) behind lengths of water, ``(len(rows), columns, lengths)``; same sums as `moments_kev`."""
-    present = beam.photons_per_mas > 0
-    curves = basis_curves()[:2, present]
-    energy = (beam.photons_per_mas * beam.energy_kev)[present]
-    transmitted = np.exp(-np.einsum("krc,ke->rce", beam.path_g_cm2[:, rows], curves)) * energy
-    signal = transmitted @ np.exp(-(per_mm @ curves)[:, None] * length_mm)
+    signal = beam.behind_kev(beam.path_g_cm2[:, rows], per_mm, length_mm)
     return np.asarray(-np.log(signal / signal[..., :1]))
 
 
@@ -195,9 +191,12 @@ def correct(
     if chosen == "gpu":
         from .backends.gpu import Gpu
 
-        Gpu().correct(
+        gpu, readings = Gpu(), signal
+        signal = gpu.on_host(readings)  # memory for what becomes of them, if they are on the device
+        gpu.correct(
+            readings,
             signal,
-            NodeValues.of(*estimated_scatter(signal, *calibration)) if with_scatter else None,
+            NodeValues.of(*estimated_scatter(partial(gpu.pooled, readings), *calibration)) if with_scatter else None,
             (photon_kev, noise_kev, WANTED_COUNTS, LARGEST_HALF_WIDTH) if protocol.corrections.starvation else None,
             correction,
             raw.air_kev_per_mas,

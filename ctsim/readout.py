@@ -20,6 +20,8 @@ Merged readings: see :mod:`ctsim.cells`.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -37,6 +39,9 @@ from .scanner import Scanner
 from .signal import MEAN_ENERGY_STEP_KEV
 from .trajectory import n_merged
 from .tube_current import Modulation, modulate
+
+if TYPE_CHECKING:
+    from .backends.gpu import Gpu
 
 S_PER_MS = 1e-3
 
@@ -89,22 +94,53 @@ def read_out(
     RuntimeError
         If backend "gpu" is asked for and cannot be had.
     """
+    if choose(backend) == "gpu":
+        from .backends.gpu import Gpu
+
+        return _read_out(exposure, protocol, key, with_truth, overwrite, block_bytes, Gpu())
+    return _read_out(exposure, protocol, key, with_truth, overwrite, block_bytes, None)
+
+
+def read_out_on_device(
+    exposure: Exposure, protocol: Protocol, *, key: int | None, overwrite: bool, block_bytes: int
+) -> RawScan:
+    """Read out on the device, for :func:`ctsim.correct` alone: there the readings stay, if they fit.
+
+    Parameters and errors are those of :func:`read_out`.
+    """
+    from .backends.gpu import Gpu
+
+    gpu = Gpu()
+    room = gpu.room_for(exposure.geometry.shape)
+    return _read_out(exposure, protocol, key, False, overwrite, block_bytes, gpu, room)
+
+
+def _read_out(
+    exposure: Exposure,
+    protocol: Protocol,
+    key: int | None,
+    with_truth: bool,
+    overwrite: bool,
+    block_bytes: int,
+    gpu: Gpu | None,
+    room: Any = None,
+) -> RawScan:
+    """Read out on the CPU, or on ``gpu``, there into ``room`` if it is given."""
     scanner, sampling, geometry = exposure.scanner, exposure.sampling, exposure.geometry
     protocol.check_on(scanner)
     _check_same_acquisition(exposure, protocol)
     words = key_words(key)
     if block_bytes < 1:
         raise ValueError(f"block_bytes must be at least 1, got {block_bytes}")
-    chosen = choose(backend)
     current = modulate(protocol, exposure.topogram, geometry, scanner)
     mas = np.ascontiguousarray(current.mas, dtype=np.float64)
     primary, scatter = _truth(exposure, mas, block_bytes) if with_truth else (None, None)
-    signal = exposure.signal_kev_per_mas if overwrite else np.empty(geometry.shape, np.float32)
+    signal = room
+    if room is None:
+        signal = exposure.signal_kev_per_mas if overwrite else np.empty(geometry.shape, np.float32)
     drawn = None if key is None else words
-    if chosen == "gpu":
-        from .backends.gpu import Gpu
-
-        Gpu().read_out(exposure, mas, _steps(exposure, protocol), drawn, signal, block_bytes=block_bytes)
+    if gpu is not None:
+        gpu.read_out(exposure, mas, _steps(exposure, protocol), drawn, signal, block_bytes=block_bytes)
     else:
         _on_cpu(exposure, protocol, mas, drawn, signal, block_bytes)
     air = np.ascontiguousarray(exposure.air_kev_per_mas, dtype=np.float32)[None].copy()

@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 from twins import Twin
 
+from .backends import choose
 from .correction import correct
 from .exposure import BLOCK_BYTES, Exposure, expose
 from .protocol import Protocol
-from .readout import read_out
+from .readout import read_out, read_out_on_device
 from .sampling import Sampling
 from .scanner import Scanner
 from .sinogram import Sinogram
@@ -71,5 +72,8 @@ def detect(
     RuntimeError
         If backend "gpu" is asked for and cannot be had.
     """
-    raw = read_out(exposure, protocol, key=key, overwrite=overwrite, backend=backend, block_bytes=block_bytes)
+    if choose(backend) == "gpu":
+        raw = read_out_on_device(exposure, protocol, key=key, overwrite=overwrite, block_bytes=block_bytes)
+    else:
+        raw = read_out(exposure, protocol, key=key, overwrite=overwrite, block_bytes=block_bytes)
     return correct(raw, overwrite=True, backend=backend, block_bytes=block_bytes)

@@ -18,6 +18,8 @@ body falls elsewhere.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -48,13 +50,19 @@ def correct_scatter(
 
     ``signal_kev`` is overwritten.
     """
-    share, nodes = estimated_scatter(signal_kev, mas, air_kev_per_mas, geometry, scanner, acquisition, beam)
+    if signal_kev.shape != geometry.shape:
+        raise ValueError(f"signal_kev must have the geometry's shape {geometry.shape}, got {signal_kev.shape}")
+
+    def pool(nodes: Nodes) -> NDArray[np.float64]:
+        return nodes.pool_views(signal_kev)
+
+    share, nodes = estimated_scatter(pool, mas, air_kev_per_mas, geometry, scanner, acquisition, beam)
     mas = np.asarray(mas, dtype=np.float64)
     kernel.subtract(share, nodes.view.astype(np.float64), nodes.row, nodes.column, mas, signal_kev)
 
 
 def estimated_scatter(
-    signal_kev: NDArray[np.float32],
+    pool: Callable[[Nodes], NDArray[np.float64]],
     mas: NDArray[np.float64],
     air_kev_per_mas: NDArray[np.float64],
     geometry: Geometry,
@@ -66,8 +74,9 @@ def estimated_scatter(
 
     Parameters
     ----------
-    signal_kev
-        ``(V, R, C)`` float32: measured energy, primary and scatter, offset subtracted [keV].
+    pool
+        Says the means over nodes of the measured energy, primary and scatter, offset subtracted
+        (:meth:`ctsim.scatter.nodes.Nodes.pool_views` of the readings) [keV].
     mas
         ``(V,)``: mAs per rotation of every view.
     air_kev_per_mas
@@ -88,18 +97,15 @@ def estimated_scatter(
         If shapes do not fit each other or a view has no mAs.
     """
     n_views = geometry.shape[0]
-    if signal_kev.shape != geometry.shape or air_kev_per_mas.shape != geometry.shape[1:]:
-        raise ValueError(
-            f"signal and air must have the geometry's shape {geometry.shape}, "
-            f"got {signal_kev.shape} and {air_kev_per_mas.shape}"
-        )
+    if air_kev_per_mas.shape != geometry.shape[1:]:
+        raise ValueError(f"air_kev_per_mas must have shape {geometry.shape[1:]}, got {air_kev_per_mas.shape}")
     mas = np.asarray(mas, dtype=np.float64)
     if mas.shape != (n_views,) or not np.all(mas > 0):
         raise ValueError(f"mas must be {n_views} positive numbers, got shape {mas.shape} from {mas.min(initial=0)}")
     estimator = calibrate(geometry, scanner, acquisition, beam)
     nodes = estimator_nodes(geometry)
     air = nodes.pool(air_kev_per_mas)
-    total = nodes.pool_views(signal_kev) / mas[nodes.view, None, None]
+    total = pool(nodes) / mas[nodes.view, None, None]
     total = np.maximum(total, air * np.exp(-LARGEST_P))
     primary = total
     for _ in range(ROUNDS):

@@ -1,4 +1,4 @@
-"""The CUDA sources without a GPU: they compile for the devices they are meant for, and the projector sums what it should.
+"""The CUDA sources without a GPU: they compile for the devices they are meant for, the projector sums what it should.
 
 The driver runs through a stand-in for CuPy, the kernels' arithmetic on the CPU from the same source.
 """

@@ -7,8 +7,9 @@ packing of the twin, topogram, both estimates of scatter (from the moments, from
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from ...correction import WaterCorrection
     from ...exposure import Exposure
     from ...illumination import Illumination
+    from ...scatter.nodes import Nodes
     from ...voxels import BasisInset, BasisVolume
 
 
@@ -84,11 +86,14 @@ class Gpu:
         mas: NDArray[np.float64],
         detector: ReadingSteps,
         key: tuple[np.uint32, np.uint32] | None,
-        signal: NDArray[np.float32],
+        signal: Any,
         *,
         block_bytes: int,
     ) -> None:
-        """Overwrite ``signal`` with what the detector reads, see :func:`ctsim.backends.gpu.detection.read_out`."""
+        """Overwrite ``signal``, of the host or on the device, with what the detector reads.
+
+        See :func:`ctsim.backends.gpu.detection.read_out`.
+        """
         from ...signal import MEAN_ENERGY_STEP_KEV
 
         detection.read_out(
@@ -104,9 +109,24 @@ class Gpu:
             block_bytes=block_bytes,
         )
 
+    def room_for(self, shape: tuple[int, int, int]) -> Any:
+        """Memory for readings on the device, float32; None where it would take more than half of what may be held."""
+        if 2 * 4 * math.prod(shape) > self.on.memory_bytes:
+            return None
+        return self.on.empty(shape)
+
+    def on_host(self, readings: Any) -> NDArray[np.float32]:
+        """Readings of the host themselves; of those on the device new memory of their shape, not their values."""
+        return np.empty(readings.shape, np.float32) if self.on.has(readings) else readings
+
+    def pooled(self, readings: Any, nodes: Nodes) -> NDArray[np.float64]:
+        """Means over the nodes of readings of the host or on the device, ``(v, r, c)``."""
+        return detection.pooled(self.on, readings, nodes) if self.on.has(readings) else nodes.pool_views(readings)
+
     def correct(
         self,
-        signal: NDArray[np.float32],
+        signal: Any,
+        out: NDArray[np.float32],
         scatter: NodeValues | None,
         starved: tuple[float, float, float, float] | None,
         water: WaterCorrection,
@@ -116,7 +136,7 @@ class Gpu:
         *,
         block_bytes: int,
     ) -> None:
-        """Replace readings by line integrals, see :func:`ctsim.backends.gpu.detection.correct`."""
+        """Overwrite ``out`` with line integrals, see :func:`ctsim.backends.gpu.detection.correct`."""
         detection.correct(
-            self.on, signal, signal, scatter, starved, water, air_kev_per_mas, mas, floor_kev, block_bytes=block_bytes
+            self.on, signal, out, scatter, starved, water, air_kev_per_mas, mas, floor_kev, block_bytes=block_bytes
         )

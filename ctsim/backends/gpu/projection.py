@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ...geometry import Geometry
     from ...voxels import BasisInset, BasisVolume
 
-PAD = 2
+PAD = 3
 """Empty voxels around a volume, as in ``project.cu``."""
 
 SLAB_BYTES = 256 * 2**20
@@ -32,7 +32,7 @@ SLAB_BYTES = 256 * 2**20
 _MOST_VOXELS = 2**32
 _MOST_LANES = 32
 _MOST_IDLE = 0.25
-_N_WALK, _N_SPAN = 10, 5
+_N_WALK, _N_SPAN = 10, 6
 _G_CM2_PER_MM = 0.1
 
 
@@ -51,7 +51,7 @@ class DeviceVolume:
     step_g_cm3
         Value of one stored unit [g/cm3].
     padded
-        ``(y + 4, x + 4, z + 4)`` device array, empty voxels around it.
+        ``(y + 6, x + 6, z + 6)`` device array, empty voxels around it.
     occupied
         ``(y, x)`` uint8 device array: whether a column of voxels along z holds anything.
     """
