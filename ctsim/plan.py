@@ -10,6 +10,7 @@ read them. The body is taken for the ellipse that fits into its bounding box.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,7 +27,7 @@ from .scatter.correction import ROUNDS
 from .scatter.estimate import COLUMN_NODES, VIEW_NODES
 from .scatter.nodes import nodes_of
 from .topogram import columns_rad, lines_mm
-from .trajectory import BODY_DENSITY_G_CM3, geometry_over, plan_geometry
+from .trajectory import BODY_DENSITY_G_CM3, geometry_over, plan_geometry, scan_range_mm
 from .voxels import n_channels_of
 
 TWIN_BYTES_PER_VOXEL = 8
@@ -188,9 +189,9 @@ def plan_scan(
             raise ValueError(f"{name} must be at least 1, got {value}")
     protocol.check_on(scanner)
     sampling = sampling or Sampling()
-    grid, geometry = _geometry(body, scanner, protocol, sampling)
+    grid, geometry, range_mm = _geometry(body, scanner, protocol, sampling)
     half_axes_mm = _half_axes_mm(body)
-    n_readings = int(np.prod(geometry.shape, dtype=np.int64))
+    n_readings = math.prod(geometry.shape)
     n_rays = n_readings * sampling.rays_per_reading * sampling.row_parts * sampling.column_parts
     n_channels = n_channels_of(body) if isinstance(body, Twin) else 2
 
@@ -199,7 +200,7 @@ def plan_scan(
     walk_s = rates.plane_s + rates.covered_s * work.covered + rates.read_s * geometry.shape[1] * sampling.row_parts
     n_volumes = n_channels - 1  # iodine is walked by itself
     exposure_s = n_walks * work.planes * walk_s * n_volumes + n_rays * rates.part_s
-    n_voxels = int(np.prod(grid.shape, dtype=np.int64))
+    n_voxels = math.prod(grid.shape)
     n_lines = len(lines_mm(geometry)) * len(columns_rad(geometry)) * 2
     exposure_s += n_lines * work.planes * (rates.plane_s + 2 * rates.covered_s + rates.read_s)
     exposure_s += n_voxels * rates.packed_s
@@ -210,7 +211,7 @@ def plan_scan(
     if sampling.scatter:
         exposure_s += _node_pairs(geometry, VIEW_NODES) * rates.scattered_s
         detection_s += ROUNDS * _SHARED * _node_pairs(geometry, ESTIMATOR_VIEW_NODES) * rates.scattered_s
-    image_voxels, views = _image(image, protocol, geometry)
+    image_voxels, views = _image(image, protocol, geometry, range_mm)
     update_s = rates.update_s if geometry.is_helical else rates.update_at_rest_s
     reconstruction_s = n_readings * rates.filtered_s + image_voxels * views * update_s
 
@@ -267,16 +268,20 @@ def _node_pairs(geometry: Geometry, views_per_rotation: int) -> int:
     return len(nodes.view) * (len(nodes.row) * len(nodes.column)) ** 2
 
 
-def _geometry(body: Twin | Grid, scanner: Scanner, protocol: Protocol, sampling: Sampling) -> tuple[Grid, Geometry]:
+def _geometry(
+    body: Twin | Grid, scanner: Scanner, protocol: Protocol, sampling: Sampling
+) -> tuple[Grid, Geometry, tuple[float, float]]:
+    """Lattice of the body, geometry of the scan, and the z range that it covers [mm]."""
     if isinstance(body, Twin):
-        return body.grid, plan_geometry(body, scanner, protocol, sampling)
+        range_mm = scan_range_mm(body, scanner, protocol)
+        return body.grid, plan_geometry(body, scanner, protocol, sampling), range_mm
     x, y, z = body.centre_mm
     half = body.size_mm[0] / 2
-    low, high = protocol.scan_range_mm or (z - half, z + half)
-    if protocol.mode == "axial" and protocol.scan_range_mm is None:
+    if protocol.mode == "axial":
         half = min(protocol.collimation_rows * scanner.detector.row_pitch_iso_mm / 2, half)
-        low, high = z - half, z + half
-    return body, geometry_over((low, high), protocol.isocentre_mm or (x, y), scanner, protocol, sampling)
+    range_mm = protocol.scan_range_mm or (z - half, z + half)
+    isocentre_mm = protocol.isocentre_mm or (x, y)
+    return body, geometry_over(range_mm, isocentre_mm, scanner, protocol, sampling), range_mm
 
 
 def _half_axes_mm(body: Twin | Grid) -> tuple[float, float]:
@@ -291,19 +296,17 @@ def _half_axes_mm(body: Twin | Grid) -> tuple[float, float]:
     return dx * (over_x[-1] - over_x[0] + 1) / 2, dy * (over_y[-1] - over_y[0] + 1) / 2
 
 
-def _image(image: Grid | None, protocol: Protocol, geometry: Geometry) -> tuple[int, float]:
+def _image(
+    image: Grid | None, protocol: Protocol, geometry: Geometry, range_mm: tuple[float, float]
+) -> tuple[int, float]:
     """Voxels of the image, and views that light each."""
-    beam_mm = geometry.shape[1] * geometry.row_pitch_mm * geometry.source_distance_mm / geometry.detector_distance_mm
     views = float(geometry.views_per_rotation)
-    span_mm = float(geometry.source_z_mm.max() - geometry.source_z_mm.min())
     if geometry.is_helical:
+        beam_mm = len(geometry.row_offset_mm) * geometry.row_pitch_mm
+        beam_mm *= geometry.source_distance_mm / geometry.detector_distance_mm
         views *= beam_mm / abs(geometry.feed_per_rotation_mm)
-        span_mm -= beam_mm
-    else:
-        span_mm += beam_mm
     if image is not None:
-        return int(np.prod(image.shape, dtype=np.int64)), views
+        return math.prod(image.shape), views
     choice = protocol.reconstruction
-    if protocol.scan_range_mm is not None:
-        span_mm = protocol.scan_range_mm[1] - protocol.scan_range_mm[0]
-    return choice.matrix**2 * max(1, int(span_mm / choice.increment_mm) + 1), views
+    n_slices = math.floor((range_mm[1] - range_mm[0]) / choice.increment_mm + 1e-6) + 1
+    return choice.matrix**2 * n_slices, views

@@ -30,7 +30,7 @@ _SAMPLING = Sampling(views_per_rotation=16, column_binning=4, rays_per_reading=1
 
 @cache
 def measure_rates() -> Rates:
-    """Time each kernel on a small piece of work, about two seconds in all once the kernels are compiled.
+    """Time each kernel on a small piece of work, about two seconds in all, once the kernels are compiled.
 
     Notes
     -----
@@ -63,7 +63,7 @@ def measure_rates() -> Rates:
     )
 
 
-def processor_s(work: Callable[[], object], times: int = 2) -> float:
+def processor_s(work: Callable[[], object], times: int = 3) -> float:
     """Least processor time of some work done several times [s]; the first may hold compilation."""
     least = math.inf
     for _ in range(times):
@@ -82,16 +82,17 @@ def _walk_s(scanner: Scanner, protocol: Protocol) -> tuple[float, float, float]:
     words[np.hypot(place[:, None], place) < _DIAMETER_MM / 2] = 10000 | 300 << 16
     volume = BasisVolume(grid, words)
     # all rows; as high a beam with few rows; a thin beam
-    wide = _geometry(scanner, protocol, _SAMPLING)
-    few = _geometry(scanner, protocol, _SAMPLING.model_copy(update={"row_binning": 8}))
+    sampling = _SAMPLING.model_copy(update={"views_per_rotation": 8})
+    wide = _geometry(scanner, protocol, sampling)
+    few = _geometry(scanner, protocol, sampling.model_copy(update={"row_binning": 8}))
     thin = protocol.model_copy(update={"collimation_rows": min(scanner.collimations_rows)})
     account, taken = [], []
-    for geometry in (wide, few, _geometry(scanner, thin, _SAMPLING)):
+    for geometry in (wide, few, _geometry(scanner, thin, sampling)):
         path = np.empty((2, *geometry.shape), np.float32)
         work = walk_work(geometry, grid, (_DIAMETER_MM / 2, _DIAMETER_MM / 2))
         planes = geometry.shape[0] * geometry.shape[2] * work.planes
         account.append([planes, planes * work.covered, planes * geometry.shape[1]])
-        taken.append(processor_s(partial(project, volume, (), geometry, 0, path), 3))
+        taken.append(processor_s(partial(project, volume, (), geometry, 0, path)))
     return _never_below_zero(np.array(account), np.array(taken))
 
 
@@ -115,7 +116,7 @@ def _part_s(scanner: Scanner, protocol: Protocol) -> float:
     first, second = np.zeros((2, *geometry.shape), np.float32)
     path = np.empty(2 * first.size, np.float32)
     views = slice(0, geometry.shape[0])
-    return processor_s(partial(add_moments, light, empty, (), views, first, second, buffer=path), 3) / first.size
+    return processor_s(partial(add_moments, light, empty, (), views, first, second, buffer=path)) / first.size
 
 
 def _packed_s() -> float:
@@ -127,7 +128,7 @@ def _spectral_s(scanner: Scanner, protocol: Protocol) -> float:
     beam = beam_of(scanner, protocol, _SAMPLING)
     path = np.broadcast_to(beam.path_g_cm2[:, None, 0], (2, 16, beam.gain.shape[1]))
     # as the topogram does, with the air beside
-    return processor_s(lambda: (beam.moments_kev(path), beam.moments_kev(path[:, 0])), 3) / path[0].size
+    return processor_s(lambda: (beam.moments_kev(path), beam.moments_kev(path[:, 0]))) / path[0].size
 
 
 def _scattered_s(scanner: Scanner, protocol: Protocol) -> float:
@@ -142,7 +143,7 @@ def _scattered_s(scanner: Scanner, protocol: Protocol) -> float:
 
 def _detection_s(scanner: Scanner, protocol: Protocol) -> tuple[float, float]:
     """Time of a reading, and of a cell's calibration [s]."""
-    few, many = 16, 96
+    few, many = 16, 64
     taken = []
     for n_views in (few, many):
         exposure = _exposure(scanner, protocol, n_views)
@@ -166,9 +167,9 @@ def _exposure(scanner: Scanner, protocol: Protocol, n_views: int) -> Exposure:
 
 def _reconstruction_s(scanner: Scanner, protocol: Protocol) -> tuple[float, float]:
     """Time of a reading filtered, and of a voxel in one view [s]."""
-    views = 96
+    views = 48
     sinogram = detect(_exposure(scanner, protocol, views), protocol, key=1)
-    small, large = _lattice(2, 32), _lattice(32, 160)
+    small, large = _lattice(2, 32), _lattice(32, 144)
     few, many = (
         processor_s(partial(reconstruct, sinogram, grid=grid, slice_thickness_mm=1.0, iterative_strength=0))
         for grid in (small, large)
