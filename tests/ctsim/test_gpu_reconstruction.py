@@ -25,9 +25,9 @@ SMOOTH = Kernel(name="smooth", mtf50_per_mm=0.1, mtf10_per_mm=0.2)
 
 
 @pytest.fixture
-def device(monkeypatch, system_tool):
-    """The stand-in, with the transforms."""
-    install(monkeypatch, system_tool)
+def device(monkeypatch, system_tool, request):
+    """The stand-in, with the transforms; asked with True, streams do their work as early as can be."""
+    install(monkeypatch, system_tool, others_first=getattr(request, "param", False))
     install_fft(monkeypatch)
     from ctsim.backends.gpu.device import Device
 
@@ -70,15 +70,16 @@ def test_the_cuda_rebinning_is_cubic_between_views_and_between_rays(system_tool)
     tap, tap_weight = _cubic_taps(x, place)
     weight = rng.random((3, 31)).astype(np.float32)
     rays = (state, column, shift, tap, tap_weight, weight)
+    first = np.array([0, 4, 6, 11])  # views go on beyond both ends
     for origin, period in ((0, 0), (0, 12), (12, 6)):
         out = np.full((4, 3, 40), 99.0, np.float32)
-        cuda_rebin(system_tool, readings, np.arange(3, 7), np.full(4, origin), period, 2, rays, out, before=5)
+        cuda_rebin(system_tool, readings, first, np.full(4, origin), period, 2, rays, out, before=5)
         assert not out[:, :, :5].any()
         assert not out[:, :, 36:].any()
         for n in range(4):
             for r in range(3):
                 between = [
-                    reference.ray_between(readings[origin:], k, 2, n + 3 + s, r, c, period)
+                    reference.ray_between(readings[origin:], k, 2, first[n] + s, r, c, period)
                     for k, c, s in zip(state, column, shift, strict=True)
                 ]
                 expected = [weight[r, q] * reference.between(x, np.array(between), at) for q, at in enumerate(place)]
@@ -246,7 +247,7 @@ def test_an_image_of_the_device_is_that_of_the_cpu(device, fine_nodes, name):
     assert told[-1] == 1.0
 
 
-@pytest.mark.parametrize("name", ["steps", "helix"])
+@pytest.mark.parametrize(("name", "device"), [("steps", False), ("helix", True)], indirect=["device"])
 def test_an_image_of_the_device_has_the_same_bytes_within_any_memory(device, monkeypatch, name):
     from ctsim.backends.gpu import reconstruction, resampling
 
