@@ -23,8 +23,8 @@ MEMORY = 2**30
 class Stream:
     """A queue of work that is done when somebody waits.
 
-    What other streams were given is done as late as can be, or with ``others_first`` as early as can be: a device may do
-    either, as long as events are waited for.
+    What other streams were given is done as late as can be, or with ``others_first`` as early as can be: a device may
+    do either, as long as events are waited for.
     """
 
     stack: list[Stream]
