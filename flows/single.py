@@ -41,10 +41,13 @@ def scan_twin(
         backend=backend,
         progress=None if progress is None else (lambda fraction: progress(0.7 * fraction)),
     )
-    readings = ctsim.read_out(exposure, protocol, key=make_key(seed, "scan", entry.name, "noise"), backend=backend)
+    key = make_key(seed, "scan", entry.name, "noise")
+    readings = ctsim.read_out(exposure, protocol, key=key, overwrite=True, backend=backend)
+    del exposure  # its energies are a third of the memory of a scan
     if raw is not None:
         readings.save(raw)
     sinogram = ctsim.correct(readings, overwrite=True, backend=backend)
+    del readings
     kernel = profile.kernel(protocol.reconstruction.kernel)
     return reconstruct_on(
         sinogram,
