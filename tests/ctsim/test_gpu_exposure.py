@@ -90,6 +90,13 @@ def test_a_body_beyond_the_memory_of_the_device_is_refused(cupy, twin, monkeypat
         expose(twin, PROFILE.scanner, PROFILE.protocol("screening_low_dose"), sampling=SAMPLING, backend="gpu")
 
 
+def test_a_body_that_leaves_no_room_for_views_is_refused(cupy, twin, monkeypatch):
+    protocol = PROFILE.protocol("screening_low_dose")
+    monkeypatch.setattr("ctsim.backends.gpu.exposing.walk_bytes", lambda _: fake_cupy.MEMORY // 2)
+    with pytest.raises(BackendError, match="no room for 2 views"):
+        expose(twin, PROFILE.scanner, protocol, sampling=SAMPLING, backend="gpu")
+
+
 def test_what_a_process_may_hold_is_set_on_the_device(cupy):
     assert Device(12345).memory_bytes == cupy.get_default_memory_pool().limit == 12345
     with pytest.raises(ValueError, match="memory_bytes must be positive, got 0"):

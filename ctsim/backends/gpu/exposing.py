@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .blocks import in_blocks
+from .. import BackendError
+from .blocks import N_STREAMS, in_blocks
 from .device import Device
 from .projection import DeviceVolume, project, walk_bytes
 
@@ -140,6 +141,11 @@ def expose(
         Most device memory that a block of views may take (one view at least); results do not depend on it [bytes].
     progress
         Called with the fraction done, 0 to 1.
+
+    Raises
+    ------
+    BackendError
+        If beside the body there is no room on the device for a view on each stream.
     """
     exposing = Exposing(device, light, body)
     n_views, n_rows, n_columns = signal.shape
@@ -147,7 +153,14 @@ def expose(
     readings = n_rows * n_columns
     n = exposing.n_channels
     per_view = 4 * n * part_rows * part_columns + walk_bytes(part_columns) + 8 * part_columns + 10 * readings
-    per_block = max(1, min(n_views, block_bytes // per_view))
+    room = (device.memory_bytes - sum(volume.n_bytes for volume in body)) // N_STREAMS
+    if room < per_view:
+        raise BackendError(
+            f"backend 'gpu': beside the twin there is no room for {N_STREAMS} views of {per_view / 2**20:.0f} MiB in "
+            f"the {device.memory_bytes / 2**30:.1f} GiB that this process may hold on the device; give it more, use a "
+            "coarser twin, or use backend 'cpu'"
+        )
+    per_block = max(1, min(n_views, block_bytes // per_view, room // per_view))
 
     def prepare(n_block: int) -> _Buffers:
         shape = (n_block, n_rows, n_columns)

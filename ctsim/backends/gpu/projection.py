@@ -63,6 +63,11 @@ class DeviceVolume:
     padded: Any
     occupied: Any
 
+    @property
+    def n_bytes(self) -> int:
+        """Memory that it takes on the device."""
+        return int(self.padded.nbytes + self.occupied.nbytes)
+
 
 def send_body(device: Device, volume: BasisVolume, insets: Sequence[BasisInset]) -> list[DeviceVolume]:
     """A body on the device: words, iodine if there is any, then its insets channel by channel.
