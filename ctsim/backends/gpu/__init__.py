@@ -1,8 +1,9 @@
 """A CUDA device, through CuPy: what of the chain runs on it. Nothing else of the package imports CuPy.
 
 On the device: projection of body and insets, couch, tables, averaging of transmissions; scatter added, crosstalk,
-counting, afterglow, electronics; scatter subtracted, starvation filter, logarithm, water correction. On the CPU:
-packing of the twin, topogram, both estimates of scatter (from the moments, from the readings) on their coarse nodes.
+counting, afterglow, electronics; scatter subtracted, starvation filter, logarithm, water correction; rebinning,
+filter, back projection (:mod:`.reconstruction`). On the CPU: packing of the twin, topogram, both estimates of scatter
+(from the moments, from the readings) on their coarse nodes, correction for bone, iterative mode, Hounsfield scale.
 """
 
 from __future__ import annotations
