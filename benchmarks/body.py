@@ -178,22 +178,28 @@ def shares(solid: Solid, item: Item, sub: int = 8) -> Array:
     """Share of every voxel that a solid fills, ``(z, y, x)`` float32, from sub^3 points (a cylinder: sub^2)."""
     inner = (np.arange(sub) + 0.5) / sub - 0.5
     v = item.voxel_mm
-    fine = (item.axis_mm(item.n)[:, None] + inner * v).ravel()
+    half_x, half_y = (solid.r, solid.r) if isinstance(solid, Ball) else (solid.a, solid.b)
+    columns, lines = (
+        np.flatnonzero(np.abs(item.axis_mm(item.n) - middle) < half + v)
+        for middle, half in ((solid.x, half_x), (solid.y, half_y))
+    )
     out = np.zeros((item.n_z, item.n, item.n), np.float32)
+    part = out[:, lines[0] : lines[-1] + 1, columns[0] : columns[-1] + 1]
+    x, y = ((item.axis_mm(item.n)[places][:, None] + inner * v).ravel() for places in (columns, lines))
 
     def flat(inside: Array) -> Array:
-        return inside.reshape(item.n, sub, item.n, sub).mean((1, 3), dtype=np.float32)
+        return inside.reshape(len(lines), sub, len(columns), sub).mean((1, 3), dtype=np.float32)
 
-    across, along = fine - solid.x, fine - solid.y
+    across, along = x - solid.x, y - solid.y
     if isinstance(solid, Cylinder):
-        out[:] = flat((across / solid.a) ** 2 + (along[:, None] / solid.b) ** 2 <= 1)
+        part[:] = flat((across / solid.a) ** 2 + (along[:, None] / solid.b) ** 2 <= 1)
         return out
-    near = across**2 + along[:, None] ** 2
+    near = (across**2 + along[:, None] ** 2).astype(np.float32)
     for k, middle in enumerate(item.axis_mm(item.n_z)):
         for s in inner:
             square = solid.r**2 - (middle + s * v - solid.z) ** 2
             if square > 0:
-                out[k] += flat(near <= square) / sub
+                part[k] += flat(near <= np.float32(square)) / sub
     return out
 
 

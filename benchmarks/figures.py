@@ -66,7 +66,7 @@ def counts(row: Row, found: dict[str, Any]) -> bool:
     return row.error_bar is None or (error is not None and error <= row.error_bar)
 
 
-def verdict(value: float | None, bar: float | None, aim: float | None, *, at_most: bool = False) -> str:
+def verdict(value: float | None, bar: float | None, aim: float | None, *, at_most: bool = False, unit: str = "") -> str:
     """ "aim met", "bar met" or "bar missed", with the bar; empty where nothing is asked for."""
     if bar is None or value is None:
         return ""
@@ -74,7 +74,7 @@ def verdict(value: float | None, bar: float | None, aim: float | None, *, at_mos
     def met(limit: float) -> bool:
         return value <= limit if at_most else value >= limit
 
-    asked = f"{bar:g}" + (f" (aim {aim:g})" if aim is not None else "")
+    asked = f"{bar:g}{unit}" + (f" (aim {aim:g}{unit})" if aim is not None else "")
     if not met(bar):
         return f"{asked}: missed"
     return f"{asked}: " + ("aim met" if aim is not None and met(aim) else "met")

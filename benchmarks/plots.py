@@ -19,11 +19,11 @@ _AXES = {
 
 
 def curves(points: list[dict[str, Any]], *, by_wall: bool = False) -> dict[str, list[tuple[float, float]]]:
-    """Nanoseconds per unit of work against x, by what is done; processor time, or wall time where asked for."""
+    """Seconds of a run against x, by what is done: processor time, or wall time where asked for; medians."""
     found: dict[str, list[tuple[float, float]]] = {}
     for point in points:
         seconds = statistics.median(run["wall_s" if by_wall else "cpu_s"] for run in point["runs"])
-        found.setdefault(point["what"], []).append((point["x"], 1e9 * seconds / point["work"]))
+        found.setdefault(point["what"], []).append((point["x"], seconds))
     return {what: sorted(line) for what, line in found.items()}
 
 
@@ -38,15 +38,16 @@ def growth(record: Record, path: Path) -> None:
     for panel, (name, label) in zip(axes.flat, _AXES.items(), strict=True):
         side = record["sides"].get(name)
         panel.set_xlabel(label)
-        panel.set_ylabel("wall ns per unit" if name == "threads" else "processor ns per unit")
+        panel.set_ylabel("wall seconds" if name == "threads" else "processor-seconds")
+        panel.set_xscale("log")
+        panel.set_yscale("log")
         if side is None:
             continue
         for what, line in curves(side["found"]["points"], by_wall=name == "threads").items():
-            unit = "voxel update" if what == "FDK" else "reading"
-            panel.plot(*zip(*line, strict=True), marker="o", label=f"{what}, per {unit}")
+            panel.plot(*zip(*line, strict=True), marker="o", label=what)
         xs = sorted({point["x"] for point in side["found"]["points"]})
-        panel.set_xticks(xs, [f"{x:g}" for x in xs])
-        panel.set_ylim(bottom=0)
+        panel.set_xticks(xs, [f"{x:g}" for x in xs], minor=False)
+        panel.set_xticks([], minor=True)
         panel.grid(alpha=0.3)
         panel.legend(fontsize=7)
     path.parent.mkdir(parents=True, exist_ok=True)

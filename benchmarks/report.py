@@ -32,16 +32,23 @@ def write(results: Path) -> int:
 
 
 def newest(results: Path) -> dict[str, Record]:
-    """The newest result of every row, of the machine that has the newest of all; rows in their order."""
+    """The newest result of every row in which lungtwin did not fail; of the machine that was measured last."""
     found: dict[str, Record] = {}
     for row in ROWS:
         path = results / f"{row.name}.jsonl"
         if path.exists():
-            found[row.name] = json.loads(path.read_text().splitlines()[-1])
+            lines = [json.loads(line) for line in path.read_text().splitlines()]
+            found[row.name] = next((line for line in reversed(lines) if _is_whole(line)), lines[-1])
     if not found:
         return {}
     machine = max(found.values(), key=lambda record: record["date"])["machine"]
     return {name: record for name, record in found.items() if record["machine"] == machine}
+
+
+def _is_whole(record: Record) -> bool:
+    """Whether no side of lungtwin failed."""
+    names = [row for row in ROWS if row.name == record["row"]]
+    return all(side.name in record["sides"] for row in names for side in row.sides if side.python == "own")
 
 
 def between_markers(page: str, text: str) -> str:
@@ -64,8 +71,8 @@ def section(records: dict[str, Record], *, plotted: bool = False) -> str:
     if plotted:
         blocks.append(
             "### How cost grows\n\n"
-            "Processor time per reading or voxel update, but for threads (wall). One thing is changed at a time: a "
-            "body 358 mm wide in 256 x 256 x 128 voxels, 64 rows, 900 columns, 24 views.\n\n"
+            "Processor time of a run, but for threads (wall time), on logarithmic scales. One thing is changed at a "
+            "time: a body 358 mm wide in 256 x 256 x 128 voxels, 64 rows, 900 columns, 24 views.\n\n"
             f"![How cost grows](images/{IMAGE.name})"
         )
     return "\n\n".join(block for block in blocks if block)
@@ -85,13 +92,13 @@ def heading(records: dict[str, Record]) -> str:
     threads = ", ".join(str(n) for n in sorted({record["threads"] for record in records.values()}))
     lines = [
         f"Measured {last['date'][:10]} on {machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB, "
-        f"{machine['system']}, Python {machine['python']}; {threads} threads; {named}; "
+        f"{machine['system']}, Python {machine['python']}; threads: {threads}; {named}; "
         f"{_count('commit', commits)}; load average before a run {min(loads):.1f} to {max(loads):.1f}.",
         "The sides of a row take turns (A B A B) in processes of their own; figures are medians over the rounds, "
         "compilation is not in them.",
     ]
-    lines += [f"Not measured: {name} ({why})." for name, why in {**peers.NOT_INSTALLABLE, **_absent(records)}.items()]
-    return "\n".join(lines)
+    absent = [f"{name} ({why})" for name, why in {**_absent(records), **peers.NOT_INSTALLABLE}.items()]
+    return "\n".join([*lines, f"Not measured: {'; '.join(absent)}."])
 
 
 def _absent(records: dict[str, Record]) -> dict[str, str]:

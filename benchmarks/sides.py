@@ -58,10 +58,10 @@ class Worker:
             self._process.stdin.write((json.dumps(command) + "\n").encode())
             self._process.stdin.flush()
         except BrokenPipeError:
-            raise WorkerError(f"{self.side.name} has ended, see {self.log}") from None
+            raise WorkerError(f"{self.side.name} has ended") from None
         answer: dict[str, Any] = json.loads(self._line(timeout_s))
         if "error" in answer:
-            raise WorkerError(f"{self.side.name}: {answer['error']} (see {self.log})")
+            raise WorkerError(answer["error"])
         return answer
 
     def _line(self, timeout_s: float) -> bytes:
@@ -72,7 +72,7 @@ class Worker:
                 raise WorkerError(f"{self.side.name} did not answer within {timeout_s:.0f} s")
             got = os.read(self._process.stdout.fileno(), 65536)
             if not got:
-                raise WorkerError(f"{self.side.name} has ended, see {self.log}")
+                raise WorkerError(f"{self.side.name} has ended")
             self._rest += got
         line, _, self._rest = self._rest.partition(b"\n")
         return line

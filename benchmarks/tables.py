@@ -125,7 +125,7 @@ def alone(records: dict[str, Record]) -> str:
         ours = record["sides"][OURS]
         if row.unit == "s":
             value = median(ours, "wall_s")
-            speed, mark = f"{value:.2f} s", verdict(value, row.bar, row.aim, at_most=True)
+            speed, mark = f"{value:.2f} s", verdict(value, row.bar, row.aim, at_most=True, unit=" s")
         else:
             speed, mark = _rate(row, ours), verdict(rate(ours, "wall_s") / row.scale, row.bar, row.aim)
         lines.append([row.title, speed, mark])
@@ -184,8 +184,8 @@ def whole_scans(records: dict[str, Record]) -> str:
                     "; ".join(
                         text
                         for text in (
-                            _prefixed("s ", verdict(wall, longest, 240.0, at_most=True)),
-                            _prefixed("GB ", verdict(gb, most_gb, None, at_most=True)),
+                            verdict(wall, longest, 240.0, at_most=True, unit=" s"),
+                            verdict(gb, most_gb, None, at_most=True, unit=" GB"),
                         )
                         if text
                     ),
@@ -195,7 +195,13 @@ def whole_scans(records: dict[str, Record]) -> str:
     if coarse and fine and OURS in coarse["sides"] and OURS in fine["sides"]:
         more = median(fine["sides"][OURS], "wall_s") / median(coarse["sides"][OURS], "wall_s")
         lines.append(
-            ["twin of 0.5 mm instead of 0.7", f"{more:.2f} times", "", "", verdict(more, 1.6, None, at_most=True)]
+            [
+                "twin of 0.5 mm instead of 0.7",
+                f"{more:.2f} times",
+                "",
+                "",
+                verdict(more, 1.6, None, at_most=True, unit=" times"),
+            ]
         )
     body = table(["work", "wall time", "processor time", "peak memory of the process", "bar"], lines)
     return "" if not body else f"### Whole scans\n\n{body}"
@@ -211,7 +217,7 @@ def _again(seen: dict[str, Any]) -> list[list[str]]:
             f"{wall:.0f} s ({parts})",
             f"{cpu:.0f} s",
             f"{gb:.1f} GB",
-            verdict(wall, 130.0, 80.0, at_most=True),
+            verdict(wall, 130.0, 80.0, at_most=True, unit=" s"),
         ]
     ]
     for name in ("one nodule of 10 mm", "five nodules of 6 to 25 mm"):
@@ -223,7 +229,7 @@ def _again(seen: dict[str, Any]) -> list[list[str]]:
                     f"{seen[name]['wall_s']:.1f} s",
                     f"{seen[name]['cpu_s']:.1f} s, {share:.1f} % of the projection",
                     "",
-                    verdict(share, 10.0, 3.0, at_most=True),
+                    verdict(share, 10.0, 3.0, at_most=True, unit=" %"),
                 ]
             )
     return lines
@@ -231,7 +237,3 @@ def _again(seen: dict[str, Any]) -> list[list[str]]:
 
 def _times(shape: list[int]) -> str:
     return " x ".join(str(n) for n in reversed(shape))
-
-
-def _prefixed(unit: str, text: str) -> str:
-    return text and unit + text

@@ -1,5 +1,6 @@
 """The bench's scenes are exact, its sides take turns, and its page says what does not count."""
 
+import json
 import math
 import sys
 from dataclasses import replace
@@ -8,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import body, figures, report, rows, tables
+from benchmarks import body, figures, plots, report, rows, tables
 from benchmarks.sides import Side, measure
 
 ITEM = body.Item(n=48, n_z=24, voxel_mm=4.0, rows=8, views=12)
@@ -154,7 +155,7 @@ def test_verdicts_name_bar_and_aim():
     assert figures.verdict(2.0, 2.5, 4.0) == "2.5 (aim 4): missed"
     assert figures.verdict(4.0, 2.5, 4.0) == "2.5 (aim 4): aim met"
     assert figures.verdict(100.0, 130.0, 80.0, at_most=True) == "130 (aim 80): met"
-    assert figures.verdict(131.0, 130.0, None, at_most=True) == "130: missed"
+    assert figures.verdict(131.0, 130.0, None, at_most=True, unit=" s") == "130 s: missed"
     assert figures.verdict(1.0, None, None) == ""
 
 
@@ -167,18 +168,32 @@ def test_the_page_changes_between_its_markers_alone():
 
 def test_the_page_names_machine_versions_and_who_is_missing(tmp_path):
     text = report.section({"project_v512": record("project_v512", [2.0])})
-    assert "Measured 2026-11-21 on a chip, 2 cores, 8 GiB, Linux, Python 3.12.0; 2 threads; lungtwin 1.0" in text
-    assert "Not measured: itk-rtk in project_v512 (no wheel)." in text
+    assert "Measured 2026-11-21 on a chip, 2 cores, 8 GiB, Linux, Python 3.12.0; threads: 2; lungtwin 1.0" in text
+    assert "Not measured: itk-rtk in project_v512 (no wheel); LEAP" in text
     assert "LEAP (no package on PyPI" in text
     assert "| not measured |" in text
 
 
 def test_only_results_of_the_machine_that_was_used_last_are_reported(tmp_path):
-    import json
-
     here, there = record("project_v512", [2.0], [8.0]), record("project_v256", [2.0], [8.0])
     there["machine"] = {**there["machine"], "cpu": "another"}
     there["date"] = "2026-11-20T12:00:00+00:00"
     for one in (here, there):
-        (tmp_path / f"{one['row']}.jsonl").write_text("{}\n" + json.dumps(one) + "\n")
+        (tmp_path / f"{one['row']}.jsonl").write_text(json.dumps(one) + "\n")
     assert list(report.newest(tmp_path)) == ["project_v512"]
+
+
+def test_a_result_in_which_lungtwin_failed_hides_no_older_one(tmp_path):
+    good, failed = record("project_v512", [2.0], [8.0]), record("project_v512", [2.0], [8.0])
+    del failed["sides"]["lungtwin"]
+    (tmp_path / "project_v512.jsonl").write_text(json.dumps(good) + "\n" + json.dumps(failed) + "\n")
+    assert report.newest(tmp_path)["project_v512"] == good
+
+
+def test_growth_is_drawn_from_medians_in_order():
+    def point(what, x, *cpu):
+        return {"what": what, "x": x, "work": 1.0, "runs": [{"wall_s": 9 * one, "cpu_s": one} for one in cpu]}
+
+    points = [point("FDK", 2, 4.0, 8.0, 5.0), point("FDK", 1, 2.0), point("projection", 1, 3.0)]
+    assert plots.curves(points) == {"FDK": [(1, 2.0), (2, 5.0)], "projection": [(1, 3.0)]}
+    assert plots.curves(points, by_wall=True)["FDK"][1] == (2, 45.0)
