@@ -18,7 +18,7 @@ LOCAL = 3
 _VIEWS_TOGETHER = 64
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _box_means(view, means):
     """Overwrite ``means`` (R, C) with those of the part of a square of 2 LOCAL + 1 readings that lies in ``view``."""
     n_rows, n_columns = view.shape
@@ -35,11 +35,14 @@ def _box_means(view, means):
             along[r, c] = total / (min(c + LOCAL, n_columns - 1) - max(c - LOCAL, 0) + 1)
     for r in range(n_rows):
         low, high = max(r - LOCAL, 0), min(r + LOCAL, n_rows - 1)
+        here, size = means[r], float(high - low + 1)
+        here[:] = 0.0
+        for s in range(low, high + 1):
+            line = along[s]
+            for c in range(n_columns):
+                here[c] += line[c]
         for c in range(n_columns):
-            total = 0.0
-            for s in range(low, high + 1):
-                total += along[s, c]
-            means[r, c] = total / (high - low + 1)
+            here[c] /= size
 
 
 @njit(cache=True)
@@ -83,13 +86,16 @@ def feed_starved(signal, photon_kev, noise_kev, wanted, largest):
     for v in prange(n_views):
         means = np.empty((n_rows, n_columns))
         _box_means(signal[v], means)
-        starved = False
+        starved = 0
         for r in range(n_rows):
+            here = means[r]
             for c in range(n_columns):
-                mean = max(means[r, c], 0.0)
-                means[r, c] = mean * mean / (photon_kev * mean + noise_kev * noise_kev) if mean > 0.0 else 0.0
-                starved = starved or means[r, c] < wanted
-        if not starved:
+                mean = max(here[c], 0.0)
+                counts = mean * mean / (photon_kev * mean + noise_kev * noise_kev)
+                here[c] = counts if mean > 0.0 else 0.0
+            for c in range(n_columns):
+                starved += here[c] < wanted
+        if starved == 0:
             continue
         before = signal[v].copy()
         for r in range(n_rows):
