@@ -22,8 +22,21 @@ def test_a_ray_through_the_middle_of_ball_and_cylinder_meets_their_widths():
     assert body.chords(body.Ball(20.0, 5.0, 12.0, 0.0), source, target, level)[0, 0] == pytest.approx(32.0)
     assert body.chords(body.Cylinder(30.0, 10.0), source, target, level)[0, 0] == pytest.approx(60.0)
     assert body.chords(body.Cylinder(30.0, 10.0, y=10.5), source, target, level)[0, 0] == 0.0
+    height = 80.0 * 1085.6 / 590.0
+    raised = body.chords(body.Ball(20.0, 5.0, 0.0, 80.0), source, target, np.array([height]))[0, 0]
+    assert raised == pytest.approx(40.0)
     slanted = body.chords(body.Cylinder(30.0, 10.0), source, target, np.array([100.0]))[0, 0]
     assert slanted == pytest.approx(60.0 * math.hypot(100.0, 1085.6) / 1085.6)
+
+
+def test_cells_stand_where_the_conventions_say():
+    beta = 0.7
+    xy, z = body.cells(beta, 8)
+    ray = xy - body.source_mm(beta)[:2]
+    np.testing.assert_allclose(np.hypot(*ray.T), 1085.6)
+    angle = np.arctan2(ray @ [-np.sin(beta), np.cos(beta)], ray @ [-np.cos(beta), -np.sin(beta)])
+    assert np.degrees(angle[[0, -1]]) == pytest.approx([-25 + 25 / 900, 25 - 25 / 900])
+    assert np.diff(z) * 595.0 / 1085.6 == pytest.approx(0.6)
 
 
 def test_shares_fill_the_volume_of_their_solid():
