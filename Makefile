@@ -59,4 +59,4 @@ $(VENV)/.ready-dev: $(READY)
 	@touch $@
 
 clean:
-	rm -rf $(VENV) out dist build
+	rm -rf $(VENV) .peers out dist build
