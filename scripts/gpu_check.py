@@ -8,7 +8,6 @@ energies. Speed: the best of three after one that does not count; figures "on th
 from __future__ import annotations
 
 import argparse
-import json
 import platform
 import sys
 import time
@@ -42,14 +41,12 @@ def main() -> int:
     versions = f"Python {platform.python_version()}, NumPy {np.__version__}, CuPy {cupy}"
     print(f"device: {device.name}, {device.memory_bytes / 2**30:.0f} GiB for this process; {versions}")
     start = time.perf_counter()
-    table = Table()
+    facts = {"device": device.name, "versions": versions, "is_tiny": asked.tiny}
+    table = Table(facts, asked.json)
     Parity(device, table, 1 if asked.tiny else 3).all()
     Speed(device, table, asked.tiny).all()
     failed = table.n_failed
     print(f"{failed} of {len(table.rows)} rows failed; {time.perf_counter() - start:.0f} s in all")
-    if asked.json is not None:
-        facts = {"device": device.name, "versions": versions, "is_tiny": asked.tiny, "rows": table.rows}
-        asked.json.write_text(json.dumps(facts, indent=1) + "\n")
     return 1 if failed else 0
 
 

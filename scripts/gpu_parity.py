@@ -52,9 +52,8 @@ class Parity:
 
     def all(self) -> None:
         """Every part."""
-        self.projection()
-        self.readings()
-        self.reconstruction()
+        for part in (self.projection, self.readings, self.reconstruction):
+            self.table.part(f"parity, {part.__name__}", part)
 
     def projection(self) -> None:
         """Area densities against the Numba projector, moments against sums over energies."""

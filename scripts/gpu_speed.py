@@ -54,8 +54,8 @@ class Speed:
 
     def all(self) -> None:
         """Every part."""
-        self.projection()
-        self.thorax()
+        for part in (self.projection, self.thorax):
+            self.table.part(f"speed, {part.__name__}", part)
 
     def seconds(self, run: Callable[[], object]) -> float:
         """Wall time of the best of the repeats, after one that compiles and plans."""
@@ -124,15 +124,23 @@ class Speed:
             )
             correct(self.device, held, line, None, None, water, air, mas, FLOOR_KEV, block_bytes=BLOCK_BYTES)
 
-        def image() -> np.ndarray:
-            mu, seen = wfbp(
+        image: list[np.ndarray] = []
+
+        def back() -> None:
+            image[:] = wfbp(
                 line, g, kernel, chain, axes, box, RADIUS_MM, water.mu_water_per_mm, None,  # type: ignore[arg-type]
                 partial(back_project, self.device),
             )  # fmt: skip
-            hu = np.empty(mu.shape, np.int16)
+
+        hu = np.empty((size.matrix, size.matrix, size.slices), np.int16)
+        n_directions = g.views_per_rotation // 2
+
+        def scale() -> None:
+            mu, seen = image
             for j in range(len(mu)):
-                hu[j] = np.where(seen[j] > 0.95 * len(mu), to_hu(mu[j], water.mu_water_per_mm), -1024)
-            return hu
+                share = np.maximum(seen[j], 1) / np.float32(n_directions)
+                values = to_hu(mu[j] / share, water.mu_water_per_mm)
+                hu[j] = np.where(share >= 0.95, values, -1024)
 
         body = send_body(self.device, volume, [])  # type: ignore[arg-type]
         some = slice(g.shape[0] // 2, g.shape[0] // 2 + min(192, g.shape[0] // 4))
@@ -146,13 +154,19 @@ class Speed:
         table.add("thorax: projection and moments, results on the host", readings / exposed / 1e6, "M readings/s")
         detected = self.seconds(detect)
         table.add("thorax: readout with noise, and correction, host to host", readings / detected / 1e6, "M readings/s")
-        self.parts_of_reconstruction(line, g, kernel, chain, axes, box, once)
-        start = time.perf_counter()
-        project_all()
-        detect()
-        hu = image()
-        self.wait()
-        whole = time.perf_counter() - start
+        table.part(
+            "thorax, parts of the reconstruction",
+            lambda: self.parts_of_reconstruction(line, g, kernel, chain, axes, box, once),
+        )
+        marks = [time.perf_counter()]
+        for step in (project_all, detect, back, scale):
+            step()
+            self.wait()
+            marks.append(time.perf_counter())
+        names = ("projection and moments", "readout and correction", "reconstruction", "Hounsfield scale (NumPy)")
+        for name, took in zip(names, np.diff(marks), strict=True):
+            table.add(f"thorax: of the whole, {name}", took, "s")
+        whole = marks[-1] - marks[0]
         table.add("thorax: twin on the host to image in HU on the host", whole, "s", aim="aim: 5")
         z, y, x = axes
         heart = np.abs(z) < 30

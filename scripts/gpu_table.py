@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import json
+import traceback
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 
 class Table:
-    """Rows of the report."""
+    """Rows of the report.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    facts
+        What the figures stand for.
+    path
+        JSON file that holds facts and rows, as far as they are known; None: no file.
+    """
+
+    def __init__(self, facts: dict[str, Any], path: Path | None) -> None:
         self.rows: list[dict[str, Any]] = []
+        self._facts, self._path = facts, path
 
     def add(self, what: str, value: float | str, unit: str = "", *, aim: str = "", good: bool | None = None) -> None:
         """Print a row; ``good`` None: nothing to pass."""
@@ -18,6 +31,16 @@ class Table:
         shown = value if isinstance(value, str) else f"{value:.4g}"
         state = {None: "", True: "ok", False: "FAILED"}[good]
         print(f"{what:72s} {shown:>12s} {unit:14s} {aim:22s} {state}", flush=True)
+
+    def part(self, name: str, run: Callable[[], None]) -> None:
+        """Run a part; one that breaks down is a row that failed, and the others go on."""
+        try:
+            run()
+        except Exception as error:  # whatever it is, time on the device is dear
+            traceback.print_exc()
+            self.add(f"{name}: broke down", type(error).__name__, good=False)
+        if self._path is not None:
+            self._path.write_text(json.dumps({**self._facts, "rows": self.rows}, indent=1) + "\n")
 
     @property
     def n_failed(self) -> int:

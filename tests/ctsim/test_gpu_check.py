@@ -69,3 +69,22 @@ def test_without_a_device_the_check_says_what_to_do():
     done = subprocess.run([sys.executable, "scripts/gpu_check.py"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 1
     assert "backend 'gpu'" in done.stdout
+
+
+def test_a_part_that_breaks_down_is_a_row_that_failed_and_the_others_go_on(tmp_path):
+    code = """
+import sys
+from pathlib import Path
+sys.path.insert(0, "scripts")
+from gpu_table import Table
+table = Table({"device": "none"}, Path(sys.argv[1]))
+table.part("first", lambda: 1 / 0)
+table.part("second", lambda: table.add("fine", 1.0, good=True))
+print(table.n_failed)
+"""
+    found = tmp_path / "found.json"
+    done = run(code, str(found))
+    assert done.stdout.splitlines()[-1] == "1"
+    assert "ZeroDivisionError" in done.stderr
+    rows = json.loads(found.read_text())["rows"]
+    assert [(row["what"], row["passed"]) for row in rows] == [("first: broke down", False), ("fine", True)]
