@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .cohort import draw as draw
+    from .cohorts import draw as draw
     from .hounsfield import hounsfield_equivalent as hounsfield_equivalent
     from .insertion import insert as insert
     from .nodule import Nodule as Nodule
@@ -22,7 +22,7 @@ _HOMES = {
     "NoduleTruth": ".truth",
     "PlacementError": ".placement",
     "Truth": ".truth",
-    "draw": ".cohort",
+    "draw": ".cohorts",
     "hounsfield_equivalent": ".hounsfield",
     "insert": ".insertion",
     "load": ".truth",

@@ -1,47 +1,264 @@
-"""Drawn nodules look like LIDC-IDRI's in what was tabulated."""
+"""Drawn nodules are those of their cohort's tables: size, ratings, type, calcium, lobe, count, and how these go
+together."""
 
 from __future__ import annotations
 
+import csv
+from importlib.resources import files
+
 import numpy as np
 import pytest
+from scipy.special import ndtr
+from scipy.stats import ks_2samp, kstest, spearmanr
 
 from lesions import draw
-from lesions.cohort import CORRELATION
+from lesions.cohorts import COHORTS, Cohort, draw_counts, draw_table, load_cohort, read_table, resample
+from lesions.cohorts.copula import RATINGS, load_copula
+
+N = 10_000
 
 
 @pytest.fixture(scope="module")
-def many():
-    return draw(np.random.default_rng(1), 4000)
+def tables():
+    return {name: draw_table(np.random.default_rng(1), N, cohort=name) for name in COHORTS}
 
 
-def test_sizes_follow_the_table(many):
-    d = [n.target_diameter_mm for n in many]
-    # Median mean diameter 6.896 mm / 1.094 = 6.30 mm equivalent; 3.4 % fall below 3 mm and are drawn again, moving
-    # it to 6.5.
-    assert np.median(d) == pytest.approx(6.45, abs=0.3)
-    assert np.percentile(d, 90) == pytest.approx(17.0 / 1.094, rel=0.08)
-    assert min(d) >= 3
-    assert max(d) <= 30
+@pytest.fixture(scope="module")
+def consensus_rows():
+    """The LIDC-IDRI nodules marked by three or more readers, as numbers."""
+    text = files("lesions.cohorts").joinpath("lidc_nodules.csv").read_text()
+    rows = [r for r in csv.DictReader(x for x in text.splitlines() if not x.startswith("#")) if int(r["n_readers"]) > 2]
+    assert len(rows) == 1391
+    return {name: np.array([float(r[name]) for r in rows]) for name in rows[0]}
 
 
-def test_ratings_and_types_follow_the_table(many):
-    spiculated = np.mean([n.spiculation >= 3 for n in many])
-    # P(z > 1.0301) = 15.2 % over all readings; 4000 draws know it to 0.6 %, the cut below 3 mm adds up to 0.6 %.
-    assert spiculated == pytest.approx(0.152, abs=0.03)
-    kinds = [n.type for n in many]
-    assert kinds.count("ground_glass") / 4000 == pytest.approx(0.070, abs=0.016)  # P(z < -1.4759)
-    assert kinds.count("part_solid") / 4000 == pytest.approx(0.148 - 0.070, abs=0.017)  # P(z < -1.0445) less that
+def ks_of_counts(drawn, values, counts):
+    """KS distance of drawn values to a table of counts."""
+    wanted = np.cumsum(counts) / np.sum(counts)
+    got = np.array([np.mean(np.asarray(drawn) <= v) for v in values])
+    return np.abs(got - wanted).max()
 
 
-def test_large_nodules_are_spiculated_more_often(many):
-    small = np.mean([n.spiculation >= 3 for n in many if n.target_diameter_mm < 6])
-    large = np.mean([n.spiculation >= 3 for n in many if n.target_diameter_mm > 12])
-    assert large > 3 * small
+# Readings 1-5 of 6859 annotations (LIDC-IDRI, summary of the annotation database).
+READINGS = {
+    "subtlety": (349, 625, 1446, 1897, 2542),
+    "sphericity": (19, 583, 2096, 2316, 1845),
+    "margin": (364, 620, 896, 2149, 2830),
+    "lobulation": (4117, 1451, 714, 386, 191),
+    "spiculation": (4620, 1200, 517, 269, 253),
+    "texture": (480, 155, 381, 823, 5020),
+    "malignancy": (1020, 1580, 2606, 962, 691),
+}
 
 
-def test_the_correlation_is_positive_definite():
-    assert np.linalg.eigvalsh(CORRELATION).min() > 0.1
-    np.testing.assert_array_equal(CORRELATION, CORRELATION.T)
+@pytest.mark.parametrize("rating", RATINGS)
+def test_lidc_ratings_are_those_of_the_readings(tables, rating):
+    assert ks_of_counts(tables["lidc"][rating], (1, 2, 3, 4, 5), READINGS[rating]) <= 0.03
+
+
+def test_lidc_sizes_are_those_of_the_quantiles(tables):
+    copula = load_copula("readings")
+    assert copula.diameter_mm[8] == 6.896  # median mean diameter of the readings
+
+    def cdf(d):  # of the table cut to 3-30 mm equivalent, as nodules can be
+        share = np.interp(np.log(1.094 * d), np.log(copula.diameter_mm), copula.quantiles_percent) / 100
+        low, high = (np.interp(np.log(1.094 * e), np.log(copula.diameter_mm), copula.quantiles_percent) / 100
+                     for e in (3.0, 30.0))  # fmt: skip
+        return (share - low) / (high - low)
+
+    assert kstest(tables["lidc"]["equivalent_diameter_mm"], cdf).statistic <= 0.03
+
+
+def test_consensus_nodules_are_the_real_ones_in_size_and_ratings(tables, consensus_rows):
+    drawn = tables["lidc_consensus"]
+    assert ks_2samp(drawn["equivalent_diameter_mm"], consensus_rows["deq_mm"]).statistic <= 0.03
+    for rating in RATINGS:
+        values, counts = np.unique(consensus_rows[rating], return_counts=True)
+        assert ks_of_counts(drawn[rating], values, counts) <= 0.03, rating
+
+
+def test_consensus_nodules_have_the_rank_correlations_of_the_real_ones(tables, consensus_rows):
+    names = (*RATINGS, "equivalent_diameter_mm")
+    drawn = spearmanr(np.stack([tables["lidc_consensus"][n] for n in names], axis=1)).statistic
+    real = spearmanr(np.stack([consensus_rows[n.replace("equivalent_diameter_mm", "deq_mm")] for n in names], axis=1))
+    assert np.abs(drawn - real.statistic).max() <= 0.05
+    # the published matrix itself: lobulation-spiculation, margin-texture, malignancy-spiculation
+    for a, b, value in (("lobulation", "spiculation", 0.664), ("margin", "texture", 0.592),
+                        ("malignancy", "spiculation", 0.545)):  # fmt: skip
+        assert drawn[names.index(a), names.index(b)] == pytest.approx(value, abs=0.05)
+
+
+@pytest.mark.parametrize("name", ["lidc", "lidc_consensus"])
+def test_calcified_nodules_are_as_many_as_in_lidc_and_look_harmless(tables, name):
+    drawn = tables[name]
+    calcified = drawn["calcification"] < 6
+    assert calcified.mean() == pytest.approx(0.123, abs=0.015)  # 842 of 6859 readings, 171 of 1391 nodules
+    assert set(drawn["type"][calcified]) == {"solid"}
+    assert np.mean(drawn["malignancy"][calcified] < 2) > 0.85
+    assert np.mean(drawn["calcification"][calcified] == 3) == pytest.approx(0.85 if name == "lidc" else 0.906, abs=0.03)
+
+
+def by_hand(name: str, n: int = 200_000):
+    """The LIDC copula given the cohort's sizes, weighted to the shares it prescribes: another way to the same law.
+
+    Returns diameters, ratings and weights.
+    """
+    cohort, copula = load_cohort(name), load_copula("readings")
+    rng = np.random.default_rng(99)
+    law = cohort.size
+    grid = np.linspace(law.low_mm, law.high_mm, 20_001)
+    cdf = np.concatenate(([0.0], np.cumsum(0.5 * (grid[1:] ** -law.exponent + grid[:-1] ** -law.exponent))))
+    own = np.interp(rng.random(n), cdf / cdf[-1], grid)
+    mean_mm = own * (1.094 if law.diameter == "equivalent" else 1.0)
+    R = np.array(copula.correlation)
+    last = len(R) - 1
+    z = rng.multivariate_normal(np.zeros(len(R)), R, size=n)
+    percent = np.interp(np.log(mean_mm), np.log(copula.diameter_mm), copula.quantiles_percent)
+    table = np.linspace(-2.6, 2.6, 5001)
+    z_size = np.interp(percent / 100, ndtr(table), table)
+    z += (z_size - z[:, last])[:, None] * R[last]  # conditions on the size (Matheron)
+    weight = np.ones(n)
+    spiculation, texture = (copula.variables.index(v) for v in ("spiculation", "texture"))
+    if cohort.spiculated is not None:
+        rho, cut = R[spiculation, last], copula.thresholds["spiculation"][1]
+        natural = 1 - ndtr((cut - rho * z_size) / np.sqrt(1 - rho**2))
+        malignant, benign, bad = (s.at(mean_mm) for s in (cohort.spiculated.malignant, cohort.spiculated.benign,
+                                                         cohort.malignant))  # fmt: skip
+        wanted = bad * malignant + (1 - bad) * benign
+        weight *= np.where(z[:, spiculation] > cut, wanted / natural, (1 - wanted) / (1 - natural))
+    if cohort.types is not None:
+        known = [last, spiculation]
+        beta = np.linalg.solve(R[np.ix_(known, known)], R[known, texture])
+        mean = z[:, known] @ beta
+        sd = np.sqrt(1 - R[texture, known] @ beta)
+        a, b = copula.thresholds["texture"][0], copula.thresholds["texture"][2]
+        below_a, below_b = ndtr((a - mean) / sd), ndtr((b - mean) / sd)
+        share = {k: v / sum(cohort.types.values()) for k, v in cohort.types.items()}
+        weight *= np.select(
+            [z[:, texture] < a, z[:, texture] < b],
+            [share["ground_glass"] / below_a, share["part_solid"] / (below_b - below_a)],
+            share["solid"] / (1 - below_b),
+        )
+    ratings = {
+        r: 1 + np.searchsorted(copula.thresholds[r], z[:, copula.variables.index(r)]).astype(float) for r in RATINGS
+    }
+    return own / (1.094 if law.diameter == "mean" else 1.0), ratings, weight
+
+
+@pytest.mark.parametrize("name", ["screening", "incidental_uk", "uniform_log"])
+def test_ratings_given_size_are_those_of_lidc(tables, name):
+    diameter, ratings, weight = by_hand(name)
+    # weights stay bounded enough to know a share to 1 %
+    assert weight.sum() ** 2 / (weight**2).sum() > 20_000
+    pick = np.random.default_rng(5).choice(len(weight), 60_000, p=weight / weight.sum())
+    drawn = tables[name]
+    for rating in RATINGS:
+        # distance of two step functions on 1-5
+        steps = [np.array([np.mean(x <= v) for v in range(1, 6)]) for x in (drawn[rating], ratings[rating][pick])]
+        assert np.abs(steps[0] - steps[1]).max() <= 0.03, rating
+    assert ks_2samp(drawn["equivalent_diameter_mm"], diameter[pick]).statistic <= 0.03
+    columns = [np.stack([drawn[r] for r in RATINGS] + [drawn["equivalent_diameter_mm"]], axis=1),
+               np.stack([ratings[r][pick] for r in RATINGS] + [diameter[pick]], axis=1)]  # fmt: skip
+    got, wanted = (spearmanr(c).statistic for c in columns)
+    assert np.abs(got - wanted).max() <= 0.05
+
+
+def test_screening_sizes_are_nelsons(tables):
+    volume = np.pi / 6 * tables["screening"]["equivalent_diameter_mm"] ** 3
+    # of 8309 nodules 58.5 % were below 50 mm3 and 24.7 % within 50-500 mm3; those below 15 mm3 are hardly seen
+    assert np.mean(volume > 50) / np.mean(volume > 15) == pytest.approx(24.7 / (58.5 + 24.7), abs=0.02)
+    assert np.mean(tables["screening"]["type"] == "solid") == pytest.approx(88 / 96, abs=0.015)
+    # 4 % of 89 NLST nodules were spiculated; not put in, it follows from the sizes
+    assert np.mean(tables["screening"]["spiculation"] >= 3) == pytest.approx(0.04, abs=0.025)
+
+
+def test_uk_nodules_are_counted_as_published(tables):
+    drawn = tables["incidental_uk"]
+    malignant, spiculated = drawn["malignant"] == 1, drawn["spiculation"] >= 3
+    assert malignant.mean() == pytest.approx(224 / 999, abs=0.015)
+    assert spiculated.mean() == pytest.approx(249 / 999, abs=0.015)
+    assert spiculated[malignant].mean() == pytest.approx(0.62, abs=0.04)
+    lobes = ("RIGHT_UPPER_LOBE", "RIGHT_MIDDLE_LOBE", "RIGHT_LOWER_LOBE", "LEFT_UPPER_LOBE", "LEFT_LOWER_LOBE")
+    counted = {True: (80, 10, 29, 59, 46), False: (147, 121, 213, 128, 166)}
+    for bad, counts in counted.items():
+        shares = [np.mean(drawn["lobe"][malignant == bad] == lobe) for lobe in lobes]
+        np.testing.assert_allclose(np.cumsum(shares), np.cumsum(counts) / np.sum(counts), atol=0.03)
+    with_spicules = [np.mean(drawn["lobe"][spiculated] == lobe) for lobe in lobes]
+    np.testing.assert_allclose(np.cumsum(with_spicules), np.cumsum((92, 17, 32, 75, 33)) / 249, atol=0.03)
+    # mean diameters of 5-15 mm
+    assert 5 / 1.094 <= drawn["equivalent_diameter_mm"].min() < drawn["equivalent_diameter_mm"].max() <= 15 / 1.094
+
+
+def test_uniform_log_is_uniform(tables):
+    drawn = tables["uniform_log"]
+    assert kstest(np.log(drawn["equivalent_diameter_mm"] / 3) / np.log(10), "uniform").statistic <= 0.03
+    for column, n in (("type", 3), ("lobe", 5)):
+        np.testing.assert_allclose(np.unique(drawn[column], return_counts=True)[1] / N, 1 / n, atol=0.03)
+
+
+@pytest.mark.parametrize(("name", "share_right"), [("lidc", 0.559), ("lidc_consensus", 0.542)])
+def test_lidc_lobes_keep_the_side_and_go_up_with_spiculation(tables, name, share_right):
+    drawn = tables[name]
+    right = np.char.startswith(drawn["lobe"], "RIGHT")
+    upper = np.char.find(drawn["lobe"], "UPPER") >= 0
+    assert right.mean() == pytest.approx(share_right, abs=0.015)
+    spiculated = drawn["spiculation"] >= 3
+    assert upper[spiculated].mean() == pytest.approx(0.67, abs=0.04)  # 167 of 249 in the UK
+    assert upper[~spiculated].mean() == pytest.approx(0.334, abs=0.04)
+
+
+COUNTED = {
+    "lidc": (135, 302, 209, 128, 75, 46, 38, 25, 23, 9, 9, 5, 4, 3, 1, 3, 1, 0, 0, 0, 0, 1, 0, 1),
+    "lidc_consensus": (316, 362, 181, 76, 31, 27, 12, 5, 2, 5, 0, 0, 1),
+}
+
+
+@pytest.mark.parametrize("name", COUNTED)
+def test_counts_are_those_of_the_scans(name):
+    drawn = draw_counts(np.random.default_rng(2), N, cohort=name)
+    assert ks_of_counts(drawn, range(len(COUNTED[name])), COUNTED[name]) <= 0.03
+
+
+def test_screening_counts_have_nelsons_mean_and_half_have_none():
+    drawn = draw_counts(np.random.default_rng(2), 40_000, cohort="screening")
+    assert drawn.mean() == pytest.approx(9681 / 7155, rel=0.03)
+    assert np.mean(drawn == 0) == pytest.approx(0.48, abs=0.01)
+
+
+def test_conditions_draw_the_rest_given_them(tables):
+    wanted = {"spiculation": (3, 5), "type": ["part_solid", "solid"], "lobe": "LEFT_LOWER_LOBE", "malignancy": 5}
+    few = draw_table(np.random.default_rng(1), 300, conditions=wanted, diameter_mm=(8, 20))
+    assert few["spiculation"].min() >= 3
+    assert set(few["type"]) == {"part_solid", "solid"}
+    assert set(few["lobe"]) == {"LEFT_LOWER_LOBE"}
+    assert set(few["malignancy"]) == {5}
+    assert 8 <= few["equivalent_diameter_mm"].min() < few["equivalent_diameter_mm"].max() <= 20
+    # lobulation goes with spiculation, so it is not what it is without the condition
+    assert few["lobulation"].mean() > tables["lidc"]["lobulation"].mean() + 0.5
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"conditions": {"colour": 3}}, "no column"),
+        ({"conditions": {"spiculation": (4, 2)}}, "lowest, highest"),
+        ({"conditions": {"lobe": "MIDDLE"}}, "next to no nodules"),
+        ({"cohort": "mars"}, "not known; there are lidc"),
+        ({"diameter_mm": (2.0, 8.0)}, "diameter_mm"),
+        ({"diameter_mm": (8.0, 8.0)}, "diameter_mm"),
+        ({"diameter_mm": (35.0, 40.0)}, "next to no nodules"),
+    ],
+)
+def test_what_a_cohort_does_not_have_is_refused(options, words):
+    with pytest.raises(ValueError, match=words):
+        draw_table(np.random.default_rng(1), 1, **options)
+
+
+def test_a_cohort_that_leaves_a_class_of_nodules_without_lobes_is_refused():
+    data = load_cohort("lidc").model_dump()
+    data["lobes"] = data["lobes"][:1]
+    with pytest.raises(ValueError, match="0 rows are for malignant = False, spiculated = True"):
+        Cohort.model_validate(data)
 
 
 def test_a_range_and_fixed_fields_are_honoured():
@@ -54,12 +271,54 @@ def test_a_range_and_fixed_fields_are_honoured():
     assert draw(np.random.default_rng(1), 1, fields={"volume_mm3": 500.0})[0].volume_mm3 == 500
 
 
-def test_the_same_generator_draws_the_same_nodules():
-    assert draw(np.random.default_rng(8), 5) == draw(np.random.default_rng(8), 5)
-    assert len({n.key for n in draw(np.random.default_rng(8), 50)}) == 50
+def test_a_nodule_is_the_same_however_many_are_drawn():
+    many = draw(np.random.default_rng(8), 50)
+    assert draw(np.random.default_rng(8), 5) == many[:5]
+    assert len({n.key for n in many}) == 50
 
 
-@pytest.mark.parametrize("span", [(2.0, 8.0), (8.0, 8.0), (35.0, 40.0)])
-def test_a_range_without_lidc_nodules_is_refused(span):
-    with pytest.raises(ValueError, match="diameter_mm"):
-        draw(np.random.default_rng(1), 1, diameter_mm=span)
+def test_specs_of_every_cohort_are_valid(tables):
+    for name in COHORTS:
+        specs = list(tables[name].rows(np.arange(300)).nodules())
+        assert [s.target_diameter_mm for s in specs] == pytest.approx(tables[name]["equivalent_diameter_mm"][:300])
+
+
+def test_a_table_of_ones_own_is_drawn_from(tmp_path):
+    file = tmp_path / "mine.csv"
+    file.write_text(
+        "# mine\ndavg_mm,spiculation,type,lobe,malignancy\n10.94,1,solid,,2\n21.88,5,part_solid,LEFT_LOWER_LOBE,5\n"
+    )
+    table = read_table(file)
+    np.testing.assert_allclose(table["equivalent_diameter_mm"], [10, 20])
+    drawn = resample(table, np.random.default_rng(3), 4000)
+    small = drawn["equivalent_diameter_mm"] < 15
+    assert small.mean() == pytest.approx(0.5, abs=0.03)
+    assert set(drawn["spiculation"][~small]) == {5}
+    assert set(drawn["lobe"][~small]) == {"LEFT_LOWER_LOBE"}
+    assert len(set(drawn["key"])) == 4000
+    assert resample(table, np.random.default_rng(3), 5, diameter_mm=(15, 25))["texture"].tolist() == [3.0] * 5
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("davg_mm,colour\n3,4\n", "column 'colour' is not known"),
+        ("spiculation\n3\n", "a size is wanted"),
+        ("davg_mm\n", "no rows"),
+        ("davg_mm,margin\n8,4\n8,7\n", "row 3: margin must be a number within 1-5, got '7'"),
+        ("davg_mm,lobe\n8,MIDDLE\n", "row 2: lobe must be one of"),
+    ],
+)
+def test_a_table_with_a_mistake_is_refused_with_its_place(tmp_path, text, words):
+    file = tmp_path / "mine.csv"
+    file.write_text(text)
+    with pytest.raises(ValueError, match=words):
+        read_table(file)
+
+
+def test_drawing_real_rows_gives_real_nodules(consensus_rows):
+    table = read_table()
+    assert len(table) == 2653
+    drawn = resample(table, np.random.default_rng(1), N)
+    rows = table["equivalent_diameter_mm"]
+    assert ks_2samp(drawn["equivalent_diameter_mm"], rows[(rows >= 3) & (rows <= 30)]).statistic <= 0.03
