@@ -17,6 +17,7 @@ import numpy as np
 
 from twins import Grid, Twin
 
+from .correction import FITTED_ROWS
 from .exposure import BLOCK_BYTES
 from .geometry import Geometry
 from .protocol import Protocol
@@ -44,9 +45,9 @@ PROCESS_BYTES = 300 * 10**6
 """Python, libraries and compiled kernels, rough."""
 
 FIXED_S = 0.08
-"""Of every exposure and every reconstruction, whatever its size [s], rough."""
+"""Of every exposure, detection and reconstruction, whatever its size [s], rough."""
 
-_SHARED = 0.12
+_SHARED = 0.35
 """Time of a pair of nodes where the views share their geometry, over that where they do not."""
 
 _ANGLES, _COLUMNS = 24, 96
@@ -62,6 +63,8 @@ class Rates:
     plane_s, covered_s, read_s
         Of a walk, for each plane that it crosses; for each voxel along z that the beam covers there; for each row that
         reads it.
+    together
+        Of a walk beside the others of the same readings, as a share of that of a walk by itself [1].
     part_s
         Of a transmission through one part of a cell: couch, tables, slopes.
     packed_s
@@ -73,7 +76,7 @@ class Rates:
     detected_s
         Of a reading that is read out and corrected.
     calibrated_s
-        Of a cell of the detector that is calibrated, once per scan, on one thread.
+        Of a cell of the detector whose correction is worked out, once per scan, on one thread.
     filtered_s
         Of a reading that is sorted into parallel rays and filtered.
     update_s, update_at_rest_s
@@ -83,6 +86,7 @@ class Rates:
     plane_s: float
     covered_s: float
     read_s: float
+    together: float
     part_s: float
     packed_s: float
     spectral_s: float
@@ -95,18 +99,19 @@ class Rates:
 
 
 TYPICAL = Rates(
-    plane_s=5.0e-8,
-    covered_s=1.0e-9,
+    plane_s=8.0e-8,
+    covered_s=2.0e-9,
     read_s=4.0e-10,
+    together=0.8,
     part_s=1.5e-8,
-    packed_s=1.5e-8,
-    spectral_s=1.0e-6,
-    scattered_s=7.0e-8,
-    detected_s=5.0e-8,
-    calibrated_s=5.0e-6,
-    filtered_s=5.0e-8,
-    update_s=1.6e-9,
-    update_at_rest_s=1.6e-9,
+    packed_s=1.4e-8,
+    spectral_s=8.0e-7,
+    scattered_s=2.0e-8,
+    detected_s=4.5e-8,
+    calibrated_s=1.8e-5,
+    filtered_s=4.0e-8,
+    update_s=2.2e-9,
+    update_at_rest_s=2.2e-9,
 )
 """Of a server of the 2020s (AMD Zen 4), rough."""
 
@@ -199,7 +204,8 @@ def plan_scan(
     work = walk_work(geometry, grid, half_axes_mm)
     walk_s = rates.plane_s + rates.covered_s * work.covered + rates.read_s * geometry.shape[1] * sampling.row_parts
     n_volumes = n_channels - 1  # iodine is walked by itself
-    exposure_s = n_walks * work.planes * walk_s * n_volumes + n_rays * rates.part_s
+    beside = rates.together if sampling.rays_per_reading > 1 and n_volumes == 1 else 1.0
+    exposure_s = n_walks * work.planes * walk_s * beside * n_volumes + n_rays * rates.part_s
     n_voxels = math.prod(grid.shape)
     n_lines = len(lines_mm(geometry)) * len(columns_rad(geometry)) * 2
     exposure_s += n_lines * work.planes * (rates.plane_s + 2 * rates.covered_s + rates.read_s)
@@ -207,6 +213,7 @@ def plan_scan(
     single_s = n_lines * rates.spectral_s + FIXED_S  # of the topogram
 
     n_cells = geometry.shape[1] * geometry.shape[2]
+    n_fitted = geometry.shape[2] * min(geometry.shape[1], FITTED_ROWS)
     detection_s = n_readings * rates.detected_s
     if sampling.scatter:
         exposure_s += _node_pairs(geometry, VIEW_NODES) * rates.scattered_s
@@ -217,7 +224,8 @@ def plan_scan(
 
     twin = TWIN_BYTES_PER_VOXEL * n_voxels + PROCESS_BYTES
     view_bytes = 4 * n_cells
-    path_bytes = view_bytes * (n_channels * sampling.row_parts * sampling.column_parts + 1)
+    parts = sampling.rays_per_reading * sampling.row_parts * sampling.column_parts
+    path_bytes = view_bytes * (n_channels * parts + 1)
     words = 2 * WORD_BYTES * n_voxels * (1.5 if n_channels == 3 else 1.0)  # and lengthened at its ends
     kept = 6 * n_readings
     again = 4 * n_readings if keeps_exposure else 0
@@ -229,7 +237,7 @@ def plan_scan(
         detection_bytes=int(twin + kept + again + max(block_bytes, 3 * view_bytes)),
         reconstruction_bytes=int(twin + held + IMAGE_BYTES_PER_VOXEL * image_voxels + BACK_PROJECTION_BYTES),
         exposure_s=exposure_s / threads + single_s,
-        detection_s=detection_s / threads + n_cells * rates.calibrated_s,
+        detection_s=detection_s / threads + n_fitted * rates.calibrated_s + FIXED_S,
         reconstruction_s=reconstruction_s / threads + FIXED_S,
     )
 

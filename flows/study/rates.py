@@ -11,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ctsim import Exposure, Protocol, Sampling, Scanner, detect, load_profile, reconstruct
+from ctsim.correction import FITTED_ROWS
 from ctsim.geometry import Geometry
 from ctsim.illumination import add_moments, illuminate
-from ctsim.plan import Rates, walk_work
-from ctsim.projection import project
+from ctsim.plan import FIXED_S, Rates, walk_work
+from ctsim.projection import project, project_rays
+from ctsim.rays import ray_points
 from ctsim.scatter.estimate import COLUMN_NODES, VIEW_NODES, estimate_scatter
 from ctsim.scatter.nodes import nodes_of
 from ctsim.signal import MEAN_ENERGY_STEP_KEV, beam_of
@@ -44,13 +46,14 @@ def measure_rates() -> Rates:
         p.model_copy(update={"collimation_rows": 64, "flying_focal_spot": None, "scan_range_mm": (-19.0, 19.0)})
         for p in (still, helix)
     )
-    plane_s, covered_s, read_s = _walk_s(scanner, still)
+    plane_s, covered_s, read_s, together = _walk_s(scanner, still)
     detected_s, calibrated_s = _detection_s(scanner, still)
     filtered_s, update_s = _reconstruction_s(scanner, helix)
     return Rates(
         plane_s=plane_s,
         covered_s=covered_s,
         read_s=read_s,
+        together=together,
         part_s=_part_s(scanner, still),
         packed_s=_packed_s(),
         spectral_s=_spectral_s(scanner, still),
@@ -73,8 +76,11 @@ def processor_s(work: Callable[[], object], times: int = 3) -> float:
     return least
 
 
-def _walk_s(scanner: Scanner, protocol: Protocol) -> tuple[float, float, float]:
-    """Time of a plane, of a voxel covered and of a row read, from three scans that differ in them [s]."""
+def _walk_s(scanner: Scanner, protocol: Protocol) -> tuple[float, float, float, float]:
+    """Time of a plane, of a voxel covered and of a row read, from three scans that differ in them [s].
+
+    Last, that of walking all rays of readings together over that of walking them one by one [1].
+    """
     n_z, n = 72, 320
     grid = Grid((n_z, n, n), (0.7, 1.0, 1.0), (-(n - 1) / 2, -(n - 1) / 2, -0.7 * (n_z - 1) / 2))
     place = np.arange(n) - (n - 1) / 2
@@ -93,7 +99,11 @@ def _walk_s(scanner: Scanner, protocol: Protocol) -> tuple[float, float, float]:
         planes = geometry.shape[0] * geometry.shape[2] * work.planes
         account.append([planes, planes * work.covered, planes * geometry.shape[1]])
         taken.append(processor_s(partial(project, volume, (), geometry, 0, path)))
-    return _never_below_zero(np.array(account), np.array(taken))
+    several = _SAMPLING.model_copy(update={"views_per_rotation": 8, "rays_per_reading": 4})
+    rays = ray_points(scanner, protocol, several).geometries(wide)
+    paths = np.empty((len(rays), 2, *wide.shape), np.float32)
+    together = processor_s(partial(project_rays, volume, (), rays, 0, paths)) / (len(rays) * taken[0])
+    return *_never_below_zero(np.array(account), np.array(taken)), min(together, 1.0)
 
 
 def _never_below_zero(account: NDArray[np.float64], taken: NDArray[np.float64]) -> tuple[float, float, float]:
@@ -143,14 +153,15 @@ def _scattered_s(scanner: Scanner, protocol: Protocol) -> float:
 
 def _detection_s(scanner: Scanner, protocol: Protocol) -> tuple[float, float]:
     """Time of a reading, and of a cell's calibration [s]."""
-    few, many = 16, 64
+    few, many = 16, 192
     taken = []
     for n_views in (few, many):
         exposure = _exposure(scanner, protocol, n_views)
         taken.append(processor_s(partial(detect, exposure, protocol, key=1)))
-    n_cells = math.prod(exposure.geometry.shape[1:])
-    per_reading = max(taken[1] - taken[0], 0.0) / ((many - few) * n_cells)
-    return per_reading, max(taken[0] - few * n_cells * per_reading, 0.0) / n_cells
+    _, n_rows, n_columns = exposure.geometry.shape
+    per_reading = max(taken[1] - taken[0], 0.0) / ((many - few) * n_rows * n_columns)
+    fixed_s = taken[0] - few * n_rows * n_columns * per_reading - FIXED_S
+    return per_reading, max(fixed_s, 0.0) / (n_columns * min(n_rows, FITTED_ROWS))
 
 
 def _exposure(scanner: Scanner, protocol: Protocol, n_views: int) -> Exposure:
