@@ -288,3 +288,33 @@ def test_a_gpu_that_is_not_there_is_refused_before_anything_is_worked_out():
     g, line = small_scan("axial", 80.0)
     with pytest.raises(BackendError, match="backend 'gpu' needs CuPy"):
         reconstruct(scan(g, line), kernel=SMOOTH, backend="gpu")
+
+
+def test_slices_that_nothing_lights_are_unseen(device):
+    from ctsim.backends.gpu.reconstruction import back_project
+
+    g, line = small_scan("helix")
+    axis, z = np.arange(15) * 8.0 - 56, np.arange(12) * 1.0 + 900
+    turns = turns_of_helix(g, geometric_chain(g))
+    mu, seen = back_project(device, line, g, SMOOTH, geometric_chain(g), turns, (z, axis, axis), 2.0, 95.0)
+    inside = (axis - 3) ** 2 + (axis[:, None] + 2) ** 2 <= 95**2
+    assert not mu.any()
+    assert not seen[inside].any()
+    assert np.all(seen[~inside] == len(turns.view))  # outside of the field of view nothing is counted, as on the CPU
+
+
+@pytest.mark.parametrize("name", ["steps", "helix"])
+def test_a_region_of_interest_is_that_part_of_the_whole(device, name):
+    from ctsim.backends.gpu.reconstruction import back_project
+
+    g, line = small_scan(name)
+    axis, z = np.arange(21) * 5.0 - 50, np.arange(19) * 1.0 - 9
+    turns = turns_of_helix(g, geometric_chain(g)) if g.is_helical else turns_at_rest(g, 95.0)
+    around = slice(3, 14), slice(5, 11), slice(12, 17)
+    whole, part = (
+        back_project(device, line, g, SMOOTH, geometric_chain(g), turns, axes, 2.0, 95.0, MU)
+        for axes in ((z, axis, axis), (z[around[0]], axis[around[1]], axis[around[2]]))
+    )
+    np.testing.assert_array_equal(part[1], whole[1][around[1], around[2], around[0]])
+    # heights of slices are counted from another first one: rounding of 1e-5 rows
+    np.testing.assert_allclose(part[0], whole[0][around[1], around[2], around[0]], rtol=0, atol=1e-5 * MU)
