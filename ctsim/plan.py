@@ -38,10 +38,11 @@ WORD_BYTES = 4
 IMAGE_BYTES_PER_VOXEL = 9
 """Attenuation, views seen, whether they suffice, HU."""
 
-BACK_PROJECTION_BYTES = 160 * 2**20
-"""Blocks of filtered rays and of partial sums."""
+BACK_PROJECTION_BYTES = 290 * 10**6
+FILTERED_BYTES = 22
+"""Most that filtered rays and partial sums take, and what they take per reading up to there."""
 
-PROCESS_BYTES = 300 * 10**6
+PROCESS_BYTES = 240 * 10**6
 """Python, libraries and compiled kernels, rough."""
 
 FIXED_S = 0.08
@@ -230,12 +231,13 @@ def plan_scan(
     kept = 6 * n_readings
     again = 4 * n_readings if keeps_exposure else 0
     held = kept + again if keeps_exposure else 4 * n_readings
+    filtered = min(BACK_PROJECTION_BYTES, 40 * 10**6 + FILTERED_BYTES * n_readings)
     return ScanPlan(
         readings=n_readings,
         rays=n_rays,
-        exposure_bytes=int(twin + words + kept + max(block_bytes, path_bytes)),
-        detection_bytes=int(twin + kept + again + max(block_bytes, 3 * view_bytes)),
-        reconstruction_bytes=int(twin + held + IMAGE_BYTES_PER_VOXEL * image_voxels + BACK_PROJECTION_BYTES),
+        exposure_bytes=int(twin + words + kept + _block_bytes(block_bytes, path_bytes, geometry)),
+        detection_bytes=int(twin + kept + again + _block_bytes(block_bytes, 3 * view_bytes, geometry)),
+        reconstruction_bytes=int(twin + held + IMAGE_BYTES_PER_VOXEL * image_voxels + filtered),
         exposure_s=exposure_s / threads + single_s,
         detection_s=detection_s / threads + n_fitted * rates.calibrated_s + FIXED_S,
         reconstruction_s=reconstruction_s / threads + FIXED_S,
@@ -268,6 +270,11 @@ def walk_work(geometry: Geometry, grid: Grid, half_axes_mm: tuple[float, float])
     lower, upper = grid.index_to_world((-0.5, 0, 0))[2], grid.index_to_world((grid.shape[0] - 0.5, 0, 0))[2]
     within = np.minimum(z_mm + beam_mm / 2, max(lower, upper)) - np.maximum(z_mm - beam_mm / 2, min(lower, upper))
     return WalkWork(planes, float(np.maximum(within, 0.0).mean()) / dz + 1.0)
+
+
+def _block_bytes(budget: int, view_bytes: int, geometry: Geometry) -> int:
+    """Of a block of views: as many as fit into the budget, one at least and all at most."""
+    return min(max(budget, view_bytes), view_bytes * geometry.shape[0])
 
 
 def _node_pairs(geometry: Geometry, views_per_rotation: int) -> int:
