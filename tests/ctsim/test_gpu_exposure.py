@@ -55,8 +55,8 @@ def both(twin, sampling=SAMPLING, **asked):
 
 def check(by_cpu, by_gpu):
     assert by_cpu.signal_kev_per_mas.min() < 0.05 * by_cpu.signal_kev_per_mas.max()
-    # paths to 1e-5, exp in float32: 2e-5 of 10 attenuation lengths
-    np.testing.assert_allclose(by_gpu.signal_kev_per_mas, by_cpu.signal_kev_per_mas, rtol=5e-5)
+    # float32 all along: 4e-6 seen, 2e-7 on average
+    np.testing.assert_allclose(by_gpu.signal_kev_per_mas, by_cpu.signal_kev_per_mas, rtol=1.5e-5)
     units = by_gpu.mean_energy.astype(int) - by_cpu.mean_energy
     assert np.abs(units).max() * MEAN_ENERGY_STEP_KEV < 0.005
     np.testing.assert_array_equal(by_gpu.air_kev_per_mas, by_cpu.air_kev_per_mas)
