@@ -62,10 +62,10 @@ def nodule_covariates(nodule: NoduleTruth, truth: Truth, patient: Patient) -> di
         "solid_mean_diameter_mm": nodule.core_diameter_mm,
         "volume_mm3": nodule.volume_mm3,
         "nodule_type": _TYPES[nodule.type],
-        "spiculation": nodule.nodule.spiculation >= SPICULATED_FROM,
+        "spiculation": nodule.nodule.attributes.spiculation >= SPICULATED_FROM,
         "calcification": False,
         "benign_calcification": False,
-        "clear_border": nodule.nodule.margin_mm <= CLEAR_BORDER_UP_TO_MM,
+        "clear_border": nodule.nodule.attributes.margin_mm <= CLEAR_BORDER_UP_TO_MM,
         "perifissural": is_perifissural(nodule),
         "juxtapleural_smooth": is_juxtapleural(nodule),
         "upper_lobe": _is_upper(nodule.lobe),
@@ -157,7 +157,7 @@ def is_juxtapleural(nodule: NoduleTruth) -> bool:
 
 
 def _is_small_smooth(nodule: NoduleTruth) -> bool:
-    smooth = all(getattr(nodule.nodule, name) < limit for name, limit in SMOOTH_BELOW.items())
+    smooth = all(getattr(nodule.nodule.attributes, name) < limit for name, limit in SMOOTH_BELOW.items())
     return (
         nodule.type == "solid" and smooth and nodule.n_spicules == 0 and nodule.mean_diameter_mm < PERIFISSURAL_BELOW_MM
     )

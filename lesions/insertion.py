@@ -14,6 +14,7 @@ from .interior import difference
 from .measures import axial_diameters_mm, crossings, max_diameter_mm
 from .nodule import Lobe, Nodule
 from .raster import Raster, rasterise
+from .sizing import sized
 from .surroundings import ON_FISSURE_MM, Matter, distances_mm, fissure_mm, lobe_at, matter_on
 from .truth import NoduleTruth, Truth
 
@@ -62,13 +63,13 @@ def insert(twin: Twin, nodules: Sequence[Nodule]) -> tuple[Twin, Truth]:
 def _inserted(twin: Twin, nodule: Nodule) -> tuple[Inset, NoduleTruth, NDArray[np.float32]]:
     if nodule.centre_mm is None:
         raise ValueError(f"nodule {nodule.id!r} has no centre_mm: place it first")
-    raster = rasterise(nodule)
+    raster = rasterise(sized(nodule))
     x, y, z = np.asarray(raster.grid.origin_mm) + np.asarray(nodule.centre_mm)
     grid = Grid(raster.grid.shape, raster.grid.spacing_mm, (float(x), float(y), float(z)))
     solid = raster.occupancy > 0
     _check_inside(twin, nodule, grid, solid)
     base = matter_on(twin, grid)
-    materials, delta = difference(nodule, raster, base)
+    materials, delta = difference(sized(nodule), raster, base)
     inside = np.stack(np.nonzero(solid), axis=1)
     found = lobe_at(twin, grid.index_to_world(inside[:: max(1, len(inside) // 500)]))
     truth = _measured(twin, nodule, grid, raster, base, Inset(nodule.id, grid, materials, delta), found)

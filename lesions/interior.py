@@ -35,21 +35,19 @@ REACH = 5.0
 
 def difference(nodule: Nodule, raster: Raster, base: Matter) -> tuple[tuple[Material, ...], NDArray[np.float32]]:
     """Materials and change of partial densities ``(m, z, y, x)`` [g/cm3] that the nodule makes."""
+    attributes = nodule.attributes
+    sd_hu, solid_hu = attributes.texture_sd_hu, attributes.solid_hu
     soft = material(SOFT_MATERIAL)
-    pattern = texture(nodule, raster.grid, raster.profile) if nodule.interior_sd_hu > 0 else np.float32(0)
-    full = density_g_cm3(soft, nodule.solid_hu)
-    per_hu = full / (1000 + nodule.solid_hu)
+    pattern = texture(nodule, raster.grid, raster.profile) if sd_hu > 0 else np.float32(0)
+    full = density_g_cm3(soft, solid_hu)
+    per_hu = full / (1000 + solid_hu)
     if nodule.type == "solid":
-        share, rho = raster.profile, full + per_hu * nodule.interior_sd_hu * pattern
+        share, rho = raster.profile, full + per_hu * sd_hu * pattern
     else:
         core = np.float32(0) if raster.core_profile is None else raster.core_profile
-        fraction = nodule.soft_fraction + nodule.interior_sd_hu / (SOFT_HU - LUNG_HU) * pattern
+        fraction = nodule.soft_fraction + sd_hu / (SOFT_HU - LUNG_HU) * pattern
         share = core + (raster.profile - core) * base.aerated * np.clip(fraction, 0, 1)
-        rho = (
-            np.full(raster.grid.shape, full)
-            if raster.core_profile is None
-            else full + per_hu * nodule.interior_sd_hu * pattern
-        )
+        rho = np.full(raster.grid.shape, full) if raster.core_profile is None else full + per_hu * sd_hu * pattern
     share = share.astype(np.float32)
     materials = base.materials if soft in base.materials else (*base.materials, soft)
     delta = np.zeros((len(materials), *raster.grid.shape), np.float32)

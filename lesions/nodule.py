@@ -1,42 +1,60 @@
-"""What a user says about one nodule: clinical attributes (LIDC scales, Lung-RADS types) and physical sizes (mm, HU).
+"""What a user says about one nodule: clinical attributes (LIDC scales and codes) and physical ones (mm, HU, fractions).
 
 A :class:`Nodule` is complete: together with the twin it fixes every voxel. All chance of its shape and texture comes
-from ``key``.
+from ``key``. Its fields hold what was set; :attr:`Nodule.attributes` holds all that follows
+(:mod:`lesions.attributes`).
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from hashlib import blake2b
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-SIZES = ("equivalent_diameter_mm", "volume_mm3", "mean_diameter_mm")
-"""The fields that give a size; exactly one of them is set."""
+from .agreement import check
+from .attributes import (
+    LIDC_CALCIFICATION,
+    LIDC_INTERNAL_STRUCTURE,
+    LUNG_HU,
+    MIMICS,
+    SIZES,
+    SOFT_HU,
+    TUBULAR,
+    Attachment,
+    Attributes,
+    Calcification,
+    InternalStructure,
+    Kind,
+    NoduleType,
+    derived,
+    resolve,
+)
 
-NoduleType = Literal["solid", "part_solid", "ground_glass"]
+__all__ = ["LUNG_HU", "SIZES", "SOFT_HU", "Lobe", "Nodule", "NoduleType"]
+
 Lobe = Literal["RIGHT_UPPER_LOBE", "RIGHT_MIDDLE_LOBE", "RIGHT_LOWER_LOBE", "LEFT_UPPER_LOBE", "LEFT_LOWER_LOBE"]
 
-LUNG_HU = -850.0
-SOFT_HU = 40.0
-"""Levels between which a ground-glass fraction is counted [HU]: aerated lung and unenhanced soft tissue (design
-defaults)."""
 
-DEFAULT_GROUND_GLASS_HU = -600.0
-"""Design default [HU]; published ground-glass means lie about -675 to -365 (PMC6986053; PLoS ONE 0205490)."""
+def _by_code(codes: Mapping[int, str]) -> BeforeValidator:
+    """LIDC's number or its name."""
 
-DEFAULT_TEXTURE_SD_HU: dict[str, float] = {"solid": 10.0, "part_solid": 30.0, "ground_glass": 40.0}
-"""Design defaults, unverified: no published internal texture of real nodules was found."""
+    def name(value: Any) -> Any:
+        return codes[value] if isinstance(value, int) and value in codes else value
+
+    return BeforeValidator(name)
 
 
 class Nodule(BaseModel):
-    """One nodule, before it is put anywhere or after (``centre_mm``).
+    """One nodule or mimic, before it is put anywhere or after (``centre_mm``).
 
     Size is that of the whole body, spicules included, and is met exactly: the volume enclosed by the truth contour is
-    ``target_volume_mm3``. Ratings (LIDC, 1-5) mean a distribution of shapes, from which ``key`` draws one; the
-    physical overrides (``elongation``, ``sh_sd``, ``n_spicules``...) fix what they name.
+    the one asked for. Ratings (LIDC, 1-5) mean a distribution of shapes, from which ``key`` draws one; the
+    physical overrides (``elongation``, ``sh_sd``, ``n_spicules``...) fix what they name. A ``kind`` sets what nothing
+    else says (:data:`lesions.attributes.KIND_DEFAULTS`).
 
     Raises
     ------
@@ -45,15 +63,27 @@ class Nodule(BaseModel):
 
     Examples
     --------
-    >>> Nodule(id="n1", equivalent_diameter_mm=10, key=1).target_volume_mm3
+    >>> nodule = Nodule(id="n1", equivalent_diameter_mm=10, key=1, n_spicules=16)
+    >>> nodule.target_volume_mm3
     523.598...
+    >>> nodule.attributes.spiculation
+    4.0
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
     id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$", description="Name, unique within a twin")
     key: int = Field(ge=0, lt=2**64, description="Fixes all chance of shape and texture [64-bit integer]")
-    type: NoduleType = Field(default="solid", description="Attenuation type [solid, part_solid, ground_glass]")
+    kind: Kind = Field(
+        default="nodule",
+        description="Class of lesion: sets defaults of form, interior and attachment [nodule, calcified, "
+        "fat_containing, cavitary, cystic, perifissural, granuloma, hamartoma, lymph_node, scar, mucus_plug, "
+        "pleural_plaque, vessel_crossing]",
+    )
+    type: NoduleType = Field(
+        default="solid",
+        description="Attenuation type, Lung-RADS [solid, part_solid, ground_glass]; follows texture where given",
+    )
 
     equivalent_diameter_mm: float | None = Field(
         default=None, ge=3, le=40, description="Diameter of the sphere of equal volume [mm]; exactly one size is given"
@@ -68,14 +98,37 @@ class Nodule(BaseModel):
         description="Mean of axial long and short axis, spicules not counted [mm]; exactly one size is given",
     )
 
-    sphericity: float = Field(default=4.0, ge=1, le=5, description="LIDC sphericity rating, 5 = round [1-5]")
-    lobulation: float = Field(default=1.0, ge=1, le=5, description="LIDC lobulation rating, 1 = none [1-5]")
-    spiculation: float = Field(default=1.0, ge=1, le=5, description="LIDC spiculation rating, 1 = none [1-5]")
+    sphericity: float | None = Field(
+        default=None, ge=1, le=5, description="LIDC sphericity rating, 1 linear, 3 ovoid, 5 round [1-5]; none: 4"
+    )
+    margin: float | None = Field(
+        default=None, ge=1, le=5, description="LIDC margin rating, 1 poorly defined, 5 sharp [1-5]; none: by margin_mm"
+    )
+    lobulation: float | None = Field(
+        default=None, ge=1, le=5, description="LIDC lobulation rating, 1 = none [1-5]; none: 1"
+    )
+    spiculation: float | None = Field(
+        default=None, ge=1, le=5, description="LIDC spiculation rating, 1 = none [1-5]; none: by n_spicules, or 1"
+    )
+    texture: float | None = Field(
+        default=None,
+        ge=1,
+        le=5,
+        description="LIDC texture rating: below 2 ground glass, below 4 part-solid, from 4 solid [1-5]; none: by type",
+    )
+    calcification: Annotated[Calcification | None, _by_code(LIDC_CALCIFICATION)] = Field(
+        default=None,
+        description="LIDC calcification, name or code 1-6 [popcorn, laminated, diffuse, eccentric, central, absent]",
+    )
+    internal_structure: Annotated[InternalStructure | None, _by_code(LIDC_INTERNAL_STRUCTURE)] = Field(
+        default=None, description="LIDC internal structure, name or code 1-4 [soft_tissue, fluid, fat, air]"
+    )
+
     elongation: float | None = Field(
-        default=None, ge=0.3, le=1, description="Second to first principal axis [1]; given with flatness"
+        default=None, ge=0.1, le=1, description="Second to first principal axis [1]; given with flatness"
     )
     flatness: float | None = Field(
-        default=None, ge=0.3, le=1, description="Third to first principal axis [1]; given with elongation"
+        default=None, ge=0.1, le=1, description="Third to first principal axis [1]; given with elongation"
     )
     sh_sd_l2: float | None = Field(
         default=None, ge=0, le=0.3, description="SD of ln radius in degree 2, instead of elongation and flatness [1]"
@@ -84,13 +137,16 @@ class Nodule(BaseModel):
     sh_nu: float | None = Field(default=None, ge=1, le=8, description="Fall of radius power with degree, l^-nu [1]")
     n_spicules: int | None = Field(default=None, ge=0, le=80, description="Number of spicules [1]")
 
-    margin_mm: float = Field(
-        default=0.3,
+    margin_mm: float | None = Field(
+        default=None,
         ge=0,
         le=6,
-        description="10-90 % width of the edge before imaging [mm]; LIDC margin 5 about 0.2, 3 about 0.8",
+        description="10-90 % width of the edge before imaging [mm]; LIDC margin 5 about 0.2, 3 about 0.8; none: by "
+        "margin, or 0.3",
     )
-    solid_hu: float = Field(default=SOFT_HU, ge=-100, le=150, description="Solid tissue, at 70 keV [HU]")
+    solid_hu: float | None = Field(
+        default=None, ge=-100, le=150, description="Solid tissue, at 70 keV [HU]; none: 40, or that of the kind"
+    )
     ground_glass_hu: float | None = Field(
         default=None,
         ge=-800,
@@ -116,13 +172,61 @@ class Nodule(BaseModel):
         default=2.0, ge=0.5, le=8, description="Distance at which the texture's correlation is 1/e [mm]"
     )
 
+    calcium_fraction: float | None = Field(
+        default=None, ge=0, le=1, description="Share of the volume that is calcified [1]; none: by calcification"
+    )
+    calcium_hu: float = Field(
+        default=600.0, ge=150, le=1500, description="Calcified part: soft tissue with hydroxyapatite, at 70 keV [HU]"
+    )
+    fat_fraction: float | None = Field(default=None, ge=0, le=1, description="Share of the volume that is fat [1]")
+    fat_hu: float = Field(default=-90.0, ge=-130, le=-30, description="Fatty part, at 70 keV [HU]")
+    necrosis_ratio: float | None = Field(
+        default=None, ge=0, le=0.95, description="Equivalent diameter of a necrotic centre to that of the whole [1]"
+    )
+    necrosis_hu: float = Field(default=10.0, ge=0, le=25, description="Necrotic or fluid centre, at 70 keV [HU]")
+    cavity_wall_mm: float | None = Field(
+        default=None,
+        ge=0.4,
+        le=15,
+        description="Thickness of the wall around a central air space [mm]; none: no cavity",
+    )
+    n_bubbles: int = Field(default=0, ge=0, le=20, description="Number of bubble-like lucencies [1]")
+    bubble_mm: float = Field(default=1.5, ge=0.5, le=3, description="Mean diameter of bubble-like lucencies [mm]")
+    n_bronchograms: int = Field(
+        default=0, ge=0, le=3, description="Number of branching air tubes (air bronchogram) [1]"
+    )
+    bronchogram_mm: float = Field(default=1.2, ge=0.5, le=3, description="Diameter of the air tubes [mm]")
+
+    halo_mm: float = Field(
+        default=0.0, ge=0, le=6, description="Ground-glass halo around the body, not part of its volume [mm]"
+    )
+    halo_hu: float = Field(default=-650.0, ge=-800, le=-300, description="Halo over lung of -850 HU [HU]")
+    n_pleural_tags: int = Field(
+        default=0, ge=0, le=5, description="Strands to the nearest pleura, not part of the volume [1]"
+    )
+    displacement: float = Field(
+        default=0.0,
+        ge=-0.5,
+        le=1,
+        description="Share of its own volume by which the nodule pushes its surroundings away; negative draws vessels "
+        "towards it (convergence) [1]",
+    )
+
     lobe: Lobe | None = Field(
         default=None, description="Lobe asked for, name in twins.Structure; none: anywhere in the lungs"
     )
     centre_mm: tuple[float, float, float] | None = Field(
         default=None, description="World point (x, y, z) of the centroid [mm, LPS]; none: to be placed"
     )
-    attachment: Literal["none", "vessel"] = Field(default="none", description="What the nodule touches [none, vessel]")
+    attachment: Attachment | None = Field(
+        default=None, description="What the nodule touches [none, vessel, pleura, fissure]; none: by kind"
+    )
+    axis: tuple[float, float, float] | None = Field(
+        default=None, description="World direction (x, y, z) of the longest axis [1]; none: drawn"
+    )
+    max_distance_to_pleura_mm: float | None = Field(
+        default=None, ge=0, le=100, description="Largest gap from surface to pleura [mm]; none: no limit"
+    )
     min_distance_to_pleura_mm: float = Field(default=2.0, ge=0, le=100, description="Gap from surface to pleura [mm]")
     min_distance_to_vessel_mm: float = Field(
         default=1.0, ge=0, le=100, description="Gap from surface to vessels thicker than avoided_vessel_mm [mm]"
@@ -131,67 +235,60 @@ class Nodule(BaseModel):
         default=1.0, ge=0, le=100, description="Gap from surface to airways thicker than avoided_vessel_mm [mm]"
     )
 
-    @field_validator("attachment", mode="before")
+    @model_validator(mode="before")
     @classmethod
-    def _refuse_what_is_not_modelled(cls, value: Any) -> Any:
-        if value == "pleura":
-            raise ValueError(
-                "attachment 'pleura' is not modelled: the pleura would have to bound the nodule's exact volume; "
-                "use 'none' with min_distance_to_pleura_mm=0 for a nodule that reaches the pleura"
-            )
-        return value
+    def _type_of_texture(cls, data: Any) -> Any:
+        if isinstance(data, dict) and data.get("type") is None and isinstance(data.get("texture"), (int, float)):
+            rating = data["texture"]
+            return {**data, "type": "ground_glass" if rating < 2 else "part_solid" if rating < 4 else "solid"}
+        return data
 
     @model_validator(mode="after")
     def _agree(self) -> Nodule:
-        sizes = [n for n in SIZES if getattr(self, n) is not None]
-        if len(sizes) != 1:
-            raise ValueError(f"exactly one of {', '.join(SIZES)} must be given, got {sizes or 'none'}")
-        if (self.elongation is None) != (self.flatness is None):
-            raise ValueError("elongation and flatness must be given together")
-        if self.elongation is not None and self.flatness is not None and self.flatness > self.elongation:
-            raise ValueError(f"flatness {self.flatness} must not exceed elongation {self.elongation}")
-        if self.elongation is not None and self.sh_sd_l2 is not None:
-            raise ValueError("elongation/flatness and sh_sd_l2 both describe the second degree: give one of them")
-        if self.type == "solid":
-            for name in ("ground_glass_hu", "ground_glass_fraction"):
-                if getattr(self, name) is not None:
-                    raise ValueError(f"{name} contradicts type 'solid'")
-        if self.ground_glass_hu is not None and self.ground_glass_fraction is not None:
-            raise ValueError("ground_glass_hu and ground_glass_fraction say the same thing: give one of them")
-        if self.solid_core_ratio is not None and self.type != "part_solid":
-            raise ValueError(f"solid_core_ratio contradicts type {self.type!r}: only part_solid nodules have a core")
-        if self.margin_mm > 0.5 * self._nominal_diameter_mm():
-            raise ValueError(
-                f"margin_mm {self.margin_mm} must be at most half the equivalent diameter, "
-                f"{0.5 * self._nominal_diameter_mm():.2f} mm"
-            )
-        if self.texture_correlation_mm < self._nominal_diameter_mm() / 25:
-            raise ValueError(
-                f"texture_correlation_mm {self.texture_correlation_mm} must be at least "
-                f"{self._nominal_diameter_mm() / 25:.2f} mm, a 25th of the equivalent diameter"
-            )
-        if self.n_spicules and self.spiculation < 3:
-            raise ValueError(
-                f"n_spicules {self.n_spicules} contradicts spiculation {self.spiculation}: spicules need a rating >= 3"
-            )
-        if self.centre_mm is not None and not all(math.isfinite(c) for c in self.centre_mm):
-            raise ValueError(f"centre_mm must be finite, got {self.centre_mm}")
+        check(self)
         return self
 
-    def _nominal_diameter_mm(self) -> float:
-        """About the equivalent diameter, without working out a form."""
+    @property
+    def attributes(self) -> Attributes:
+        """Every attribute, set or derived."""
+        return resolve(self)
+
+    def derived(self) -> dict[str, Any]:
+        """The attributes that were not set, with the values that follow from the kind, the other layer or a default."""
+        return derived(self)
+
+    @property
+    def is_mimic(self) -> bool:
+        """Whether this is a hard negative (scar, mucus plug, plaque, vessel crossing) and no nodule."""
+        return self.kind in MIMICS
+
+    @property
+    def is_tubular(self) -> bool:
+        """Whether the form is a set of tubes."""
+        return self.kind in TUBULAR
+
+    @property
+    def nominal_diameter_mm(self) -> float:
+        """The equivalent diameter, or the mean diameter where that is the size given [mm]."""
         return self.mean_diameter_mm if self.mean_diameter_mm is not None else self.target_diameter_mm
 
     @property
     def target_volume_mm3(self) -> float:
-        """Exact volume asked for [mm3]."""
+        """Exact volume asked for [mm3].
+
+        Raises
+        ------
+        ValueError
+            If the size given is ``mean_diameter_mm``: the volume then follows from the form
+            (:func:`lesions.sizing.sized`).
+        """
         if self.volume_mm3 is not None:
             return self.volume_mm3
         if self.equivalent_diameter_mm is not None:
             return math.pi / 6 * self.equivalent_diameter_mm**3
-        from .sizing import volume_of_mean_diameter
-
-        return volume_of_mean_diameter(self.model_copy(update={"centre_mm": None}))
+        raise ValueError(
+            f"nodule {self.id!r} gives mean_diameter_mm; its volume follows from its form: lesions.sizing.sized(nodule)"
+        )
 
     @property
     def target_diameter_mm(self) -> float:
@@ -201,24 +298,14 @@ class Nodule(BaseModel):
     @property
     def soft_fraction(self) -> float:
         """Share of the lung's volume that soft tissue takes outside a core: 1 for solid, less for ground glass [1]."""
-        if self.type == "solid":
-            return 1.0
-        if self.ground_glass_fraction is not None:
-            return self.ground_glass_fraction
-        hu = DEFAULT_GROUND_GLASS_HU if self.ground_glass_hu is None else self.ground_glass_hu
-        return (hu - LUNG_HU) / (SOFT_HU - LUNG_HU)
+        fraction = self.attributes.ground_glass_fraction
+        return 1.0 if fraction is None else fraction
 
     @property
     def core_ratio(self) -> float:
         """Core to whole equivalent diameter [1]: solid 1, ground glass 0, part-solid 0.5 by (design) default."""
-        if self.type == "part_solid":
-            return 0.5 if self.solid_core_ratio is None else self.solid_core_ratio
-        return 1.0 if self.type == "solid" else 0.0
-
-    @property
-    def interior_sd_hu(self) -> float:
-        """SD of the interior before imaging [HU]."""
-        return DEFAULT_TEXTURE_SD_HU[self.type] if self.texture_sd_hu is None else self.texture_sd_hu
+        ratio = self.attributes.solid_core_ratio
+        return ratio if ratio is not None else 1.0 if self.type == "solid" else 0.0
 
     @property
     def avoided_vessel_mm(self) -> float:
@@ -226,7 +313,7 @@ class Nodule(BaseModel):
 
         Large nodules grow around small vessels; in a full vascular tree no 20 mm sphere is free of 2 mm vessels.
         """
-        return max(2.0, float(round(0.25 * self.target_diameter_mm)))
+        return max(2.0, float(round(0.25 * self.nominal_diameter_mm)))
 
     def stream(self, name: str) -> np.random.Generator:
         """The random stream of one named decision about this nodule, a function of ``(key, name)`` alone."""

@@ -19,6 +19,7 @@ from twins import LUNG, Structure, Twin
 from .clearance import Clearance
 from .nodule import Nodule
 from .shape import Shape, shape_of
+from .sizing import sized
 from .surroundings import AERATED
 
 NODULE_GAP_MM = 5.0
@@ -56,7 +57,8 @@ def place(twin: Twin, nodules: Sequence[Nodule], *, rng: np.random.Generator) ->
     field_of = Clearance(twin)
     taken: list[tuple[str, NDArray[np.float64], float]] = []
     placed: dict[str, Nodule] = {}
-    for nodule in (*(n for n in nodules if n.centre_mm is not None), *(n for n in nodules if n.centre_mm is None)):
+    for asked in (*(n for n in nodules if n.centre_mm is not None), *(n for n in nodules if n.centre_mm is None)):
+        nodule = sized(asked)
         shape = shape_of(nodule)
         low, high = shape.extent_mm()
         full = max(float(np.abs(low).max()), float(np.abs(high).max()))
@@ -66,7 +68,7 @@ def place(twin: Twin, nodules: Sequence[Nodule], *, rng: np.random.Generator) ->
         else:
             centre = _given(field_of, nodule, taken)
         taken.append((nodule.id, centre, full))
-        placed[nodule.id] = nodule.at((float(centre[0]), float(centre[1]), float(centre[2])))
+        placed[nodule.id] = asked.at((float(centre[0]), float(centre[1]), float(centre[2])))
     return tuple(placed[i] for i in ids)
 
 
@@ -84,7 +86,7 @@ def _drawn(
         if fitting is None:
             raise
         return fitting
-    if nodule.attachment == "vessel":
+    if nodule.attributes.attachment == "vessel":
         allowed = _attached(where, nodule, allowed)
     candidates = np.flatnonzero(allowed)
     jitter = where.grid.index_to_world(rng.uniform(-0.5, 0.5, 3)) - np.asarray(where.grid.origin_mm)
@@ -147,7 +149,7 @@ def _fitting(
         allowed = allowed & (distance >= inner + gap)
     candidates = np.flatnonzero(allowed)
     half = 0.5 * min(where.grid.spacing_mm)
-    for pick in rng.permutation(candidates)[:N_TRIES] if nodule.attachment == "none" else ():
+    for pick in rng.permutation(candidates)[:N_TRIES] if nodule.attributes.attachment == "none" else ():
         centre = _points(where, np.array([pick]))[0]
         index = np.rint(where.grid.world_to_index(centre + surface_mm)).astype(int)
         if np.any((index < 0) | (index >= where.grid.shape)):
@@ -167,7 +169,7 @@ def _gaps(where: Clearance, nodule: Nodule) -> list[tuple[str, float, Any]]:
         ("pleura", nodule.min_distance_to_pleura_mm, where.pleura_mm()),
         (f"airways {wide}", nodule.min_distance_to_airway_mm, where.airway_mm(thickness)),
     ]
-    if nodule.attachment != "vessel":
+    if nodule.attributes.attachment != "vessel":
         gaps.append((f"vessels {wide}", nodule.min_distance_to_vessel_mm, where.vessel_mm(thickness)))
     return gaps
 

@@ -83,7 +83,7 @@ def rasterise(nodule: Nodule, *, spacing_mm: float | None = None) -> Raster:
         )
     shape = shape_of(nodule)
     step = fine_spacing_mm(nodule.target_diameter_mm) if spacing_mm is None else spacing_mm
-    sigma = nodule.margin_mm / WIDTH_10_90
+    sigma = nodule.attributes.margin_mm / WIDTH_10_90
     pad = TAIL * sigma + 2.5 * step
     origin, count = _box(shape, 1.2 * pad, step)
 

@@ -128,10 +128,11 @@ def shape_of(nodule: Nodule) -> Shape:
     """
     sd_l2, sd, nu = form_power(nodule)
     harmonics = draw_harmonics(nodule.stream("harmonics"), sd_l2=sd_l2, sd=sd, nu=nu)
-    axes = (1.0, nodule.elongation or 1.0, nodule.flatness or 1.0)
+    attributes = nodule.attributes
+    axes = (1.0, attributes.elongation or 1.0, attributes.flatness or 1.0)
     body = _body(harmonics, axes, _rotation(nodule.stream("orientation")), nodule.target_volume_mm3)
     spicules, n_spicules = NO_SPICULES, 0
-    if nodule.spiculation >= 3:
+    if attributes.spiculation >= 3:
         spicules, n_spicules = draw_spicules(nodule, body)
     core = _core(nodule, body) if nodule.type == "part_solid" else None
     return Shape(body, spicules, n_spicules, core)
@@ -142,16 +143,17 @@ def form_power(nodule: Nodule) -> tuple[float, float, float]:
     z = np.clip(nodule.stream("form").standard_normal(2), -2, 2)
     residual = {"ln_sd": z[0], "ln_sd_l2": RESIDUAL_CORRELATION * z[0] + math.sqrt(1 - RESIDUAL_CORRELATION**2) * z[1]}
     drawn = {}
+    said = nodule.attributes
     for name, c in COEFFICIENTS.items():
-        ln_sd = c["const"] + c["lobulation"] * (nodule.lobulation - 1) + c["spiculation"] * (nodule.spiculation - 1)
-        ln_sd += c["ln_d_cm"] * math.log(nodule.target_diameter_mm / 10) + c["sphericity"] * (nodule.sphericity - 4)
+        ln_sd = c["const"] + c["lobulation"] * (said.lobulation - 1) + c["spiculation"] * (said.spiculation - 1)
+        ln_sd += c["ln_d_cm"] * math.log(nodule.target_diameter_mm / 10) + c["sphericity"] * (said.sphericity - 4)
         drawn[name] = min(LARGEST_SD, math.exp(ln_sd + c["resid"] * residual[name]))
-    sd = drawn["ln_sd"] if nodule.sh_sd is None else nodule.sh_sd
+    sd = drawn["ln_sd"] if said.sh_sd is None else said.sh_sd
     sd_l2 = drawn["ln_sd_l2"] if nodule.sh_sd_l2 is None else nodule.sh_sd_l2
-    if nodule.elongation is not None:
+    if said.elongation is not None:
         sd_l2 = 0.0
     # Read off the LIDC spectra: 3.9 smooth, 3.3 and 2.8 with growing lobulation, 2.6 spiculated.
-    nu = min(4.0, max(2.6, 3.95 - 0.45 * (nodule.lobulation - 1) - 0.25 * (nodule.spiculation - 1)))
+    nu = min(4.0, max(2.6, 3.95 - 0.45 * (said.lobulation - 1) - 0.25 * (said.spiculation - 1)))
     return sd_l2, sd, nu if nodule.sh_nu is None else nodule.sh_nu
 
 

@@ -19,6 +19,14 @@ TYPICAL_RATIO = 1.05
 """Mean to equivalent diameter where the search begins."""
 
 
+def sized(nodule: Nodule) -> Nodule:
+    """The nodule with its volume known: as it is, or with ``volume_mm3`` in place of ``mean_diameter_mm``."""
+    if nodule.mean_diameter_mm is None:
+        return nodule
+    volume = volume_of_mean_diameter(nodule.model_copy(update={"centre_mm": None}))
+    return nodule.model_copy(update={"mean_diameter_mm": None, "volume_mm3": volume})
+
+
 @lru_cache(maxsize=256)
 def volume_of_mean_diameter(nodule: Nodule) -> float:
     """Volume [mm3] at which the body's axial mean diameter is ``nodule.mean_diameter_mm``, to within about 0.5 %."""

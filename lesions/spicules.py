@@ -11,15 +11,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from .attributes import MEAN_SPICULES
 from .nodule import Nodule
 
 if TYPE_CHECKING:
     from .shape import Body
 
 NO_SPICULES = np.zeros((0, 8))
-
-MEAN_COUNT = (8.0, 16.0, 30.0)
-"""Mean number of spicules at LIDC spiculation 3, 4, 5 (design default, unverified)."""
 
 ROOT_RADIUS_MM = (0.3, 0.9)
 """Uniform [mm]; fine spicules are under 2 mm wide (design default)."""
@@ -44,7 +42,7 @@ def draw_spicules(nodule: Nodule, body: Body) -> tuple[NDArray[np.float64], int]
     rng = nodule.stream("spicules")
     count = nodule.n_spicules
     if count is None:
-        count = max(1, int(rng.poisson(np.interp(nodule.spiculation, (3, 4, 5), MEAN_COUNT))))
+        count = max(1, int(rng.poisson(np.interp(nodule.attributes.spiculation, (3, 4, 5), MEAN_SPICULES))))
     radius = 0.5 * nodule.target_diameter_mm
     chosen: list[NDArray[np.float64]] = []
     rows: list[NDArray[np.float64]] = []

@@ -14,6 +14,7 @@ from scipy.ndimage import binary_erosion
 
 from lesions import Nodule, hounsfield_equivalent, insert, load, save
 from lesions.hounsfield import density_g_cm3
+from lesions.sizing import sized
 from lesions.surroundings import matter_on
 from twins import Grid, Structure, material
 
@@ -39,7 +40,7 @@ def lung_hu(twin) -> float:
 def test_a_solid_nodule_adds_its_volume_times_the_difference_of_density(lung_only, d, margin):
     spec = nodule(d, margin_mm=margin, lobulation=2.0)
     _, truth = insert(lung_only, [spec])
-    tissue = density_g_cm3(material("lung_tissue"), spec.solid_hu)
+    tissue = density_g_cm3(material("lung_tissue"), spec.attributes.solid_hu)
     # The texture has no mean over the profile; the lung is uniform to one step of the twin's density, 1e-4 g/cm3.
     assert truth.nodules[0].added_mass_mg == pytest.approx(spec.target_volume_mm3 * (tissue - LUNG_DENSITY), rel=2e-4)
 
@@ -118,7 +119,7 @@ def test_truth_is_where_and_what_was_asked_for(lung_only):
     twin, truth = insert(lung_only, [spec])
     (t,) = truth.nodules
     assert t.centre_mm == PLACE
-    assert t.volume_mm3 == pytest.approx(spec.target_volume_mm3, rel=1e-6)
+    assert t.volume_mm3 == pytest.approx(sized(spec).target_volume_mm3, rel=1e-6)
     assert t.equivalent_diameter_mm == pytest.approx(12, rel=1e-6)
     z, y, x = t.grid.axes_mm()
     weight = t.occupancy.sum(dtype=float)
@@ -344,4 +345,4 @@ def test_a_mean_diameter_asked_for_is_the_one_measured(lung_only, fields, mean_m
     (t,) = insert(lung_only, [spec])[1].nodules
     # Slices of the lattice meet the body at other heights each time: half a voxel, d/80, at a steep flank.
     assert t.mean_diameter_mm == pytest.approx(mean_mm, rel=0.01)
-    assert t.volume_mm3 == pytest.approx(spec.target_volume_mm3, rel=1e-6)
+    assert t.volume_mm3 == pytest.approx(sized(spec).target_volume_mm3, rel=1e-6)

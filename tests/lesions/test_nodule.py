@@ -37,8 +37,21 @@ def test_diameter_and_volume_say_the_same(d):
         ({"solid_core_ratio": 0.5}, "contradicts"),
         ({"type": "ground_glass", "solid_core_ratio": 0.5}, "contradicts"),
         ({"margin_mm": 5.5}, "at most half"),
-        ({"n_spicules": 5}, "spiculation"),
-        ({"attachment": "pleura"}, "not modelled"),
+        ({"n_spicules": 5, "spiculation": 2.0}, "spiculation"),
+        ({"margin": 5.0, "margin_mm": 1.5}, "margin_mm 1.5 contradicts margin 5"),
+        ({"texture": 1.0, "type": "solid"}, "texture 1 contradicts type 'solid'"),
+        ({"lobulation": 4.0, "sh_sd": 0.01}, "sh_sd 0.01 contradicts lobulation 4"),
+        ({"spiculation": 4.0, "n_spicules": 0}, "n_spicules 0 contradicts spiculation 4"),
+        ({"sphericity": 5.0, "elongation": 0.5, "flatness": 0.3}, "flatness 0.3 contradicts sphericity 5"),
+        ({"calcification": "absent", "calcium_fraction": 0.2}, "0.2 contradicts calcification 'absent'"),
+        ({"calcification": "central", "type": "ground_glass"}, "'central' contradicts type"),
+        ({"internal_structure": "soft_tissue", "fat_fraction": 0.4}, "'soft_tissue' contradicts fat"),
+        ({"internal_structure": "air", "necrosis_ratio": 0.7}, "cavity_wall_mm 2.0 and necrosis_ratio 0.7"),
+        ({"kind": "cavitary", "cavity_wall_mm": 5.0}, "leaves no cavity"),
+        ({"kind": "hamartoma", "type": "ground_glass"}, "contradicts kind 'hamartoma'"),
+        ({"kind": "mucus_plug", "n_spicules": 4}, "n_spicules contradicts kind 'mucus_plug'"),
+        ({"axis": (1.0, 1.0, 0.0)}, "unit vector"),
+        ({"max_distance_to_pleura_mm": 1.0}, "below min_distance_to_pleura_mm 2"),
         ({"centre_mm": (0.0, math.nan, 0.0)}, "finite"),
         ({"equivalent_diameter_mm": 40.0, "texture_correlation_mm": 1.0}, "25th"),
         ({"lobe": "MIDDLE"}, "RIGHT_MIDDLE_LOBE"),
@@ -69,3 +82,48 @@ def test_streams_are_functions_of_key_and_name():
     assert a.stream("x").random() == b.stream("x").random()
     assert a.stream("x").random() != a.stream("y").random()
     assert a.stream("x").random() != nodule(key=2).stream("x").random()
+
+
+@pytest.mark.parametrize(
+    ("fields", "name", "value"),
+    [
+        ({"n_spicules": 16}, "spiculation", 4.0),
+        ({"margin_mm": 0.8}, "margin", 3.0),
+        ({"margin": 3.0}, "margin_mm", 0.8),
+        ({"type": "ground_glass"}, "texture", 1.0),
+        ({"elongation": 0.8, "flatness": 0.6}, "sphericity", 3.0),
+        ({"cavity_wall_mm": 2.0}, "internal_structure", "air"),
+        ({"internal_structure": "fluid"}, "necrosis_ratio", 0.7),
+        ({"internal_structure": 3}, "fat_fraction", 0.5),
+        ({"calcification": 5}, "calcium_fraction", 0.2),
+        ({"calcium_fraction": 0.9}, "calcification", "diffuse"),
+        ({"kind": "perifissural"}, "attachment", "fissure"),
+        ({"kind": "hamartoma"}, "calcification", "popcorn"),
+    ],
+)
+def test_what_is_set_gives_its_twin_and_is_kept_apart_from_it(fields, name, value):
+    spec = nodule(**fields)
+    assert getattr(spec.attributes, name) == (pytest.approx(value) if isinstance(value, float) else value)
+    assert spec.derived()[name] == getattr(spec.attributes, name)
+    assert not set(spec.derived()) & set(fields)
+
+
+@pytest.mark.parametrize(
+    ("rating", "kind"), [(1.0, "ground_glass"), (1.9, "ground_glass"), (2, "part_solid"), (4, "solid")]
+)
+def test_a_texture_rating_is_a_type(rating, kind):
+    assert nodule(texture=rating).type == kind
+
+
+def test_what_a_kind_implies_gives_way_to_what_is_said():
+    spec = nodule(kind="hamartoma", lobulation=1.0, calcification="absent", fat_fraction=0.4)
+    assert (spec.attributes.lobulation, spec.attributes.calcification, spec.attributes.fat_fraction) == (
+        1.0,
+        "absent",
+        0.4,
+    )
+
+
+def test_a_volume_that_follows_from_the_form_is_not_guessed():
+    with pytest.raises(ValueError, match=r"sizing\.sized"):
+        _ = Nodule(id="a", key=1, mean_diameter_mm=8.0).target_volume_mm3
