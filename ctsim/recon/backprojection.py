@@ -21,13 +21,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..geometry import Geometry
-from ..kernels.gather import gather_at_rest, gather_directions
-from ..kernels.rebin import cumulate_rows, rebin
-from ..kernels.spread import spread_directions
+from ..kernels.gather import LANES, gather_directions
+from ..kernels.rebin import ROWS
+from ..kernels.spread import BLOCK, spread_directions
 from .chain import Chain
-from .filtering import filter_rows, parallel_filter
-from .parallel import Fan, fans, places_mm
-from .truncation import beyond_mm, extended
+from .filtering import parallel_filter, row_filter
+from .parallel import fans, places_mm
+from .resampling import Resampler, rays_of, rows_seen
+from .truncation import beyond_mm
 
 if TYPE_CHECKING:
     from .kernels import Kernel
@@ -36,12 +37,12 @@ _Array = NDArray[np.float64]
 BackProjection = Callable[..., tuple[NDArray[np.float32], NDArray[np.uint16]]]
 """What takes the arguments of :func:`back_project` and gives what it gives."""
 
-_BLOCK_BYTES = 64 * 2**20
-_REST_BYTES = 256 * 2**20
-_REST_TOGETHER = 16
-"""Directions worked together at rest, over which the work per slice is shared (measured) ..."""
-_REST_SLICES = 8
-"""... or half as many, if fewer slices than these would fit into as many bytes."""
+_SHEET_BYTES = 144 * 2**20
+"""What nodes of the directions that are spread together take, as long as it is more than one."""
+_SUMS_BYTES = 96 * 2**20
+"""What projections that are filtered together take, as long as it is more than those of one direction."""
+_MOST_BLOCKS = 3
+"""Largest depth of a slab, in blocks (measured)."""
 _DRIFT_ROWS = 0.5
 """Rows that the outermost rays move from node to node at most (design default) ..."""
 _DRIFT_SLICES = 0.25
@@ -115,149 +116,86 @@ def back_project(
     n_rows = geometry.shape[1]
     z, y, x = axes_mm
     x_axis, y_axis = x - geometry.isocentre_mm[0], y - geometry.isocentre_mm[1]
-    states = len(geometry.deflection_mm)
     n_directions, step = len(turns.view), math.pi / len(turns.view)
     p = places_mm(geometry, chain.place_mm)
     beams = fans(geometry, chain.place_mm)
+    rays = rays_of(geometry, beams, p, chain.place_mm, turns.climb_mm_per_rad)
     beyond = 0.0 if water_per_mm is None else beyond_mm(line_integral, water_per_mm)
     n_beyond = math.ceil(beyond / chain.place_mm)
-    transfer = parallel_filter(kernel, chain, len(p) + 2 * n_beyond)
-    resample = _Resampler(line_integral, states, turns.period, beams, transfer, chain.place_mm, n_beyond, water_per_mm)
+    transfer = row_filter(parallel_filter(kernel, chain, len(p) + 2 * n_beyond))
+    resample = Resampler(
+        line_integral, len(geometry.deflection_mm), turns.period, beams, rays, transfer, chain.place_mm, n_beyond,
+        water_per_mm or 0.0,
+    )  # fmt: skip
 
     disc, n_places, n_nodes, node_mm = nodes(x_axis, y_axis, radius_mm, geometry, chain.place_mm, len(p), box_mm)
-    slices = np.array([z[0], z[1] - z[0] if len(z) > 1 else 1.0, box_mm])
-    to_axis, climb, cell_distance, bottom_mm = _per_fan(beams, turns.climb_mm_per_rad)
-    n_sets = len(turns.half_turn) * len(beams)
+    theta = float(geometry.view_angle_rad[0]) + step * np.arange(n_directions)
+    direction = np.stack([np.cos(theta), np.sin(theta)], axis=-1)
+    first, first_node = windows(direction, disc, p[0], chain.place_mm, len(p), n_places, n_nodes, node_mm)
+    first_place = first + rays.first[0]
+    place = np.array([-rays.middle * chain.place_mm, chain.place_mm])
+    place_0 = place[0] + place[1] * first_place
+
+    # a set of rays: a half turn and a fan
     half_turn = np.repeat(turns.half_turn, len(beams))
-    fan = np.tile(np.arange(len(beams)), len(turns.half_turn))
+    family = np.tile(np.arange(len(beams)), len(turns.half_turn)) + len(beams) * (half_turn < 0)
     heights = np.array([beam.height_mm for beam in beams])
-    view = np.where(_reaches(turns, geometry, z, box_mm, radius_mm), turns.view, -1)
+    source_z = (turns.source_z_mm[:, :, None] + heights).reshape(n_directions, -1)
+    is_there = np.repeat(turns.view >= 0, len(beams), axis=1)
+    middle_t = direction @ disc[:2]
+
+    def rows(slices: slice) -> tuple[_Array, _Array]:
+        lowest, highest = rows_seen(
+            rays, family, half_turn, source_z, first_place, n_places + LANES, (middle_t, float(disc[2]) + node_mm),
+            (float(z[slices][0]), float(z[slices][-1])), box_mm, n_rows, turns.beyond,
+        )  # fmt: skip
+        return np.where(is_there, lowest, np.nan), np.where(is_there, highest, np.nan)
+
+    lowest, highest = rows(slice(None))
+    width = -(-n_places // LANES) * LANES
+    slab, depth = _slabs(len(z))
+    slabs = [slice(bottom, min(bottom + slab, len(z))) for bottom in range(0, len(z), slab)]
+    is_seen = [np.isfinite(rows(slices)[0]) for slices in slabs]
+    sheet_bytes = width * n_nodes * depth * 4
+    sums_bytes = int(np.isfinite(lowest).sum(axis=1).max()) * (n_rows + ROWS) * rays.n_places * 4
+    together = min(n_directions, max(1, _SHEET_BYTES // sheet_bytes))
+    block = together * max(1, _SUMS_BYTES // max(1, together * sums_bytes))
+    sheets = np.zeros((together, width, n_nodes, depth), np.float32)
     out = np.zeros((len(y), len(x), len(z)), np.float32)
     missed = np.zeros(out.shape, np.uint16)
-
-    slab, together = _sheets(len(z), n_directions, n_places * n_nodes * 4, turns.period > 0)
-    sheet_bytes = max(1, int((view >= 0).sum(axis=1).max())) * len(beams) * (n_rows + 1) * len(p) * 4
-    if turns.period > 0:
-        together = min(together, max(_REST_TOGETHER // 2, _BLOCK_BYTES // sheet_bytes))
-    block = max(min(together, n_directions), _BLOCK_BYTES // sheet_bytes, 1)
-    sheets = np.empty((together, n_places, n_nodes, slab), np.float32)
     for start in range(0, n_directions, block):
         stop = min(start + block, n_directions)
-        sums, turn = resample(view[start:stop], turns.origin)
-        turn = turn.reshape(stop - start, n_sets)
-        # in one layout whatever the mode: the kernels are compiled once
-        source_z = np.ascontiguousarray(turns.source_z_mm[start:stop, :, None] + heights).reshape(stop - start, n_sets)
-        theta = float(geometry.view_angle_rad[0]) + step * np.arange(start, stop)
-        direction = np.stack([np.cos(theta), np.sin(theta)], axis=-1)
-        first_place, first_node = windows(direction, disc, p[0], chain.place_mm, len(p), n_places, n_nodes, node_mm)
-        for low in range(0, stop - start, together):
-            some = slice(low, min(low + together, stop - start))
-            for bottom in range(0, len(z), slab):
-                part = sheets[: some.stop - low, :, :, : min(slab, len(z) - bottom)]
-                if part.shape[3] != slab:
-                    part = np.empty(part.shape, np.float32)
-                slices[0] = z[bottom]
+        sums, index = resample(
+            turns.view[start:stop], turns.origin, turns.half_turn < 0, (lowest[start:stop], highest[start:stop])
+        )
+        for low in range(start, stop, together):
+            some = slice(low, min(low + together, stop))
+            part = sheets[: some.stop - low]
+            for slices, seen in zip(slabs, is_seen, strict=True):
+                n_slices = slices.stop - slices.start
                 is_unseen = np.zeros((len(part), n_places), np.bool_)
-                where = (
-                    float(geometry.row_pitch_mm), float(turns.beyond), slices, np.array([p[0], chain.place_mm]),
-                    first_place[some], node_mm, first_node[some], direction[some], disc, part, is_unseen,
+                gather_directions(
+                    sums, np.where(seen[some], index[low - start : some.stop - start], -1), source_z[some], half_turn,
+                    family, rays.to_axis_mm, rays.climb_mm, rays.rows_per_mm, rays.there, rays.bottom_rows, n_rows,
+                    float(turns.beyond), np.array([z[slices.start], z[1] - z[0] if len(z) > 1 else 1.0, box_mm]),
+                    n_slices, place, first_place[some], node_mm, first_node[some], direction[some], disc, part,
+                    is_unseen,
                 )  # fmt: skip
-                if turns.period > 0:
-                    gather_at_rest(
-                        sums, turn[some], source_z[low], half_turn, fan, to_axis, cell_distance, bottom_mm, *where
-                    )
-                else:
-                    gather_directions(
-                        sums, turn[some], source_z[some], half_turn, fan, to_axis, climb, cell_distance, bottom_mm,
-                        *where,
-                    )  # fmt: skip
                 spread_directions(
-                    part, is_unseen.any(axis=1), direction[some], x_axis, y_axis,
-                    p[0] + chain.place_mm * first_place[some], chain.place_mm, first_node[some], node_mm,
-                    float(radius_mm), step, bottom, out, missed,
+                    part, n_slices, is_unseen.any(axis=1), direction[some], x_axis, y_axis, place_0[some],
+                    chain.place_mm, first_node[some], node_mm, float(radius_mm), step, slices.start, out, missed,
                 )  # fmt: skip
             if progress is not None:
-                progress((start + some.stop) / n_directions)
+                progress(some.stop / n_directions)
     return out, np.uint16(n_directions) - missed
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Resampler:
-    """Running sums over rows of rebinned, filtered projections."""
-
-    line_integral: NDArray[np.float32]
-    n_states: int
-    period: int
-    beams: tuple[Fan, ...]
-    transfer: NDArray[np.float32]
-    place_mm: float
-    n_beyond: int
-    water_per_mm: float | None
-
-    def __call__(
-        self, view: NDArray[np.int64], origin: NDArray[np.int64]
-    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Sums ``(n, place, row edge)``, and which of them is direction, turn, fan ``(D, T, J)``, -1 for none."""
-        there = view >= 0
-        first = view[there]
-        begin = np.broadcast_to(origin, view.shape)[there]
-        n, n_beams = len(first), len(self.beams)
-        n_rows, n_places = self.beams[0].row_weight.shape
-        sums = np.empty((n * n_beams, n_places, n_rows + 1), np.float32)
-        index = np.where(there, np.cumsum(there.ravel()).reshape(there.shape) - 1, -1)
-        turn = np.stack([np.where(there, index + j * n, -1) for j in range(n_beams)], axis=-1)
-        part = 32
-        rows = np.empty((part, n_rows, n_places), np.float32)
-        for j, beam in enumerate(self.beams):
-            for start in range(0, n, part):
-                chunk = slice(start, min(start + part, n))
-                here = rows[: chunk.stop - start]
-                rebin(
-                    self.line_integral, first[chunk], begin[chunk], self.period, self.n_states, beam.state, beam.column,
-                    beam.shift, beam.tap, beam.tap_weight, beam.row_weight, here,
-                )  # fmt: skip
-                if self.n_beyond and self.water_per_mm is not None:
-                    wide = extended(here, self.place_mm, self.n_beyond, self.water_per_mm)
-                    filtered = filter_rows(wide, self.transfer)[..., self.n_beyond : self.n_beyond + n_places]
-                else:
-                    filtered = filter_rows(here, self.transfer)
-                cumulate_rows(np.ascontiguousarray(filtered), sums[j * n + start : j * n + chunk.stop])
-        return sums, turn
-
-
-def _per_fan(beams: tuple[Fan, ...], climb_mm_per_rad: float) -> tuple[_Array, _Array, _Array, _Array]:
-    """to_axis, climb, cell_distance ``(J, Q)`` and bottom ``(J,)`` of :func:`gather_directions`."""
-    return (
-        np.stack([beam.to_axis_mm for beam in beams]),
-        np.stack([climb_mm_per_rad * beam.lead_rad for beam in beams]),
-        np.stack([beam.cell_distance_mm for beam in beams]),
-        np.array([beam.bottom_mm for beam in beams]),
-    )
-
-
-def _reaches(
-    turns: Turns, geometry: Geometry, z_mm: NDArray[np.float64], box_mm: float, radius_mm: float
-) -> NDArray[np.bool_]:
-    """Whether a turn's beam can reach the slices ``(D, T)``."""
-    sid, sdd = geometry.source_distance_mm, geometry.detector_distance_mm
-    widest = np.abs(geometry.row_offset_mm).max() + geometry.row_pitch_mm + np.abs(geometry.deflection_mm[:, 2]).max()
-    fan = float(np.abs(geometry.fan_angle_rad()).max()) + 0.01
-    far = turns.beyond * widest * (sid + radius_mm + np.abs(geometry.deflection_mm[:, 1]).max()) / sdd
-    far += box_mm + fan * abs(turns.climb_mm_per_rad) + np.abs(geometry.deflection_mm[:, 2]).max()
-    return np.asarray((turns.source_z_mm >= z_mm.min() - far) & (turns.source_z_mm <= z_mm.max() + far))
-
-
-def _sheets(n_slices: int, n_directions: int, slice_bytes: int, at_rest: bool) -> tuple[int, int]:
-    """Slices and directions of which sheets of ``slice_bytes`` are held at a time."""
-    if not at_rest:
-        slab = max(1, min(n_slices, _BLOCK_BYTES // slice_bytes))
-        return slab, max(1, _BLOCK_BYTES // (slab * slice_bytes))
-    together, slab = _REST_TOGETHER, _REST_BYTES // (_REST_TOGETHER * slice_bytes)
-    if slab < min(_REST_SLICES, n_slices):
-        together, slab = together // 2, 2 * slab
-    parts = math.ceil(n_slices / max(1, slab))
-    slab = math.ceil(n_slices / parts)
-    return slab, min(n_directions, max(together, min(2 * _REST_TOGETHER, _REST_BYTES // (slab * slice_bytes))))
+def _slabs(n_slices: int) -> tuple[int, int]:
+    """Slices that are worked at a time, and how many sheets hold, a whole number of blocks."""
+    depths = [BLOCK * k for k in range(1, _MOST_BLOCKS + 1)]
+    # fewest slices that are not there, then fewest slabs
+    depth = min(depths, key=lambda depth: (math.ceil(n_slices / depth) * depth, -depth))
+    return math.ceil(n_slices / math.ceil(n_slices / depth)), depth
 
 
 def nodes(
