@@ -33,7 +33,7 @@ from .kernels.project import project as walk
 from .kernels.transmit import add_in_plane
 from .projection import DRIFT_VOXELS
 from .scatter.estimate import estimate_scatter
-from .shadow import Run, Shadow, filled_box, runs_of, shadow_of
+from .shadow import Run, Shadow, extent_of, runs_of, shadow_of
 from .signal import mean_energy_units
 from .subject import Subject, subject_of
 from .voxels import BasisInset, BasisVolume, basis_insets, pack
@@ -141,10 +141,10 @@ def _shadow(inset: BasisInset, light: Illumination) -> Shadow:
     shape = light.geometry.shape
     if not inset.grid.is_axis_aligned:
         raise ValueError(f"grid must be axis-aligned to be projected, direction is {inset.grid.direction}")
-    box_mm = filled_box(inset.grid, inset.delta)
-    if box_mm is None:
+    extent = extent_of(inset.grid, inset.delta)
+    if extent is None:
         return Shadow(*np.zeros((2, shape[0], 2), np.int64))
-    return shadow_of(box_mm, light.rays, light.parts, shape)
+    return shadow_of(extent, light.rays, light.parts, shape)
 
 
 def _of_base(volume: BasisVolume) -> list[_Lattice]:

@@ -1,8 +1,8 @@
 """Shadow of an inset: the readings that it can change, and runs of views in which they are worked again.
 
 A ray reads what lies within its interval of each plane of the lattice (:mod:`ctsim.kernels.project`): half a cell or
-half a voxel on either side, whichever is wider, and in z up to a quarter of a voxel more. So an inset's box of voxels
-that are not zero, grown by one voxel all around, is seen by the cells on which its outline falls, and by no others.
+half a voxel on either side, whichever is wider, and in z up to a quarter of a voxel more. So an inset's voxels that are
+not zero, grown by one voxel all around, are seen by the cells on which their outline falls, and by no others.
 Transmissions also follow the slopes between cells (:mod:`ctsim.kernels.transmit`): the shadow is one cell wider.
 """
 
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import ConvexHull
 
 from twins import Grid
 
@@ -89,31 +90,46 @@ class Run:
         return slice(int(self.first_column.min()), int(self.first_column.max()) + self.n_columns)
 
 
-def filled_box(grid: Grid, delta: NDArray[np.float32]) -> NDArray[np.float64] | None:
-    """World bounds ``(2, 3)`` (x, y, z) of the voxels of ``(..., z, y, x)`` that are not zero, and one more all around.
-
-    The lattice is axis-aligned [mm]. None where all are zero.
-    """
-    filled = (delta != 0).any(axis=tuple(range(delta.ndim - 3)))
-    if not filled.any():
-        return None
-    first, last = [], []
-    for axis in range(3):
-        there = np.flatnonzero(filled.any(axis=tuple(k for k in range(3) if k != axis)))
-        first.append(there[0] - 1.5)
-        last.append(there[-1] + 1.5)
-    return grid.index_to_world([first, last])
-
-
-def shadow_of(
-    box_mm: NDArray[np.float64], rays: Sequence[Geometry], parts: tuple[int, int], shape: tuple[int, int, int]
-) -> Shadow:
-    """Readings that a box can change.
+@dataclass(frozen=True, slots=True, eq=False)
+class Extent:
+    """What an inset fills: an upright prism.
 
     Parameters
     ----------
-    box_mm
-        World bounds ``(2, 3)`` (x, y, z), see :func:`filled_box` [mm].
+    corner_mm
+        ``(n, 2)`` float64: world (x, y) of the corners of its convex footprint [mm].
+    z_mm
+        World z of its ends [mm].
+    """
+
+    corner_mm: NDArray[np.float64]
+    z_mm: tuple[float, float]
+
+
+def extent_of(grid: Grid, delta: NDArray[np.float32]) -> Extent | None:
+    """The prism around the voxels of ``(channel, z, y, x)`` that are not zero, and around one more on all sides.
+
+    The lattice is axis-aligned. None where all are zero.
+    """
+    filled = (delta != 0).any(axis=0)
+    slices = np.flatnonzero(filled.any(axis=(1, 2)))
+    if not len(slices):
+        return None
+    middle = np.argwhere(filled.any(axis=0))
+    around = np.concatenate([middle + np.array((a, b)) for a in (-1.5, 1.5) for b in (-1.5, 1.5)])
+    around = around[ConvexHull(around).vertices]
+    corner_mm = grid.index_to_world(np.insert(around, 0, 0.0, axis=1))[:, :2]
+    low, high = (float(grid.index_to_world((k, 0, 0))[2]) for k in (slices[0] - 1.5, slices[-1] + 1.5))
+    return Extent(corner_mm, (low, high))
+
+
+def shadow_of(extent: Extent, rays: Sequence[Geometry], parts: tuple[int, int], shape: tuple[int, int, int]) -> Shadow:
+    """Readings that an inset can change.
+
+    Parameters
+    ----------
+    extent
+        Of the inset.
     rays
         The transmissions that a reading averages, cells cut into parts.
     parts
@@ -121,7 +137,7 @@ def shadow_of(
     shape
         Views, rows and columns of the scan.
     """
-    outlines = [_outline(box_mm, moved) for moved in rays]
+    outlines = [_outline(extent, moved) for moved in rays]
     bounds = []
     for axis, (n_parts, n_readings) in enumerate(zip(parts, shape[1:], strict=True)):
         low = np.min([outline[axis, 0] for outline in outlines], axis=0)
@@ -166,21 +182,21 @@ def runs_of(shadow: Shadow, shape: tuple[int, int, int], n_places: int) -> list[
     return runs
 
 
-def _outline(box_mm: NDArray[np.float64], geometry: Geometry) -> NDArray[np.float64]:
-    """Where a box is seen, ``(2, 2, views)``: rows and columns, least and greatest, as numbers of their middles."""
+def _outline(extent: Extent, geometry: Geometry) -> NDArray[np.float64]:
+    """Where a prism is seen, ``(2, 2, views)``: rows and columns, least and greatest, as numbers of their middles."""
     n_views, n_rows, n_columns = geometry.shape
     beta, n_places = geometry.view_angle_rad, len(geometry.deflection_mm)
-    low, high = ((bound - geometry.source_mm()).T for bound in box_mm)  # (x, y, z) from the spot
-    corner = np.array([(x, y) for x in (low[0], high[0]) for y in (low[1], high[1])])
+    source = geometry.source_mm()
+    corner = extent.corner_mm[:, :, None] - source[:, :2].T  # from the spot
     radial = -corner[:, 0] * np.cos(beta) - corner[:, 1] * np.sin(beta)
     lateral = -corner[:, 0] * np.sin(beta) + corner[:, 1] * np.cos(beta)
     gamma = np.arctan2(lateral, radial)
-    # in-plane distance of the box: its farthest is a corner, its nearest the point of the rectangle nearest to the spot
-    farthest = np.hypot(*corner.transpose(1, 0, 2)).max(axis=0)
-    nearest = np.hypot(*(np.maximum(np.maximum(low[k], -high[k]), 0.0) for k in range(2)))
-    climb = np.stack(
-        [z / distance for z in (low[2], high[2]) for distance in (np.maximum(nearest, NEAREST_MM), farthest)]
-    )
+    # in-plane distance: the farthest is a corner's, the nearest at least that of the rectangle around the footprint
+    farthest = np.sqrt((radial**2 + lateral**2).max(axis=0))
+    beside = np.maximum(corner.min(axis=0), -corner.max(axis=0)).clip(min=0.0)
+    nearest = np.maximum(np.hypot(*beside), NEAREST_MM)
+    low, high = (z - source[:, 2] for z in extent.z_mm)
+    climb = np.stack([z / distance for z in (low, high) for distance in (nearest, farthest)])
     out = np.empty((2, 2, n_views))
     for k in range(n_places):
         views = slice(k, None, n_places)
