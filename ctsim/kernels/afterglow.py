@@ -18,10 +18,12 @@ import math
 import numpy as np
 from numba import njit, prange
 
+from .parallel import LOOPS_ONLY
+
 _CHUNK = 128
 
 
-@njit(cache=True, parallel=True, error_model="numpy")
+@njit(cache=True, parallel=LOOPS_ONLY, error_model="numpy")
 def glow(signal, before, fraction, time_constant, duration):
     """Overwrite ``signal`` (V, R, C) float32 with the light that is read in each view.
 

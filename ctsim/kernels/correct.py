@@ -11,6 +11,7 @@ import numpy as np
 from numba import njit, prange
 
 from .elementary import log64
+from .parallel import LOOPS_ONLY
 
 LOCAL = 3
 """Half width of the square of readings whose mean says how starved the middle one is."""
@@ -36,7 +37,8 @@ def _box_means(view, means):
     for r in range(n_rows):
         low, high = max(r - LOCAL, 0), min(r + LOCAL, n_rows - 1)
         here, size = means[r], float(high - low + 1)
-        here[:] = 0.0
+        for c in range(n_columns):
+            here[c] = 0.0
         for s in range(low, high + 1):
             line = along[s]
             for c in range(n_columns):
@@ -72,7 +74,7 @@ def _mean_around(view, r, c, half_rows, half_columns):
     return total / weights
 
 
-@njit(cache=True, parallel=True, error_model="numpy")
+@njit(cache=True, parallel=LOOPS_ONLY, error_model="numpy")
 def feed_starved(signal, photon_kev, noise_kev, wanted, largest):
     """Smooth, in place, the readings of each view that too few photons reached (see :mod:`ctsim.starvation`).
 
@@ -108,7 +110,7 @@ def feed_starved(signal, photon_kev, noise_kev, wanted, largest):
                     signal[v, r, c] = _mean_around(before, r, c, half_rows, half_columns)
 
 
-@njit(cache=True, parallel=True, error_model="numpy")
+@njit(cache=True, parallel=LOOPS_ONLY, error_model="numpy")
 def take_log(signal, air, mas, floor):
     """Overwrite ``signal`` (V, R, C) float32, not less than the floor, with -ln(signal / (mas air)).
 
@@ -124,7 +126,7 @@ def take_log(signal, air, mas, floor):
             readings[c] = np.float32(-log64(share))
 
 
-@njit(cache=True, parallel=True, error_model="numpy")
+@njit(cache=True, parallel=LOOPS_ONLY, error_model="numpy")
 def evaluate(values, coefficient, longest):
     """Overwrite ``values`` (V, R, C) float32 with each cell's polynomial of them.
 
@@ -140,7 +142,10 @@ def evaluate(values, coefficient, longest):
         for k in range(order):
             for c in range(n_columns):
                 powers[k, c] = coefficient[r, c, k]
-        end, value, slope = longest[r, :, 0].copy(), longest[r, :, 1].copy(), longest[r, :, 2].copy()
+        line = np.empty((3, n_columns))  # where it begins, its value there, its slope
+        for k in range(3):
+            for c in range(n_columns):
+                line[k, c] = longest[r, c, k]
         p, corrected = np.empty(n_columns), np.empty(n_columns)
         for v in range(begin, min(begin + _VIEWS_TOGETHER, n_views)):
             readings = values[v, r]
@@ -152,6 +157,6 @@ def evaluate(values, coefficient, longest):
                 for c in range(n_columns):
                     corrected[c] = (corrected[c] + of_power[c]) * p[c]
             for c in range(n_columns):
-                beyond = value[c] + slope[c] * (p[c] - end[c])
-                within = corrected[c] if p[c] < end[c] else beyond
+                beyond = line[1, c] + line[2, c] * (p[c] - line[0, c])
+                within = corrected[c] if p[c] < line[0, c] else beyond
                 readings[c] = within if p[c] > 0.0 else powers[0, c] * p[c]

@@ -13,8 +13,10 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
+from .parallel import LOOPS_ONLY
 
-@njit(cache=True, parallel=True, error_model="numpy")
+
+@njit(cache=True, parallel=LOOPS_ONLY, error_model="numpy")
 def mix(signal, share_columns, share_rows):
     """Overwrite ``signal`` (V, R, C) float32 with what its cells hold after crosstalk.
 
@@ -27,15 +29,18 @@ def mix(signal, share_columns, share_rows):
         if share_columns > 0.0:
             for r in range(n_rows):
                 readings = signal[v, r]
-                line[1 : n_columns + 1] = readings
+                for c in range(n_columns):
+                    line[c + 1] = readings[c]
                 line[0], line[n_columns + 1] = line[1], line[n_columns]
                 for c in range(n_columns):
                     readings[c] = line[c + 1] + share_columns * (line[c] - 2.0 * line[c + 1] + line[c + 2])
         if share_rows > 0.0:
-            above[:] = signal[v, 0]
+            for c in range(n_columns):
+                above[c] = signal[v, 0, c]
             for r in range(n_rows):
                 readings, below = signal[v, r], signal[v, min(r + 1, n_rows - 1)]
-                here[:] = readings
+                for c in range(n_columns):
+                    here[c] = readings[c]
                 for c in range(n_columns):
                     readings[c] = here[c] + share_rows * (above[c] - 2.0 * here[c] + below[c])
-                above[:] = here
+                above, here = here, above

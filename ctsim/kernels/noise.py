@@ -20,6 +20,8 @@ import math
 import numpy as np
 from numba import njit, prange, uint32, uint64
 
+from .parallel import LOOPS_ONLY
+
 EXACT_BELOW = 32.0
 """Mean up to which the distribution function is summed [counts]."""
 
@@ -160,7 +162,7 @@ def normal_quantile(u):
 @njit(cache=True, error_model="numpy")
 def _uniforms(first_column, row, view, stream, is_later, key_low, key_high, u):
     """Overwrite ``u`` (BLOCK,) with the uniform numbers of neighbouring columns, of the later words of each or not."""
-    for i in range(BLOCK):
+    for i in range(u.size):
         w0, w1, w2, w3 = philox(first_column + i, row, view, stream, key_low, key_high)
         u[i] = uniform(w2 if is_later else w0, w3 if is_later else w1)
 
@@ -172,10 +174,10 @@ def _normal_quantiles(u, z, tail, r):
     tail  (BLOCK + 1,) int64    scratch: which are not in the centre
     r     (BLOCK,)     float64  scratch
     """
-    for i in range(BLOCK):
+    for i in range(z.size):
         z[i] = _centre(u[i] - 0.5)
     n = 0
-    for i in range(BLOCK):
+    for i in range(u.size):
         tail[n] = i
         n += 1 if abs(u[i] - 0.5) > _CENTRE else 0
     for t in range(n):
@@ -223,16 +225,16 @@ def _counts(mean, u, z, few):
     few   (BLOCK + 1,) int64    scratch: which are to be summed
     """
     n = 0
-    for i in range(BLOCK):
+    for i in range(mean.size):
         few[n] = i
         n += 0 if mean[i] >= np.float32(EXACT_BELOW) else 1
-    for i in range(BLOCK):
+    for i in range(z.size):
         z[i] = _many(z[i], mean[i])
     for t in range(n):
         z[few[t]] = poisson_quantile(u[few[t]], mean[few[t]])
 
 
-@njit(cache=True, parallel=True, error_model="numpy")
+@njit(cache=True, parallel=LOOPS_ONLY, error_model="numpy")
 def count(signal, mean_square, first_view, key_low, key_high):
     """Overwrite mean energies with one realisation of the energy that counted photons deposit.
 
@@ -259,7 +261,7 @@ def count(signal, mean_square, first_view, key_low, key_high):
                 means[i] = energy[i] * z[i] if mean[i] > np.float32(0.0) else 0.0
 
 
-@njit(cache=True, parallel=True, error_model="numpy")
+@njit(cache=True, parallel=LOOPS_ONLY, error_model="numpy")
 def add_electronic(signal, noise_kev, stream, first_view, key_low, key_high):
     """Add electronic noise of standard deviation ``noise_kev`` to ``signal`` (V, R, C) float32 [keV], in place.
 
@@ -277,7 +279,7 @@ def add_electronic(signal, noise_kev, stream, first_view, key_low, key_high):
                 readings[i] += noise_kev * z[i]
 
 
-@njit(cache=True, parallel=True, error_model="numpy")
+@njit(cache=True, parallel=LOOPS_ONLY, error_model="numpy")
 def thin(signal, photon_kev, share, first_view, key_low, key_high):
     """Overwrite ``signal`` by the counting noise that a scan at a share of its dose has beyond the scaled-down one.
 

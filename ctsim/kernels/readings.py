@@ -1,6 +1,6 @@
 """Elementwise steps of the readout, in place (see :mod:`ctsim.readout`).
 
-Float policy: float32 stored, each reading worked on its own in float32, times factors in float64, no fastmath.
+Float policy: float32 stored, each reading worked in float64 on its own, no fastmath.
 """
 
 from __future__ import annotations

@@ -10,6 +10,8 @@ import math
 import numpy as np
 from numba import njit, prange
 
+from .parallel import LOOPS_ONLY
+
 
 @njit(cache=True)
 def column_means(p, out) -> None:
@@ -32,7 +34,9 @@ def _spread_of(row, column, depth, fan, height, distances, coefficient, out) -> 
     climb = height[row] / sdd
     size = math.sqrt(1.0 + climb * climb)
     along = (sid + depth) * math.cos(fan[column])
-    per_width = np.exp(-coefficient[:, 3])
+    per_width = np.empty(len(coefficient))
+    for i in range(len(coefficient)):
+        per_width[i] = math.exp(-coefficient[i, 3])
     for c in range(fan.size):
         turned = fan[c] - fan[column]
         ahead, aside = sdd * math.cos(turned) - along, sdd * math.sin(turned)
@@ -66,7 +70,7 @@ def _add_beam(p, air, spread, between, coefficient, out) -> None:
                 out[r, c] += passed * spread[i, c, r]
 
 
-@njit(cache=True, parallel=True, error_model="numpy")
+@njit(cache=True, parallel=LOOPS_ONLY, error_model="numpy")
 def superpose(p, incident, fan, height, distances, depth, coefficient, out) -> None:
     """Overwrite ``out`` with the scatter at every node from the beams through all nodes (``ctsim/scatter/model.py``).
 
@@ -80,7 +84,9 @@ def superpose(p, incident, fan, height, distances, depth, coefficient, out) -> N
     """
     n_views, n_rows, n_columns = p.shape
     n_beams = n_rows * n_columns
-    same = depth.min() == depth.max()  # then the geometry of the beams is that of every view
+    same = True  # then the geometry of the beams is that of every view
+    for v in range(n_views):
+        same = same and depth[v] == depth[0]
     shared = np.empty((n_beams if same else 1, len(coefficient), n_columns, n_rows))
     if same:
         for m in prange(n_beams):
@@ -92,7 +98,9 @@ def superpose(p, incident, fan, height, distances, depth, coefficient, out) -> N
             for c in range(n_columns):
                 mean[c] += p[v, r, c] / n_rows
         column_means(mean, between)
-        out[v] = 0.0
+        for r in range(n_rows):
+            for c in range(n_columns):
+                out[v, r, c] = 0.0
         for m in range(n_beams):
             r, c = m // n_columns, m % n_columns
             if not same:
@@ -135,7 +143,7 @@ def _places(n, nodes):
     return low, share
 
 
-@njit(cache=True, parallel=True, error_model="numpy")
+@njit(cache=True, parallel=LOOPS_ONLY, error_model="numpy")
 def interpolate(values, view_nodes, row_nodes, column_nodes, first, out) -> None:
     """Overwrite ``out`` with trilinear values of a block of views; never below 0, linear beyond the outer nodes.
 
@@ -157,7 +165,7 @@ def interpolate(values, view_nodes, row_nodes, column_nodes, first, out) -> None
                 out[v, r, c] = max((1.0 - share[c]) * line[k] + share[c] * line[min(k + 1, last)], 0.0)
 
 
-@njit(cache=True, parallel=True, error_model="numpy")
+@njit(cache=True, parallel=LOOPS_ONLY, error_model="numpy")
 def subtract(values, view_nodes, row_nodes, column_nodes, mas, signal) -> None:
     """Take trilinear ``values`` (v, r, c) times each view's ``mas`` (V,) off ``signal`` (V, R, C) float32, in place."""
     low, share = _places(signal.shape[2], column_nodes)
@@ -168,8 +176,7 @@ def subtract(values, view_nodes, row_nodes, column_nodes, mas, signal) -> None:
         for r in range(signal.shape[1]):
             j, fj = _place(float(r), row_nodes)
             _line(values, i, fi, j, fj, line)
-            readings = signal[v, r]
             for c in range(signal.shape[2]):
                 k = low[c]
                 here = (1.0 - share[c]) * line[k] + share[c] * line[min(k + 1, last)]
-                readings[c] -= mas[v] * max(here, 0.0)
+                signal[v, r, c] -= mas[v] * max(here, 0.0)

@@ -23,6 +23,7 @@ from numba import njit, prange
 from numba.extending import register_jitable
 
 from .elementary import exp32
+from .parallel import LOOPS_ONLY
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
@@ -177,7 +178,7 @@ def _add_line(loss, energy, spread, origin_kev, columns_each, first, second) -> 
             second[c] += spread[k] * energy[k]
 
 
-@njit(cache=True, parallel=True, error_model="numpy")
+@njit(cache=True, parallel=LOOPS_ONLY, error_model="numpy")
 def transmit(path, air_path, table, step, air_loss, origin_kev, row_share, column_share, first, second) -> None:
     """Add the moments of the parts of every cell; one cell of the beam holds whole blocks of neighbouring parts.
 
@@ -212,7 +213,8 @@ def transmit(path, air_path, table, step, air_loss, origin_kev, row_share, colum
             done = line - 1
             if done >= 0:
                 row, k = done // rows_each, done % 3
-                spread[:] = 1.0
+                for c in range(n):
+                    spread[c] = 1.0
                 if row_share > 0 or column_share > 0:
                     below, above = body[max(done - 1, 0) % 3], body[min(done + 1, n_lines - 1) % 3]
                     _spread_over_slopes(below, body[k], above, row_share, column_share, spread)
