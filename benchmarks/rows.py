@@ -144,7 +144,7 @@ ROWS: tuple[Row, ...] = (
             Side(curve, "benchmarks.growth", "growth", {"curve": curve})
             for curve in ("voxels", "views", "rows", "materials", "rays", "threads")
         ),
-        rounds=3,
+        rounds=2,
         unit="",
         scale=1.0,
     ),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ctsim import Protocol, Scanner, load_profile
 from ctsim.geometry import Geometry
@@ -50,14 +53,25 @@ def grid(item: Item) -> Grid:
 
 def packed(item: Item, channels: int) -> BasisVolume:
     """Cylinder plus ball as basis 0, half of it as basis 1, and a tenth of it as iodine where there are 3 channels."""
-    first = np.rint(body.voxels(item) / STEP_G_CM3).astype(np.uint32).transpose(1, 2, 0)
-    words = np.ascontiguousarray(first | ((first >> 1) << 16))
+    words = _words(replace(item, rows=0, views=0))
+    first = words & 0xFFFF
     iodine = None if channels == 2 else (first // 10).astype(np.uint16)
     return BasisVolume(grid(item), words, STEP_G_CM3, iodine=None if iodine is None else np.ascontiguousarray(iodine))
 
 
+@lru_cache(maxsize=2)
+def _words(lattice: Item) -> NDArray[np.uint32]:
+    first = np.rint(body.voxels(lattice) / STEP_G_CM3).astype(np.uint32).transpose(1, 2, 0)
+    return np.ascontiguousarray(first | ((first >> 1) << 16))
+
+
 def twin(item: Item, *, iodine: bool = False) -> Twin:
     """Water with a ball and rods of bone; iodine: the ball is iodinated blood."""
+    return _twin(replace(item, rows=0, views=0), iodine)
+
+
+@lru_cache(maxsize=2)
+def _twin(item: Item, iodine: bool) -> Twin:
     cylinder, ball = body.trunk(item.width_mm)
     long_mm = 4 * item.width_mm
     parts = [
