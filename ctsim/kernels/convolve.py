@@ -155,8 +155,13 @@ def filter_and_cumulate(rows, transfer, cos, sin, radices, skip, n_kept, groups,
         to = index[n]
         re, im = np.empty(length * 8, np.float32), np.empty(length * 8, np.float32)
         zero = splat(np.float32(0.0), 8)
-        for row in range(groups[n, 0] * ROWS, groups[n, 1] * ROWS + 1):
-            for q in range(width):
+        behind = place[n] + (n_kept + 7) // 8 * 8
+        for q in range(width):
+            out[to, groups[n, 0] * ROWS, q] = 0.0
+        for row in range(groups[n, 0] * ROWS + 1, groups[n, 1] * ROWS + 1):
+            for q in range(place[n]):
+                out[to, row, q] = 0.0
+            for q in range(behind, width):
                 out[to, row, q] = 0.0
         for g in range(groups[n, 0], groups[n, 1]):
             for q in range(n_places):

@@ -161,23 +161,9 @@ def gather_directions(
                 if apart > _APART:
                     for i_lane in range(8):
                         _one_by_one(
-                            lines,
-                            base + i_lane,
-                            last,
-                            lane(start, i_lane),
-                            lane(step, i_lane),
-                            lane(half, i_lane),
-                            end,
-                            slope,
-                            floor,
-                            most,
-                            lane(seen, i_lane),
-                            z0,
-                            z3,
-                            i_lane,
-                            total,
-                            weights,
-                        )
+                            lines, base + i_lane, last, lane(start, i_lane), lane(step, i_lane), lane(half, i_lane),
+                            end, slope, floor, most, lane(seen, i_lane), z0, z3, i_lane, total, weights,
+                        )  # fmt: skip
                     continue
                 inner = greatest(splat(middle * (_ONE - FULL_WEIGHT), 8), half)
                 z1 = min(max(math.ceil(highest((inner - start) * slices_per_row)), z0), z3)
@@ -234,18 +220,10 @@ def gather_directions(
             for z in range(0, depth, 8):
                 o = z * 8
                 store_transposed(
-                    sheet,
-                    ((d * n_places + i) * n_nodes + node) * depth + z,
-                    n_nodes * depth,
-                    load(total, o, 8),
-                    load(total, o + 8, 8),
-                    load(total, o + 16, 8),
-                    load(total, o + 24, 8),
-                    load(total, o + 32, 8),
-                    load(total, o + 40, 8),
-                    load(total, o + 48, 8),
-                    load(total, o + 56, 8),
-                )
+                    sheet, ((d * n_places + i) * n_nodes + node) * depth + z, n_nodes * depth, load(total, o, 8),
+                    load(total, o + 8, 8), load(total, o + 16, 8), load(total, o + 24, 8), load(total, o + 32, 8),
+                    load(total, o + 40, 8), load(total, o + 48, 8), load(total, o + 56, 8),
+                )  # fmt: skip
             if lowest(worst) <= _TINY:
                 for i_lane in range(min(8, is_unseen.shape[1] - i)):
                     p_here = across + i_lane * place[1]
@@ -255,6 +233,7 @@ def gather_directions(
 
 @register_jitable
 def _one_by_one(lines, base, last, start, step, half, end, slope, floor, most, seen, z0, z3, i_lane, total, weights):
+    """What one set says about one place, which looks up its own rows."""
     for z in range(z0, z3):
         row = start + step * np.float32(z)
         off = abs(row * (_TWO / end) - _ONE)

@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 
 from ..geometry import Geometry
 from ..kernels.gather import LANES, gather_directions
-from ..kernels.rebin import ROWS
 from ..kernels.spread import BLOCK, spread_directions
 from .chain import Chain
 from .filtering import parallel_filter, row_filter
@@ -39,7 +38,7 @@ BackProjection = Callable[..., tuple[NDArray[np.float32], NDArray[np.uint16]]]
 
 _SHEET_BYTES = 144 * 2**20
 """What nodes of the directions that are spread together take, as long as it is more than one."""
-_SUMS_BYTES = 96 * 2**20
+_SUMS_BYTES = 64 * 2**20
 """What projections that are filtered together take, as long as it is more than those of one direction."""
 _MOST_BLOCKS = 3
 """Largest depth of a slab, in blocks (measured)."""
@@ -157,16 +156,18 @@ def back_project(
     slabs = [slice(bottom, min(bottom + slab, len(z))) for bottom in range(0, len(z), slab)]
     is_seen = [np.isfinite(rows(slices)[0]) for slices in slabs]
     sheet_bytes = width * n_nodes * depth * 4
-    sums_bytes = int(np.isfinite(lowest).sum(axis=1).max()) * (n_rows + ROWS) * rays.n_places * 4
-    together = min(n_directions, max(1, _SHEET_BYTES // sheet_bytes))
-    block = together * max(1, _SUMS_BYTES // max(1, together * sums_bytes))
+    n_seen = np.isfinite(lowest).sum(axis=1)
+    block = max(1, _SUMS_BYTES // max(1, int(n_seen.max()) * resample.bytes_each))
+    together = min(n_directions, block, max(1, _SHEET_BYTES // sheet_bytes))
+    block -= block % together
+    sums = resample.buffer(int(np.add.reduceat(n_seen, np.arange(0, n_directions, block)).max()))
     sheets = np.zeros((together, width, n_nodes, depth), np.float32)
     out = np.zeros((len(y), len(x), len(z)), np.float32)
     missed = np.zeros(out.shape, np.uint16)
     for start in range(0, n_directions, block):
         stop = min(start + block, n_directions)
-        sums, index = resample(
-            turns.view[start:stop], turns.origin, turns.half_turn < 0, (lowest[start:stop], highest[start:stop])
+        index = resample(
+            turns.view[start:stop], turns.origin, turns.half_turn < 0, (lowest[start:stop], highest[start:stop]), sums
         )
         for low in range(start, stop, together):
             some = slice(low, min(low + together, stop))

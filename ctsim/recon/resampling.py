@@ -171,14 +171,29 @@ class Resampler:
     n_beyond: int
     water_per_mm: float
 
+    @property
+    def n_edges(self) -> int:
+        """Edges of rows, which come in whole groups."""
+        return -(-self.beams[0].row_weight.shape[0] // ROWS) * ROWS + 1
+
+    @property
+    def bytes_each(self) -> int:
+        """Bytes of one projection's sums."""
+        return 4 * self.n_edges * self.rays.to_axis_mm.shape[1]
+
+    def buffer(self, n: int) -> NDArray[np.float32]:
+        """Room for the sums of ``n`` projections, ``(n, row edge, place)``."""
+        return np.empty((n, self.n_edges, self.rays.to_axis_mm.shape[1]), np.float32)
+
     def __call__(
         self,
         first: NDArray[np.int64],
         origin: NDArray[np.int64],
         is_far: NDArray[np.bool_],
         rows: tuple[_Array, _Array],
-    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Sums ``(n, row edge, place)``, and which of them is that of each set ``(D, K)``, -1 for none.
+        sums: NDArray[np.float32],
+    ) -> NDArray[np.int64]:
+        """Overwrite the first of ``sums``; which of them is that of each set ``(D, K)``, -1 for none.
 
         Parameters
         ----------
@@ -188,6 +203,8 @@ class Resampler:
             ``(T,)``: first view of the half turn's rotation, and whether it is the opposite one.
         rows
             Of :func:`rows_seen`, for the sets of all half turns and fans ``(D, T J)``: sets are ordered by half turn.
+        sums
+            Of :meth:`buffer`; rows that are not wanted are left alone.
         """
         n_rows, n_places = self.beams[0].row_weight.shape
         n_groups = -(-n_rows // ROWS)
@@ -198,7 +215,6 @@ class Resampler:
         high = np.clip((np.ceil(highest[d, k, j]) + 1) // ROWS + 1, low + 1, n_groups).astype(np.int64)
         index = np.full(lowest.shape, -1, np.int64)
         index[d, k, j] = np.arange(len(d))
-        sums = np.empty((len(d), n_groups * ROWS + 1, self.rays.to_axis_mm.shape[1]), np.float32)
         part = np.zeros((_TOGETHER, n_groups, n_places, ROWS), np.float32)
         for number, beam in enumerate(self.beams):
             weight = np.zeros((n_groups * ROWS, n_places), np.float32)
@@ -221,4 +237,4 @@ class Resampler:
                     here, self.row_filter.transfer, self.row_filter.cos, self.row_filter.sin, self.row_filter.radices,
                     self.n_beyond, n_places, groups, np.where(far, *self.rays.first[::-1]), n, sums,
                 )  # fmt: skip
-        return sums, index.reshape(len(first), -1)
+        return index.reshape(len(first), -1)
