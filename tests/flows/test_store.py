@@ -156,3 +156,15 @@ def test_a_killed_writer_frees_the_folder_at_once(tmp_path, holder):
     os.kill(holder.pid, signal.SIGKILL)
     with Store(tmp_path).lock(wait_s=10):
         pass
+
+
+def test_a_dropped_key_is_forgotten_with_its_file_and_an_empty_folder(tmp_path):
+    store = Store(tmp_path)
+    store.make(KEY, "steps/a.txt", writer("hello"))
+    store.make("b" * 64, "steps/b.txt", writer("there"))
+    store.drop(KEY)
+    assert store.find(KEY) is None
+    assert [path.name for path in (tmp_path / "steps").iterdir()] == ["b.txt"]
+    store.drop("b" * 64)
+    store.drop("b" * 64)  # nothing is there any more
+    assert not (tmp_path / "steps").exists()
