@@ -9,14 +9,20 @@ from numpy.typing import NDArray
 
 from twins import Grid, Inset, Twin
 
+from .attachment import Room, lobe_around, lung_around
 from .hounsfield import hounsfield_equivalent
 from .interior import difference
 from .measures import axial_diameters_mm, crossings, max_diameter_mm
 from .nodule import Lobe, Nodule
+from .parts import Parts, parts_of
+from .periphery import FADES_AT, LONGEST_TAG_MM, displaced_mm, halo_of, strands_of, tags_of
 from .raster import Raster, rasterise
 from .sizing import sized
 from .surroundings import ON_FISSURE_MM, Matter, distances_mm, fissure_mm, lobe_at, matter_on
 from .truth import NoduleTruth, Truth
+
+BOUNDED_REACH = 1.1
+"""What bounds a nodule is looked at up to so many diameters from its centre."""
 
 TOUCH = 1e-3
 """Two nodules overlap where both fill more than this share of a point."""
@@ -63,17 +69,55 @@ def insert(twin: Twin, nodules: Sequence[Nodule]) -> tuple[Twin, Truth]:
 def _inserted(twin: Twin, nodule: Nodule) -> tuple[Inset, NoduleTruth, NDArray[np.float32]]:
     if nodule.centre_mm is None:
         raise ValueError(f"nodule {nodule.id!r} has no centre_mm: place it first")
-    raster = rasterise(sized(nodule))
-    x, y, z = np.asarray(raster.grid.origin_mm) + np.asarray(nodule.centre_mm)
+    spec = sized(nodule)
+    centre = np.asarray(spec.centre_mm)
+    tags = None
+    if spec.n_pleural_tags:
+        tags = tags_of(spec, lung_around(twin, centre, 0.5 * spec.target_diameter_mm + LONGEST_TAG_MM))
+    raster = rasterise(
+        spec, room=_room(twin, spec, centre), include_mm=_included(spec, tags), beyond_mm=1.1 * spec.halo_mm
+    )
+    x, y, z = np.asarray(raster.grid.origin_mm) + centre
     grid = Grid(raster.grid.shape, raster.grid.spacing_mm, (float(x), float(y), float(z)))
     solid = raster.occupancy > 0
     _check_inside(twin, nodule, grid, solid)
-    base = matter_on(twin, grid)
-    materials, delta = difference(sized(nodule), raster, base)
+    moved = spec.displacement != 0
+    base = matter_on(twin, grid, every=moved)
+    around = matter_on(twin, grid, displaced_mm(spec, grid, centre + raster.centroid_mm), every=True) if moved else None
+    parts = parts_of(spec, raster)
+    materials, delta = difference(
+        spec,
+        raster,
+        base,
+        parts,
+        around=around,
+        halo=halo_of(spec, raster, around or base) if spec.halo_mm else None,
+        strands=None if tags is None else strands_of(tags, raster, around or base),
+    )
     inside = np.stack(np.nonzero(solid), axis=1)
     found = lobe_at(twin, grid.index_to_world(inside[:: max(1, len(inside) // 500)]))
-    truth = _measured(twin, nodule, grid, raster, base, Inset(nodule.id, grid, materials, delta), found)
-    return Inset(nodule.id, grid, materials, delta), truth, raster.profile
+    inset = Inset(nodule.id, grid, materials, delta)
+    return inset, _measured(twin, nodule, raster, base, parts, inset, found), raster.profile
+
+
+def _room(twin: Twin, nodule: Nodule, centre: NDArray[np.float64]) -> Room | None:
+    """What bounds the nodule, if it grows against a surface."""
+    attachment = nodule.attributes.attachment
+    if attachment not in ("pleura", "fissure"):
+        return None
+    around = lung_around if attachment == "pleura" else lobe_around
+    return around(twin, centre, BOUNDED_REACH * nodule.target_diameter_mm + 3.0)
+
+
+def _included(nodule: Nodule, tags: NDArray[np.float64] | None) -> NDArray[np.float64] | None:
+    """Points that the lattice must reach for what the nodule does around it."""
+    points = []
+    if tags is not None:
+        points.append(tags[:, 3:6])
+    if nodule.displacement != 0:
+        radius = 0.5 * FADES_AT * nodule.target_diameter_mm
+        points.append(np.array([[-radius] * 3, [radius] * 3]))
+    return np.concatenate(points) if points else None
 
 
 def _check_inside(twin: Twin, nodule: Nodule, grid: Grid, solid: NDArray[np.bool_]) -> None:
@@ -102,8 +146,9 @@ def _lobe(nodule: Nodule, found: str | None) -> str:
 
 
 def _measured(
-    twin: Twin, nodule: Nodule, grid: Grid, raster: Raster, base: Matter, inset: Inset, found: str | None
+    twin: Twin, nodule: Nodule, raster: Raster, base: Matter, parts: Parts, inset: Inset, found: str | None
 ) -> NoduleTruth:
+    grid = inset.grid
     lobe = _lobe(nodule, found)
     knows_no_lobes = lobe != found or lobe.endswith("_LUNG")
     occupancy, core = raster.occupancy, raster.core_occupancy
@@ -129,7 +174,8 @@ def _measured(
     surface = crossings(raster.body_mm, 0.0, 0)
     pleura, vessel = distances_mm(twin, grid.index_to_world(surface))
     fissure = None if knows_no_lobes else fissure_mm(twin, lobe, grid.index_to_world(surface))
-    cx, cy, cz = (float(c) for c in np.asarray(nodule.centre_mm))
+    cx, cy, cz = (float(c) for c in np.asarray(nodule.centre_mm) + raster.centroid_mm)
+    extent_z, extent_y, extent_x = _extent_mm(grid, occupancy)
     return NoduleTruth(
         nodule=nodule,
         centre_mm=(cx, cy, cz),
@@ -154,7 +200,29 @@ def _measured(
         core_occupancy=core,
         distance_to_fissure_mm=fissure,
         on_fissure=None if knows_no_lobes else fissure is not None and fissure <= ON_FISSURE_MM,
+        extent_z_mm=extent_z,
+        extent_y_mm=extent_y,
+        extent_x_mm=extent_x,
+        calcium_volume_mm3=_volume(parts.calcium, voxel),
+        fat_volume_mm3=_volume(parts.fat, voxel),
+        fluid_volume_mm3=_volume(parts.fluid, voxel),
+        air_volume_mm3=_volume(parts.air, voxel),
     )
+
+
+def _volume(share: NDArray[np.float32] | None, voxel_mm3: float) -> float:
+    return 0.0 if share is None else float(share.sum(dtype=np.float64)) * voxel_mm3
+
+
+def _extent_mm(grid: Grid, occupancy: NDArray[np.float32]) -> list[float]:
+    """Extent along z, y, x between the points where the nodule fills half a voxel [mm]."""
+    extent = []
+    for axis in range(3):
+        most = occupancy.max(axis=tuple(k for k in range(3) if k != axis)).astype(np.float64)
+        inside = np.flatnonzero(most >= 0.5)
+        # The end voxels are filled to their share; a tip thinner than half a voxel is not seen.
+        extent.append(float(inside[-1] - inside[0] + 1) * grid.spacing_mm[axis] if len(inside) else 0.0)
+    return extent
 
 
 def _overlap(grid: Grid, profile: NDArray[np.float32], other_grid: Grid, other: NDArray[np.float32]) -> bool:

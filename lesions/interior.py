@@ -1,9 +1,10 @@
-"""What a nodule is made of: soft tissue that replaces a share of the lung, voxel by voxel; never HU.
+"""What a nodule is made of: matter that replaces a share of the lung, voxel by voxel; never HU.
 
 ``share s = core + (profile - core) * aerated * f``; the material changes by ``s (rho_soft - rho_base)``. Solid: s is
 the profile. Ground glass: soft tissue fills the fraction f of the *aerated* volume only, so vessels and airways
 inside stay visible.
-Part-solid: both.
+Part-solid: both. Calcium, fat, fluid and air (:mod:`lesions.parts`) take their shares of s, and what lies around the
+body (:mod:`lesions.periphery`) comes on top.
 
 Texture is a Gaussian random field, a sum of Gaussian kernels on a lattice fixed to the nodule, so that its pattern
 does not depend on the voxels: ``g(x) = sum_n w_n exp(-|x - x_n|^2 / (2 sigma^2))``, lattice step sigma, correlation
@@ -19,8 +20,9 @@ from numpy.typing import NDArray
 
 from twins import Grid, Material, material
 
-from .hounsfield import density_g_cm3
+from .hounsfield import density_g_cm3, hounsfield_equivalent
 from .nodule import LUNG_HU, SOFT_HU, Nodule
+from .parts import Parts
 from .raster import Raster
 from .separable import apply_along
 from .surroundings import Matter
@@ -33,27 +35,104 @@ REACH = 5.0
 """Kernels of the texture are cut at this many sigma, where they are 4e-6 of their height."""
 
 
-def difference(nodule: Nodule, raster: Raster, base: Matter) -> tuple[tuple[Material, ...], NDArray[np.float32]]:
-    """Materials and change of partial densities ``(m, z, y, x)`` [g/cm3] that the nodule makes."""
-    attributes = nodule.attributes
+def difference(
+    nodule: Nodule,
+    raster: Raster,
+    base: Matter,
+    parts: Parts | None = None,
+    *,
+    around: Matter | None = None,
+    halo: NDArray[np.float32] | None = None,
+    strands: NDArray[np.float32] | None = None,
+) -> tuple[tuple[Material, ...], NDArray[np.float32]]:
+    """Materials and change of partial densities ``(m, z, y, x)`` [g/cm3] that the nodule makes.
+
+    Parameters
+    ----------
+    nodule, raster
+        A sized nodule and its form.
+    base
+        The twin on the raster's lattice.
+    parts
+        What is not soft tissue inside.
+    around
+        The twin as the nodule pushes or draws it; ``base`` where it does neither. Same materials as ``base``.
+    halo, strands
+        Shares of the voxels, outside the profile, that a ground-glass halo and pleural tags fill with soft tissue.
+    """
+    soft, attributes = material(SOFT_MATERIAL), nodule.attributes
     sd_hu, solid_hu = attributes.texture_sd_hu, attributes.solid_hu
-    soft = material(SOFT_MATERIAL)
     pattern = texture(nodule, raster.grid, raster.profile) if sd_hu > 0 else np.float32(0)
     full = density_g_cm3(soft, solid_hu)
     per_hu = full / (1000 + solid_hu)
+    host = base if around is None else around
+    uneven = np.float32(full) + np.float32(per_hu * sd_hu) * pattern
     if nodule.type == "solid":
-        share, rho = raster.profile, full + per_hu * sd_hu * pattern
+        share, tissue = raster.profile, uneven
     else:
         core = np.float32(0) if raster.core_profile is None else raster.core_profile
         fraction = nodule.soft_fraction + sd_hu / (SOFT_HU - LUNG_HU) * pattern
-        share = core + (raster.profile - core) * base.aerated * np.clip(fraction, 0, 1)
-        rho = np.full(raster.grid.shape, full) if raster.core_profile is None else full + per_hu * sd_hu * pattern
-    share = share.astype(np.float32)
-    materials = base.materials if soft in base.materials else (*base.materials, soft)
+        share = core + (raster.profile - core) * host.aerated * np.clip(fraction, 0, 1).astype(np.float32)
+        tissue = np.float32(full) if raster.core_profile is None else uneven
+    new: dict[str, NDArray[np.float32]] = {SOFT_MATERIAL: share * tissue}
+    taken = share
+    if parts is not None:
+        taken = _add_parts(nodule, parts, share, tissue, new)
+    for outer in (halo, strands):
+        if outer is not None:
+            new[SOFT_MATERIAL] = new[SOFT_MATERIAL] + outer * np.float32(full)
+            taken = taken + outer
+    names = {m.name for m in base.materials}
+    materials = (*base.materials, *(material(name) for name in new if name not in names))
     delta = np.zeros((len(materials), *raster.grid.shape), np.float32)
-    delta[: len(base.materials)] = -share * base.partial_g_cm3
-    delta[materials.index(soft)] += share * rho.astype(np.float32)
+    np.multiply(host.partial_g_cm3, -taken, out=delta[: len(base.materials)])
+    if around is not None:
+        delta[: len(base.materials)] += around.partial_g_cm3 - base.partial_g_cm3
+    for row, m in enumerate(materials):
+        if m.name in new:
+            delta[row] += new[m.name]
     return materials, delta
+
+
+def _add_parts(
+    nodule: Nodule,
+    parts: Parts,
+    share: NDArray[np.float32],
+    tissue: NDArray[np.float32] | np.float32,
+    new: dict[str, NDArray[np.float32]],
+) -> NDArray[np.float32]:
+    """Put the parts in the place of soft tissue in ``new``; returns the share of each voxel that is nodule.
+
+    In a solid nodule every part lies within the profile and displaces as much soft tissue; elsewhere air displaces
+    whatever there is.
+    """
+    soft = material(SOFT_MATERIAL)
+    for fluid_hu, part, name in (
+        (nodule.necrosis_hu, parts.fluid, SOFT_MATERIAL),
+        (nodule.fat_hu, parts.fat, "adipose"),
+    ):
+        if part is not None:
+            new[SOFT_MATERIAL] = new[SOFT_MATERIAL] - part * tissue
+            new[name] = new.get(name, np.float32(0)) + part * np.float32(density_g_cm3(material(name), fluid_hu))
+    if parts.calcium is not None:
+        apatite = material("hydroxyapatite")
+        solid_hu = nodule.attributes.solid_hu
+        full, pure = density_g_cm3(soft, solid_hu), apatite.density_g_cm3
+        pure_hu = float(hounsfield_equivalent((apatite,), np.array([pure])))
+        mineral = (nodule.calcium_hu - solid_hu) / (pure_hu - solid_hu)
+        new[SOFT_MATERIAL] = new[SOFT_MATERIAL] - parts.calcium * (tissue - np.float32((1 - mineral) * full))
+        new["hydroxyapatite"] = parts.calcium * np.float32(mineral * pure)
+    if parts.air is None:
+        return share
+    air = material("air")
+    if nodule.type == "solid":
+        new[SOFT_MATERIAL] = new[SOFT_MATERIAL] - parts.air * tissue
+        taken = share
+    else:
+        new[SOFT_MATERIAL] = new[SOFT_MATERIAL] * (1 - parts.air)
+        taken = share * (1 - parts.air) + parts.air
+    new["air"] = parts.air * np.float32(air.density_g_cm3)
+    return taken
 
 
 def texture(nodule: Nodule, grid: Grid, weight: NDArray[np.float32]) -> NDArray[np.float32]:

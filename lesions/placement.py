@@ -82,7 +82,7 @@ def _drawn(
         allowed = _roomy(where, nodule, shape.reach_mm())
     except PlacementError:
         # No voxel has room for the ball of the largest radius; an oblong body may fit all the same.
-        fitting = _fitting(where, nodule, shape.body.surface_mm()[::7], full_mm, taken, rng)
+        fitting = _fitting(where, nodule, shape.surface_mm()[::7], full_mm, taken, rng)
         if fitting is None:
             raise
         return fitting

@@ -21,6 +21,7 @@ from scipy.special import ndtr
 
 from twins import Grid
 
+from .attachment import Room
 from .distance import body_distance, join_segments
 from .nodule import Nodule
 from .shape import Body, Shape, shape_of
@@ -31,15 +32,25 @@ WIDTH_10_90 = 2.563103
 TAIL = 3.3
 """The soft profile is cut where it falls below Phi(-3.3) = 0.0005."""
 
+N_GROWTHS, LARGEST_GROWTH = 20, 3.0
+"""Steps in which a bounded form finds its scale, and the largest one (a design default)."""
+
+LIE_FLAT = frozenset({"pleural_plaque", "perifissural"})
+"""Kinds whose shortest axis stands on the surface that bounds them."""
+
+FAR_MM = 1e3
+""""Far outside" where no tube is near."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Raster:
-    """Fractions of one nodule on a fine lattice about its centroid.
+    """Fractions of one nodule on a fine lattice.
 
     Parameters
     ----------
     grid
-        Lattice in millimetres relative to the nodule's centroid; axis-aligned, cubic voxels.
+        Lattice in millimetres relative to the nodule's centroid, or for a bounded one relative to the centroid that it
+        would have unbounded (its spec's ``centre_mm``); axis-aligned, cubic voxels.
     occupancy, core_occupancy
         ``(z, y, x)`` float32, share of each voxel inside the truth contour of the whole, of the solid core (None
         without one).
@@ -49,6 +60,8 @@ class Raster:
         Signed distance to the body without spicules, positive inside [mm].
     n_spicules
         Number of spicules.
+    centroid_mm
+        Centroid ``(x, y, z)`` on the lattice [mm]; zero unless bounded.
     """
 
     grid: Grid
@@ -58,6 +71,7 @@ class Raster:
     core_profile: NDArray[np.float32] | None
     body_mm: NDArray[np.float32]
     n_spicules: int
+    centroid_mm: NDArray[np.float64]
 
 
 def fine_spacing_mm(diameter_mm: float) -> float:
@@ -65,61 +79,109 @@ def fine_spacing_mm(diameter_mm: float) -> float:
     return min(0.5, max(0.1, diameter_mm / 40))
 
 
-def rasterise(nodule: Nodule, *, spacing_mm: float | None = None) -> Raster:
+def rasterise(
+    nodule: Nodule,
+    *,
+    spacing_mm: float | None = None,
+    room: Room | None = None,
+    include_mm: NDArray[np.float64] | None = None,
+    beyond_mm: float = 0.0,
+) -> Raster:
     """Put the nodule on a lattice centred on its centroid.
 
     Spicules come on top of the body, so the lattice and all distances on it are scaled until the union has the exact
     volume: the spacing of a spiculated nodule is up to 15 % below that asked for.
 
+    Parameters
+    ----------
+    nodule
+        A nodule whose volume is known (:func:`lesions.sizing.sized`).
+    spacing_mm
+        Spacing of the lattice; by default that of :func:`fine_spacing_mm`.
+    room
+        What bounds the nodule, around its ``centre_mm``: the form grows until the part inside the room has the volume.
+    include_mm
+        Points ``(n, 3)`` about the centroid that the lattice must hold as well [mm].
+    beyond_mm
+        Margin that the lattice leaves around the form, besides that of the edge [mm].
+
     Raises
     ------
     ValueError
-        If the lattice is too coarse to hold the volume.
+        If the lattice is too coarse to hold the volume, or the room too small.
     """
     if spacing_mm is not None and not 0 < spacing_mm <= nodule.target_diameter_mm / 4:
         raise ValueError(
             f"spacing_mm {spacing_mm} is too coarse for nodule {nodule.id!r}: must be above 0, at most a quarter of "
             f"the equivalent diameter, {nodule.target_diameter_mm / 4:.2f} mm"
         )
-    shape = shape_of(nodule)
     step = fine_spacing_mm(nodule.target_diameter_mm) if spacing_mm is None else spacing_mm
+    shape = shape_of(nodule) if room is None else _grown(nodule, room, 2 * step)
     sigma = nodule.attributes.margin_mm / WIDTH_10_90
-    pad = TAIL * sigma + 2.5 * step
-    origin, count = _box(shape, 1.2 * pad, step)
+    pad = TAIL * sigma + 2.5 * step + beyond_mm
+    low, high = shape.extent_mm()
+    low, high = low - 1.2 * pad, high + 1.2 * pad
+    if include_mm is not None:
+        low, high = np.minimum(low, 1.25 * include_mm.min(axis=0)), np.maximum(high, 1.25 * include_mm.max(axis=0))
+    origin, count = _box(low, high, step)
 
-    body = _distance(shape.body, origin, count, step)
-    whole = body
-    if len(shape.spicules):
-        whole = body.copy()
-        join_segments(shape.spicules, 1.2 * pad, origin, step, whole)
-        union_mm3 = float(_ramp(whole / step).sum(dtype=np.float64)) * step**3
+    body, whole = _distances(shape, origin, count, step, 1.2 * pad)
+    if room is None and len(shape.spicules):
+        union_mm3 = float(ramp(whole / step).sum(dtype=np.float64)) * step**3
         scale = (nodule.target_volume_mm3 / union_mm3) ** (1 / 3)
-        step, origin = step * scale, origin * scale
+        step, origin, shape = step * scale, origin * scale, shape.scaled(scale)
         body, whole = body * np.float32(scale), whole * np.float32(scale)
+    shape_zyx = (int(count[2]), int(count[1]), int(count[0]))
+    grid = Grid(shape_zyx, (step, step, step), (float(origin[0]), float(origin[1]), float(origin[2])))
+    if room is not None:
+        inside = room.on(_in_world(grid, nodule))
+        body, whole = np.minimum(body, inside), np.minimum(whole, inside)
 
     volume = nodule.target_volume_mm3
     blur = math.hypot(sigma, step / math.sqrt(12))  # a voxel averages over its width
-    occupancy = _filled(whole, volume / step**3, 1.0 / step, _ramp)
-    profile = _filled(whole, volume / step**3, 1.0 / blur, _gaussian_edge)
+    occupancy = fill_to(whole, volume / step**3, 1.0 / step, ramp)
+    profile = fill_to(whole, volume / step**3, 1.0 / blur, _gaussian_edge)
     core_occupancy = core_profile = None
     if shape.core is not None:
         core = _distance(shape.core, origin, count, step)
         core_volume = nodule.core_ratio**3 * volume
-        core_occupancy = _filled(core, core_volume / step**3, 1.0 / step, _ramp, within=occupancy)
-        core_profile = _filled(core, core_volume / step**3, 1.0 / blur, _gaussian_edge, within=profile)
+        core_occupancy = fill_to(core, core_volume / step**3, 1.0 / step, ramp, within=occupancy)
+        core_profile = fill_to(core, core_volume / step**3, 1.0 / blur, _gaussian_edge, within=profile)
 
-    shape_zyx = (int(count[2]), int(count[1]), int(count[0]))
-    grid = Grid(shape_zyx, (step, step, step), (float(origin[0]), float(origin[1]), float(origin[2])))
-    x, y, z = np.asarray(grid.origin_mm) - centroid_mm(grid, occupancy)
-    return Raster(
-        Grid(shape_zyx, grid.spacing_mm, (float(x), float(y), float(z))),
-        occupancy,
-        profile,
-        core_occupancy,
-        core_profile,
-        body,
-        shape.n_spicules,
+    centroid = centroid_mm(grid, occupancy)
+    if room is None:
+        x, y, z = np.asarray(grid.origin_mm) - centroid
+        grid, centroid = Grid(shape_zyx, grid.spacing_mm, (float(x), float(y), float(z))), np.zeros(3)
+    return Raster(grid, occupancy, profile, core_occupancy, core_profile, body, shape.n_spicules, centroid)
+
+
+def _grown(nodule: Nodule, room: Room, step: float) -> Shape:
+    """The form at the scale at which the part of it inside the room has the volume, to within about 1 %."""
+    centre = np.asarray(nodule.centre_mm)
+    flat = nodule.kind in LIE_FLAT
+    shape = shape_of(nodule, normal=room.inward(centre) if flat else None)
+    scale = 1.0
+    for _ in range(N_GROWTHS):
+        grown = shape.scaled(scale)
+        low, high = grown.extent_mm()
+        origin, count = _box(low - 3 * step, high + 3 * step, step)
+        grid = Grid((int(count[2]), int(count[1]), int(count[0])), (step,) * 3, tuple(float(c) for c in origin))  # type: ignore[arg-type]
+        whole = np.minimum(_distances(grown, origin, count, step, 3 * step)[1], room.on(_in_world(grid, nodule)))
+        share = float(ramp(whole / step).sum(dtype=np.float64)) * step**3 / nodule.target_volume_mm3
+        if abs(share - 1) < 0.01:
+            return grown
+        scale *= min(1.6, (1 / max(share, 1e-3)) ** 0.4)  # growth away from the wall: volume as scale^2.5 or more
+        if scale > LARGEST_GROWTH:
+            break
+    raise ValueError(
+        f"nodule {nodule.id!r} at centre_mm {nodule.centre_mm}: too little of it lies inside the {room.name}; its "
+        "centre must lie in the lung, less than its radius from the surface"
     )
+
+
+def _in_world(grid: Grid, nodule: Nodule) -> Grid:
+    x, y, z = (float(a) + float(b) for a, b in zip(grid.origin_mm, nodule.centre_mm or (0, 0, 0), strict=True))
+    return Grid(grid.shape, grid.spacing_mm, (x, y, z))
 
 
 def centroid_mm(grid: Grid, weight: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -135,11 +197,28 @@ def centroid_mm(grid: Grid, weight: NDArray[np.float32]) -> NDArray[np.float64]:
     )
 
 
-def _box(shape: Shape, pad_mm: float, step_mm: float) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    low, high = shape.extent_mm()
-    count = np.ceil((high - low + 2 * pad_mm) / step_mm).astype(np.int64) + 1
+def _box(
+    low: NDArray[np.float64], high: NDArray[np.float64], step_mm: float
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    count = np.ceil((high - low) / step_mm).astype(np.int64) + 1
     origin = 0.5 * (low + high) - 0.5 * (count - 1) * step_mm
     return origin, count
+
+
+def _distances(
+    shape: Shape, origin: NDArray[np.float64], count: NDArray[np.int64], step: float, pad: float
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Signed distance to the body, and to body and spicules; the same for a form of tubes."""
+    if shape.body is None:
+        tubes = np.full((count[2], count[1], count[0]), -FAR_MM, np.float32)
+        join_segments(shape.spicules, pad, origin, step, tubes)
+        return tubes, tubes
+    body = _distance(shape.body, origin, count, step)
+    if not len(shape.spicules):
+        return body, body
+    whole = body.copy()
+    join_segments(shape.spicules, pad, origin, step, whole)
+    return body, whole
 
 
 def _distance(body: Body, origin: NDArray[np.float64], count: NDArray[np.int64], step: float) -> NDArray[np.float32]:
@@ -148,7 +227,7 @@ def _distance(body: Body, origin: NDArray[np.float64], count: NDArray[np.int64],
     return out
 
 
-def _filled(
+def fill_to(
     distance_mm: NDArray[np.float32],
     n_voxels: float,
     per_mm: float,
@@ -187,7 +266,8 @@ def _near(scaled: NDArray[np.float32], slack: float) -> NDArray[np.intp]:
     return np.flatnonzero((scaled >= -TAIL - slack) & (scaled <= TAIL + slack))
 
 
-def _ramp(t: NDArray[np.floating]) -> NDArray[np.floating]:
+def ramp(t: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Share of a voxel inside a plane at signed distance ``t`` voxels from its centre."""
     return np.clip(t + 0.5, 0, 1)
 
 

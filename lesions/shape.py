@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from .harmonics import Harmonics, draw_harmonics
 from .nodule import Nodule
 from .spicules import NO_SPICULES, draw_spicules
+from .tubes import draw_tubes, tube_surface_mm
 
 N_THETA, N_PHI = 128, 256
 """Table steps; bilinear interpolation errs by less than (12 pi/128)^2 / 8 = 1.1 % of the amplitude of degree 12."""
@@ -98,17 +99,31 @@ class Shape:
     """Body, spicules and core of one nodule, in world axes about the body's centroid [mm].
 
     ``spicules`` is ``(n, 8)``: start (x, y, z), end (x, y, z), start and end radius of tapered segments [mm];
-    ``n_spicules`` counts spicules, each of several segments.
+    ``n_spicules`` counts spicules, each of several segments. A tubular kind has no body; its tubes
+    are such segments.
     """
 
-    body: Body
+    body: Body | None
     spicules: NDArray[np.float64]
     n_spicules: int
     core: Body | None
 
+    def surface_mm(self) -> NDArray[np.float64]:
+        """Points ``(n, 3)`` of the body's surface, or of its tubes where it has no other form [mm]."""
+        return tube_surface_mm(self.spicules) if self.body is None else self.body.surface_mm()
+
+    def scaled(self, factor: float) -> Shape:
+        """The same form, ``factor`` times as large."""
+        return Shape(
+            None if self.body is None else self.body.scaled(factor),
+            self.spicules * factor,
+            self.n_spicules,
+            None if self.core is None else self.core.scaled(factor),
+        )
+
     def extent_mm(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Lowest and highest ``(x, y, z)`` of body and spicules [mm]."""
-        points = self.body.surface_mm()
+        points = self.surface_mm()
         low, high = points.min(axis=0), points.max(axis=0)
         if len(self.spicules):
             reach = self.spicules[:, 6:8].max()
@@ -118,19 +133,24 @@ class Shape:
 
     def reach_mm(self) -> float:
         """Largest distance of the body's surface from its centroid, spicules not counted [mm]."""
-        return float(np.sqrt((self.body.surface_mm() ** 2).sum(axis=1).max()))
+        return float(np.sqrt((self.surface_mm() ** 2).sum(axis=1).max()))
 
 
-def shape_of(nodule: Nodule) -> Shape:
+def shape_of(nodule: Nodule, *, normal: NDArray[np.float64] | None = None) -> Shape:
     """Draw the form that ``nodule.key`` stands for. The body alone has the nodule's volume; spicules come on top of it.
+
+    ``normal`` is the world direction that the shortest axis takes, for one that lies flat on a surface.
 
     :func:`lesions.raster.rasterise` scales the union of both to the exact volume.
     """
+    rotation = _turned(_rotation(nodule.stream("orientation")), nodule.axis, normal)
+    if nodule.is_tubular:
+        return Shape(None, draw_tubes(nodule, rotation), 0, None)
     sd_l2, sd, nu = form_power(nodule)
     harmonics = draw_harmonics(nodule.stream("harmonics"), sd_l2=sd_l2, sd=sd, nu=nu)
     attributes = nodule.attributes
     axes = (1.0, attributes.elongation or 1.0, attributes.flatness or 1.0)
-    body = _body(harmonics, axes, _rotation(nodule.stream("orientation")), nodule.target_volume_mm3)
+    body = _body(harmonics, axes, rotation, nodule.target_volume_mm3)
     spicules, n_spicules = NO_SPICULES, 0
     if attributes.spiculation >= 3:
         spicules, n_spicules = draw_spicules(nodule, body)
@@ -228,3 +248,27 @@ def _rotation(rng: np.random.Generator) -> NDArray[np.float64]:
             [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
         ]
     )
+
+
+def _turned(
+    rotation: NDArray[np.float64], axis: tuple[float, float, float] | None, normal: NDArray[np.float64] | None
+) -> NDArray[np.float64]:
+    """The drawn rotation, turned so that the longest axis (first column) or the shortest (third) lies as asked for.
+
+    Where both are given the normal is kept, and the axis as far as it is perpendicular to it.
+    """
+    if axis is None and normal is None:
+        return rotation
+    first = rotation[:, 0] if axis is None else np.asarray(axis, dtype=np.float64)
+    if normal is None:
+        third = rotation[:, 2] - (rotation[:, 2] @ first) * first
+        if np.linalg.norm(third) < 1e-3:
+            third = rotation[:, 1] - (rotation[:, 1] @ first) * first
+        third /= np.linalg.norm(third)
+    else:
+        third = normal
+        first = first - (first @ third) * third
+        if np.linalg.norm(first) < 1e-3:
+            first = rotation[:, 1] - (rotation[:, 1] @ third) * third
+    first = first / np.linalg.norm(first)
+    return np.stack((first, np.cross(third, first), third), axis=1)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt
+from scipy.ndimage import distance_transform_edt, map_coordinates
 
 from twins import LOBES, LUNG, Grid, Material, Structure, Twin
 
@@ -42,10 +42,12 @@ class Matter:
     aerated: NDArray[np.float32]
 
 
-def matter_on(twin: Twin, grid: Grid) -> Matter:
+def matter_on(twin: Twin, grid: Grid, source_mm: NDArray[np.float64] | None = None, *, every: bool = False) -> Matter:
     """The base of a twin, insets not included, on a fine lattice by linear interpolation of partial densities.
 
-    Interpolating densities (not HU, not fractions) is what a projector that walks the base linearly sees.
+    Interpolating densities (not HU, not fractions) is what a projector that walks the base linearly sees. With
+    ``source_mm`` ``(z, y, x, 3)`` each lattice point takes the matter of that world point, which must lie within the
+    lattice. Materials that do not occur on it are left out, unless ``every``.
     """
     corners = np.array([[k, j, i] for k in (0, 1) for j in (0, 1) for i in (0, 1)]) * (np.asarray(grid.shape) - 1)
     index = twin.grid.world_to_index(grid.index_to_world(corners))
@@ -63,12 +65,29 @@ def matter_on(twin: Twin, grid: Grid) -> Matter:
         fields[row] = density * ((first == m) * (1 - share) + (second == m) * share)
     fields[-1] = np.isin(twin.structure[box], [int(s) for s in (*AERATED, Structure.FISSURE)])
 
-    origin = twin.grid.world_to_index(grid.index_to_world((0, 0, 0)))
-    steps = np.array([twin.grid.world_to_index(grid.index_to_world(e)) - origin for e in np.eye(3)])
-    out = np.empty((len(fields), *grid.shape), np.float32)
-    _sample(fields, steps, origin - low, out)
-    used = [row for row in range(len(present)) if out[row].any()]
+    x, y, z = (float(c) for c in twin.grid.index_to_world(low))
+    n_z, n_y, n_x = first.shape
+    coarse = Grid((n_z, n_y, n_x), twin.grid.spacing_mm, (x, y, z), twin.grid.direction)
+    out = sample(fields, coarse, grid) if source_mm is None else _sample_at(fields, coarse, source_mm)
+    used = [row for row in range(len(present)) if every or out[row].any()]
     return Matter(tuple(twin.materials[present[row]] for row in used), out[used], out[-1])
+
+
+def sample(fields: NDArray[np.float32], of: Grid, at: Grid) -> NDArray[np.float32]:
+    """Fields ``(m, Z, Y, X)`` on one lattice, linearly interpolated on another; held constant beyond the edge."""
+    origin = of.world_to_index(at.index_to_world((0, 0, 0)))
+    steps = np.array([of.world_to_index(at.index_to_world(e)) - origin for e in np.eye(3)])
+    out = np.empty((len(fields), *at.shape), np.float32)
+    _sample(fields, steps, origin, out)
+    return out
+
+
+def _sample_at(fields: NDArray[np.float32], of: Grid, points_mm: NDArray[np.float64]) -> NDArray[np.float32]:
+    index = np.moveaxis(of.world_to_index(points_mm), -1, 0)
+    out = np.empty((len(fields), *points_mm.shape[:-1]), np.float32)
+    for row, field in enumerate(fields):
+        map_coordinates(field, index, output=out[row], order=1, mode="nearest")
+    return out
 
 
 def lobe_at(twin: Twin, points_mm: NDArray[np.float64]) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from dataclasses import dataclass, fields
 from typing import Any
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from twins import Grid
 from twins.files import replacing
 
+from .attributes import Kind
 from .nodule import Nodule, NoduleType
 from .separable import apply_along
 
@@ -59,6 +61,10 @@ class NoduleTruth:
     on_fissure
         Whether the body comes as near to a fissure as the twin can tell
         (:data:`lesions.surroundings.ON_FISSURE_MM`); None where the twin knows no lobes.
+    extent_z_mm, extent_y_mm, extent_x_mm
+        Extent along the axes of the world, to about a voxel of the fine lattice; None where not measured.
+    calcium_volume_mm3, fat_volume_mm3, fluid_volume_mm3, air_volume_mm3
+        Volumes of calcified, fatty, necrotic or fluid, and air-filled parts.
     grid, occupancy, core_occupancy
         Fine lattice in the world and the share of each of its voxels inside the contour, float32; the core's for
         part-solid only.
@@ -87,6 +93,13 @@ class NoduleTruth:
     core_occupancy: NDArray[np.float32] | None = None
     distance_to_fissure_mm: float | None = None
     on_fissure: bool | None = None
+    extent_z_mm: float | None = None
+    extent_y_mm: float | None = None
+    extent_x_mm: float | None = None
+    calcium_volume_mm3: float = 0.0
+    fat_volume_mm3: float = 0.0
+    fluid_volume_mm3: float = 0.0
+    air_volume_mm3: float = 0.0
 
     @property
     def id(self) -> str:
@@ -97,6 +110,26 @@ class NoduleTruth:
     def type(self) -> NoduleType:
         """Attenuation type."""
         return self.nodule.type
+
+    @property
+    def kind(self) -> Kind:
+        """Class of lesion; :attr:`lesions.Nodule.is_mimic` tells those that are no nodules."""
+        return self.nodule.kind
+
+    @property
+    def lung_rads_mean_diameter_mm(self) -> float:
+        """Mean of long and short axis as Lung-RADS v2022 reports it: to one decimal [mm]."""
+        return math.floor(10 * self.mean_diameter_mm + 0.5) / 10
+
+    @property
+    def fleischner_diameter_mm(self) -> int:
+        """Mean of long and short axis as Fleischner 2017 reports it: to the nearest whole millimetre [mm]."""
+        return math.floor(self.mean_diameter_mm + 0.5)
+
+    @property
+    def recist_diameter_mm(self) -> float:
+        """Longest axial diameter, what RECIST 1.1 sums over target lesions (Eur. J. Cancer 45 (2009) 228) [mm]."""
+        return self.long_axis_mm
 
     def record(self) -> dict[str, Any]:
         """All but the arrays as plain data: the spec under ``nodule``, the lattice under ``grid``."""
