@@ -125,24 +125,22 @@ def pack(twin: Twin, *, extend_mm: float = 0.0, z_range_mm: tuple[float, float] 
     if z_range_mm is not None:
         grid, arrays, below, above = _slices(grid, arrays, z_range_mm)
     nz, ny, nx = grid.shape
-    words = np.empty((ny, nx, nz), np.uint32)
+    shape = (ny, nx, below + nz + above)
+    words = np.empty(shape, np.uint32)
     with_iodine = n_channels_of(twin) == 3
-    iodine = np.empty((ny, nx, nz) if with_iodine else (1, 1, 1), np.uint16)
+    iodine = np.empty(shape if with_iodine else (1, 1, 1), np.uint16)
     beyond = np.zeros((ny, 3), np.int64)
     step = np.array([BASIS_STEP_G_CM3, BASIS_STEP_G_CM3, IODINE_STEP_G_CM3])
     scale, room_air = DENSITY_STEP_G_CM3 / step, room_air_g_cm3() / step
     run: Any = pack_words
-    run(*arrays, np.nan_to_num(table), FRACTION_STEP, scale, room_air, with_iodine, words, iodine, beyond)
+    run(*arrays, np.nan_to_num(table), FRACTION_STEP, scale, room_air, with_iodine, below, words, iodine, beyond)
     for name, count in zip(("basis 0", "basis 1", "iodine"), beyond.sum(axis=0), strict=True):
         if count:
             limit = 65535 * (IODINE_STEP_G_CM3 if name == "iodine" else BASIS_STEP_G_CM3)
             raise ValueError(f"{name} density of {count} voxels is beyond the projector's range of {limit:g} g/cm3")
     x, y, z = grid.origin_mm
     longer = Grid((nz + below + above, ny, nx), grid.spacing_mm, (x, y, z - below * grid.spacing_mm[0]))
-    ends = ((0, 0), (0, 0), (below, above))
-    return BasisVolume(
-        longer, np.pad(words, ends, mode="edge"), iodine=np.pad(iodine, ends, mode="edge") if with_iodine else None
-    )
+    return BasisVolume(longer, words, iodine=iodine if with_iodine else None)
 
 
 def _slices(

@@ -28,10 +28,9 @@ def exposure(twin, protocol):
     return expose(twin, AS.scanner, protocol, sampling=SAMPLING)
 
 
-def test_blocks_of_views_change_no_byte(twin, protocol, exposure, monkeypatch):
-    monkeypatch.setattr("ctsim.exposure.BLOCK_BYTES", 5 * 2 * 2 * 46 * 4)
+def test_blocks_of_views_change_no_byte(twin, protocol, exposure):
     done = []
-    again = expose(twin, AS.scanner, protocol, sampling=SAMPLING, progress=done.append)
+    again = expose(twin, AS.scanner, protocol, sampling=SAMPLING, block_bytes=5 * 2 * 2 * 46 * 4, progress=done.append)
     assert again.signal_kev_per_mas.tobytes() == exposure.signal_kev_per_mas.tobytes()
     assert len(done) > 5
     assert done[-1] == 1.0
