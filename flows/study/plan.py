@@ -257,7 +257,8 @@ def _group(scanner: Scanner, protocol: Protocol, sampling: Sampling, *, host_gri
     from ..store import canonical
 
     account: list[Any] = [part.model_dump(mode="json") for part in (scanner, protocol.acquisition(), sampling)]
-    account.append(host_grid)  # a scan on a host's voxels covers all of them
+    # a scan on a host's voxels covers all of them, half a slice beyond at either end
+    account.append(protocol.reconstruction.slice_thickness_mm if host_grid else None)
     return sha256(canonical(account)).hexdigest()[:12]
 
 

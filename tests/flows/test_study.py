@@ -81,6 +81,23 @@ def with_twins(study: StudySpec, twins) -> StudySpec:
     return study.model_copy(update={"twins": tuple(twins)})
 
 
+def test_slices_of_another_thickness_share_an_exposure_unless_they_fix_its_range():
+    from ctsim import Sampling, load_profile
+    from flows.study.plan import _group
+
+    profile = load_profile("siemens_definition_as")
+    thin = profile.protocol("screening_low_dose")
+    thick = thin.model_copy(
+        update={"reconstruction": thin.reconstruction.model_copy(update={"slice_thickness_mm": 5.0})}
+    )
+    groups = {
+        host: [_group(profile.scanner, protocol, Sampling(), host_grid=host) for protocol in (thin, thick)]
+        for host in (False, True)
+    }
+    assert groups[False][0] == groups[False][1]
+    assert len({groups[False][0], *groups[True]}) == 3
+
+
 def test_what_is_drawn_for_a_twin_does_not_depend_on_the_others():
     study = load_study("demo")
     woman, man = study.twins
