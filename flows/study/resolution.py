@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from ctsim import Profile, Protocol, Sampling, load_profile
 from lesions import Nodule
 from lesions import draw as draw_nodules
+from lesions.cohorts import completed
 from twins import draw as draw_twin
 from twins.specfile import SpecError, check_spec
 
@@ -150,7 +151,7 @@ def _drawn(fields: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
     for _ in range(1000):
         (nodule,) = draw_nodules(rng, 1)
         if fields.get("type", nodule.type) == nodule.type:
-            return {**{k: v for k, v in nodule.model_dump(mode="json").items() if v is not None}, **fields}
+            return completed(nodule.model_dump(mode="json", exclude_unset=True, exclude_none=True), fields)
     raise ValueError(f"type: no {fields['type']!r} nodule came up in 1000 draws from the cohort")
 
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 from .drawing import draw, draw_counts, draw_table
 from .rows import read_table, resample
 from .spec import COHORTS, Cohort, load_cohort
-from .table import COLUMNS, NoduleTable
+from .table import COLUMNS, NoduleTable, completed
 
 __all__ = [
     "COHORTS",
     "COLUMNS",
     "Cohort",
     "NoduleTable",
+    "completed",
     "draw",
     "draw_counts",
     "draw_table",

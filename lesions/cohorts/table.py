@@ -32,8 +32,23 @@ COLUMNS = {
 }
 """Columns of a table and what they hold."""
 
-MARGIN_MM = {1: 3.0, 2: 1.5, 3: 0.8, 4: 0.4, 5: 0.2}
-"""10-90 % width by LIDC margin rating [mm] (design default, unverified); linear in between."""
+NODULE_RATINGS = ("sphericity", "margin", "lobulation", "spiculation", "texture")
+"""Ratings that say how a nodule is built; subtlety and malignancy are opinions about it."""
+
+ABSENT = 6
+"""LIDC code of a nodule without calcification."""
+
+ONE_THING = (
+    SIZES,
+    ("margin", "margin_mm"),
+    ("texture", "type"),
+    ("spiculation", "n_spicules"),
+    ("sphericity", "elongation", "flatness", "sh_sd_l2"),
+    ("lobulation", "sh_sd"),
+    ("ground_glass_fraction", "ground_glass_hu"),
+    ("calcification", "calcium_fraction"),
+)
+"""Fields that speak of one thing, in clinical or physical terms: one that is fixed replaces all that were drawn."""
 
 GROUND_GLASS_HU = (-700.0, -450.0)
 """Uniform between the means of pre-invasive and minimally invasive series (PMC6986053); uniform by design."""
@@ -70,37 +85,50 @@ class NoduleTable:
         ValueError
             If the fixed fields contradict each other or the row.
         """
-        fixed = dict(fields or {})
         row = {key: column[i] for key, column in self.columns.items()}
-        kind: Any = fixed.get("type") or str(row["type"])
         spec: dict[str, Any] = {
             "id": name,
             "key": int(row["key"]),
-            "type": kind,
+            "type": str(row["type"]),
             "equivalent_diameter_mm": float(row["equivalent_diameter_mm"]),
-            **{k: float(row[k]) for k in ("sphericity", "lobulation", "spiculation")},
+            **{k: float(row[k]) for k in NODULE_RATINGS},
         }
-        if kind in ("part_solid", "ground_glass"):
+        if row["type"] != "solid":
             spec["ground_glass_fraction"] = float(row["ground_glass_fraction"])
-        if kind == "part_solid":
+        if row["type"] == "part_solid":
             spec["solid_core_ratio"] = float(row["solid_core_ratio"])
+        if row["calcification"] != ABSENT:
+            spec["calcification"] = int(row["calcification"])
         if row["lobe"]:
             spec["lobe"] = str(row["lobe"])
-        if set(SIZES) & fixed.keys():
-            del spec["equivalent_diameter_mm"]
-        if {"ground_glass_hu", "ground_glass_fraction"} & fixed.keys():
-            spec.pop("ground_glass_fraction", None)
-        spec.update(fixed)
-        if "margin_mm" not in fixed:
-            size = spec.get("equivalent_diameter_mm") or spec.get("mean_diameter_mm")
-            size = size or (6 / np.pi * spec["volume_mm3"]) ** (1 / 3)
-            width = float(np.interp(row["margin"], list(MARGIN_MM), list(MARGIN_MM.values())))
-            spec["margin_mm"] = min(width, round(0.25 * float(size), 3))
-        return Nodule.model_validate(spec)
+        return Nodule.model_validate(completed(spec, dict(fields or {})))
 
     def nodules(self, *, name: str = "nodule-{:d}", fields: Mapping[str, Any] | None = None) -> Iterator[Nodule]:
         """The specs of all rows, made one by one; ``name`` formats the ids, with the number from 1."""
         return (self.nodule(i, name=name.format(i + 1), fields=fields) for i in range(len(self)))
+
+
+def completed(drawn: Mapping[str, Any], fixed: Mapping[str, Any]) -> dict[str, Any]:
+    """Drawn fields of a nodule with those that are fixed in their place, and without what these contradict.
+
+    A fixed field replaces whatever was drawn of the same thing (:data:`ONE_THING`); what belongs to another type or
+    kind than the one fixed is dropped.
+    """
+    given = {k for k, v in fixed.items() if v is not None}
+    replaced = {name for group in ONE_THING if given & set(group) for name in group}
+    kept = {k: v for k, v in drawn.items() if k not in replaced and k not in given}
+    if "kind" in given and fixed["kind"] != "nodule":
+        kept = {k: v for k, v in kept.items() if k in ("id", "key", "lobe", *SIZES)}
+    spec = {**kept, **fixed}
+    kind = spec.get("type") or (str(type_of(np.array(spec["texture"]))) if spec.get("texture") else "solid")
+    for name, types in (
+        ("ground_glass_fraction", ("part_solid", "ground_glass")),
+        ("solid_core_ratio", ("part_solid",)),
+        ("calcification", ("solid",)),
+    ):
+        if kind not in types and name not in given:
+            spec.pop(name, None)
+    return spec
 
 
 def type_of(texture: NDArray[np.float64]) -> NDArray[np.str_]:

@@ -271,10 +271,38 @@ def test_a_range_and_fixed_fields_are_honoured():
     assert draw(np.random.default_rng(1), 1, fields={"volume_mm3": 500.0})[0].volume_mm3 == 500
 
 
+@pytest.mark.parametrize(
+    "fixed",
+    [
+        {"margin_mm": 0.1},
+        {"n_spicules": 20},
+        {"type": "ground_glass"},
+        {"texture": 3},
+        {"kind": "scar"},
+        {"elongation": 0.5, "flatness": 0.4},
+        {"ground_glass_hu": -500.0, "type": "part_solid"},
+        {"calcium_fraction": 0.3, "type": "solid"},
+        {"mean_diameter_mm": 9.0},
+    ],
+)
+def test_a_fixed_field_replaces_what_was_drawn_of_the_same_thing(fixed):
+    for nodule in draw(np.random.default_rng(4), 200, fields=fixed):
+        for name, value in fixed.items():
+            assert getattr(nodule, name) == value
+
+
 def test_a_nodule_is_the_same_however_many_are_drawn():
     many = draw(np.random.default_rng(8), 50)
     assert draw(np.random.default_rng(8), 5) == many[:5]
     assert len({n.key for n in many}) == 50
+
+
+def test_specs_say_what_was_drawn(tables):
+    table = tables["lidc"].rows(np.arange(500))
+    for i, nodule in enumerate(table.nodules()):
+        for name in ("sphericity", "margin", "lobulation", "spiculation", "texture", "lobe", "type", "key"):
+            assert getattr(nodule, name) == table[name][i]
+        assert (nodule.calcification is None) == (table["calcification"][i] == 6)
 
 
 def test_specs_of_every_cohort_are_valid(tables):
