@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-COMPILING_S = 75.0
+COMPILING_S = 100.0
 """Time to compile what a build needs, once per machine and version (one thread of a server of the 2020s) [s]."""
 
 

@@ -20,12 +20,16 @@ LUNGS_MM = 340.0
 TWIN_BOX_MM = (380.0, 300.0, 400.0)
 """Box of a population twin along z, y, x [mm], rough."""
 
-TWIN_S_PER_VOXEL = 4e-7
-TWIN_BYTES_PER_VOXEL = 1.2
+TWIN_S, TWIN_S_PER_VOXEL = 4.5, 3e-7
+TWIN_MB, TWIN_BYTES_PER_VOXEL = 4.0, 1.2
+NODULE_S = 0.8
+FINISHING_S = 2.0
 IMAGE_BYTES_PER_VOXEL = 1.1
 WRITING_S_PER_VOXEL = 1.5e-7
 IMPORT_S = 60.0
-"""Measured roughly on a server of the 2020s; writing is compressing, on one thread."""
+BUILDING_BYTES = 300 * 10**6
+"""Measured roughly on a server of the 2020s; writing is compressing, on one thread; bytes are
+those of a build beside its scans."""
 
 
 def n_threads() -> int:
@@ -35,12 +39,19 @@ def n_threads() -> int:
 
 def twin_s(kind: str, spacing_mm: float) -> float:
     """Time to build or import a twin [s]."""
-    return TWIN_S_PER_VOXEL * math.prod(TWIN_BOX_MM) / spacing_mm**3 if kind == "population" else IMPORT_S
+    return TWIN_S + TWIN_S_PER_VOXEL * math.prod(TWIN_BOX_MM) / spacing_mm**3 if kind == "population" else IMPORT_S
+
+
+def nodules_s(n: int) -> float:
+    """Time to grow nodules, place them and project them by themselves [s]."""
+    return NODULE_S * n
 
 
 def twin_mb(kind: str, spacing_mm: float) -> float:
     """Size of a twin's file [MB]."""
-    return TWIN_BYTES_PER_VOXEL * math.prod(TWIN_BOX_MM) / (spacing_mm**3 if kind == "population" else 1.0) / 1e6
+    return (
+        TWIN_MB + TWIN_BYTES_PER_VOXEL * math.prod(TWIN_BOX_MM) / (spacing_mm**3 if kind == "population" else 1) / 1e6
+    )
 
 
 def scan_plan(

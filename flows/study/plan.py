@@ -15,7 +15,7 @@ from lesions import Nodule
 from twins import TwinSpec
 from twins.specfile import SpecError
 
-from .estimate import image_mb, image_s, n_threads, scan_plan, twin_mb, twin_s
+from .estimate import BUILDING_BYTES, FINISHING_S, image_mb, image_s, n_threads, nodules_s, scan_plan, twin_mb, twin_s
 from .keys import make_key
 from .partial import given
 from .resolution import protocol_of, resolve, sampling_of
@@ -145,7 +145,7 @@ class Plan:
     @property
     def estimated_s(self) -> float:
         """Rough time on the threads of this process, all work new [s]."""
-        return sum(row.estimated_s for row in self.rows)
+        return FINISHING_S + sum(row.estimated_s for row in self.rows)
 
     @property
     def estimated_memory_mb(self) -> float:
@@ -210,7 +210,8 @@ def make_plan(study: StudySpec, *, rates: Rates = TYPICAL) -> Plan:
             label_shift=study.label_shift,
             label_visible_only=study.label_visible_only,
             anatomy=study.outputs.anatomy,
-            twin_s=0.0 if known else twin_s("patient" if population is None else "population", study.twin_spacing_mm),
+            twin_s=nodules_s(len(nodules))
+            + (0.0 if known else twin_s("patient" if population is None else "population", study.twin_spacing_mm)),
         )
         cases.append(case)
         rows += _rows(case)
@@ -248,7 +249,7 @@ def _scan(twin: str, entry: ScanEntry, profile: Profile, study: StudySpec, rates
         group=_group(profile.scanner, protocol, sampling, host_grid=entry.host_grid),
         exposure_s=taken.exposure_s * (ADDED_SHARE if known else 1.0),
         image_s=image_s(taken, protocol),
-        memory_bytes=taken.peak_bytes,
+        memory_bytes=taken.peak_bytes + BUILDING_BYTES,
     )
 
 
