@@ -23,22 +23,16 @@ the same bytes come for any number of threads. Each (view, column) writes only i
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 from numba import njit, prange
 from numba.extending import register_jitable
 
 from .lines import LANES, MARGIN, read_four, read_two, sum_lines
+from .parallel import LOOPS_ONLY
 
 MAX_GROUP = 16
 """Most planes read out together."""
-
-_LOOPS_ONLY: Any = {  # Numba takes a dict here; its type hints know only bool
-    "prange": True,
-    **dict.fromkeys(("comprehension", "fusion", "inplace_binop", "numpy", "reduction", "setitem", "stencil"), False),
-}
-"""Parallel is the loop that says so; array expressions around and in it are small, and take as long to compile."""
 
 
 @register_jitable
@@ -112,7 +106,7 @@ def _read_wide(line, cumulative, n, start, slope, width, height, r0, r1, reading
         read_two(cumulative, i, -scale, np.float32(0.0), reading, r)
 
 
-@njit(parallel=_LOOPS_ONLY, cache=True, error_model="numpy", fastmath={"contract"})
+@njit(parallel=LOOPS_ONLY, cache=True, error_model="numpy", fastmath={"contract"})
 def project(volume, spacing, source, column, row, cell, distance, drift, unit, out):
     """Add the cell-averaged line integrals of ``volume`` to ``out``.
 
