@@ -139,7 +139,8 @@ def back_project(
     half_turn = np.repeat(turns.half_turn, len(beams))
     family = np.tile(np.arange(len(beams)), len(turns.half_turn)) + len(beams) * (half_turn < 0)
     heights = np.array([beam.height_mm for beam in beams])
-    source_z = (turns.source_z_mm[:, :, None] + heights).reshape(n_directions, -1)
+    # in one layout whatever the mode: the kernels are compiled once
+    source_z = np.ascontiguousarray((turns.source_z_mm[:, :, None] + heights).reshape(n_directions, -1))
     is_there = np.repeat(turns.view >= 0, len(beams), axis=1)
     middle_t = direction @ disc[:2]
 
