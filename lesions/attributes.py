@@ -96,8 +96,14 @@ KIND_DEFAULTS: dict[str, dict[str, Any]] = {
     "cystic": {"cavity": 0.08},
     "perifissural": {"attachment": "fissure", "elongation": 0.75, "flatness": 0.6, "sh_sd": 0.04, "margin": 5.0},
     "granuloma": {"calcification": "diffuse", "sphericity": 5.0, "margin": 5.0},
-    "hamartoma": {"calcification": "popcorn", "fat_fraction": 0.2, "lobulation": 3.0, "margin": 5.0},
-    "lymph_node": {"elongation": 0.75, "flatness": 0.55, "sh_sd": 0.04, "margin": 5.0},
+    "hamartoma": {"calcification": "popcorn", "fat_fraction": 0.2, "lobulation": 2.0, "margin": 5.0},
+    "lymph_node": {
+        "max_distance_to_pleura_mm": 15.0,
+        "elongation": 0.75,
+        "flatness": 0.55,
+        "sh_sd": 0.04,
+        "margin": 5.0,
+    },
     "scar": {"elongation": 0.5, "flatness": 0.15, "sphericity": 1.0, "margin": 4.0},
     "mucus_plug": {"sphericity": 1.0, "margin": 4.0, "solid_hu": 20.0},
     "pleural_plaque": {"attachment": "pleura", "elongation": 0.8, "flatness": 0.25, "sphericity": 2.0, "margin": 5.0},
@@ -135,6 +141,7 @@ class Attributes:
     fat_fraction: float
     necrosis_ratio: float
     cavity_wall_mm: float | None
+    max_distance_to_pleura_mm: float | None
 
 
 def resolve(nodule: Nodule) -> Attributes:
@@ -188,6 +195,7 @@ def resolve(nodule: Nodule) -> Attributes:
         fat_fraction=fat,
         necrosis_ratio=necrosis,
         cavity_wall_mm=wall,
+        max_distance_to_pleura_mm=said("max_distance_to_pleura_mm"),
     )
 
 

@@ -14,7 +14,7 @@ from scipy.ndimage import distance_transform_edt
 
 from twins import LUNG, Grid, Structure, Tree, Twin
 
-from .surroundings import AERATED, AIRWAYS, VESSELS
+from .surroundings import AERATED, AIRWAYS, LOBES_OF_A_LUNG, VESSELS
 
 STEP_MM = 2.0
 """Placement works on about this grid [mm]."""
@@ -62,6 +62,19 @@ class Clearance:
             lung = np.pad(self.is_any(LUNG), 1)
             self.maps["pleura"] = self._edt(lung)[1:-1, 1:-1, 1:-1]
         return self.maps["pleura"]
+
+    def fissure_mm(self) -> NDArray[np.float32]:
+        """Distance to a fissure or another lobe of the same lung, within lobes; infinite elsewhere."""
+        if "fissure" not in self.maps:
+            out = np.full(self.structure.shape, np.inf, np.float32)
+            for lung in LOBES_OF_A_LUNG:
+                for lobe in lung:
+                    own = self.structure == lobe
+                    if own.any():
+                        away = self._away_from(self.is_any((*(s for s in lung if s != lobe), Structure.FISSURE)))
+                        out[own] = away[own]
+            self.maps["fissure"] = out
+        return self.maps["fissure"]
 
     def airway_mm(self, thickness_mm: float) -> NDArray[np.float32]:
         """Distance to airways at least that wide: of the twin's tree, or where it has none of all its airway voxels."""

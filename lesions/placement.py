@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 
 from twins import LUNG, Structure, Twin
 
+from .attachment import lobe_around, lung_around
 from .clearance import Clearance
 from .nodule import Nodule
+from .raster import LIE_FLAT
 from .shape import Shape, shape_of
 from .sizing import sized
 from .surroundings import AERATED
@@ -33,6 +35,10 @@ ATTACHED = (0.5, 0.9)
 
 ATTACHED_CALIBRE_MM = 2.0
 """Vessels at least this thick count as attached to (design default)."""
+
+
+DEPTH = (0.3, 0.8)
+"""A nodule bounded by pleura or fissure has its unbounded centre this many half thicknesses inside (design default)."""
 
 
 class PlacementError(ValueError):
@@ -86,8 +92,13 @@ def _drawn(
         if fitting is None:
             raise
         return fitting
-    if nodule.attributes.attachment == "vessel":
+    attributes = nodule.attributes
+    if attributes.attachment == "vessel":
         allowed = _attached(where, nodule, allowed)
+    if attributes.attachment in ("pleura", "fissure"):
+        return _against(where, nodule, _near_surface(where, nodule, allowed), full_mm, taken, rng)
+    if attributes.max_distance_to_pleura_mm is not None:
+        allowed = _near_pleura(where, nodule, allowed, attributes.max_distance_to_pleura_mm)
     candidates = np.flatnonzero(allowed)
     jitter = where.grid.index_to_world(rng.uniform(-0.5, 0.5, 3)) - np.asarray(where.grid.origin_mm)
     # Uniform among all places; where the drawn one is taken, uniform among the free ones.
@@ -165,11 +176,14 @@ def _fitting(
 def _gaps(where: Clearance, nodule: Nodule) -> list[tuple[str, float, Any]]:
     thickness = nodule.avoided_vessel_mm
     wide = f"thicker than {thickness:.1f} mm"
-    gaps: list[tuple[str, float, Any]] = [
-        ("pleura", nodule.min_distance_to_pleura_mm, where.pleura_mm()),
+    attachment = nodule.attributes.attachment
+    gaps: list[tuple[str, float, Any]] = []
+    if attachment != "pleura":
+        gaps.append(("pleura", nodule.min_distance_to_pleura_mm, where.pleura_mm()))
+    gaps += [
         (f"airways {wide}", nodule.min_distance_to_airway_mm, where.airway_mm(thickness)),
     ]
-    if nodule.attributes.attachment != "vessel":
+    if attachment != "vessel":
         gaps.append((f"vessels {wide}", nodule.min_distance_to_vessel_mm, where.vessel_mm(thickness)))
     return gaps
 
@@ -178,6 +192,8 @@ def _attached(where: Clearance, nodule: Nodule, allowed: NDArray[np.bool_]) -> N
     radius = 0.5 * nodule.target_diameter_mm
     distance = where.vessel_mm(ATTACHED_CALIBRE_MM)
     near, far = ATTACHED[0] * radius, max(ATTACHED[1] * radius, ATTACHED[0] * radius + 0.5 * min(where.grid.spacing_mm))
+    if nodule.is_tubular:  # the crossing itself lies on the vessel
+        near, far = 0.0, max(0.5 * radius, min(where.grid.spacing_mm))
     attached = allowed & (distance >= near) & (distance <= far)
     if not attached.any():
         raise PlacementError(
@@ -185,6 +201,63 @@ def _attached(where: Clearance, nodule: Nodule, allowed: NDArray[np.bool_]) -> N
             f"none of {np.count_nonzero(allowed)} places has one"
         )
     return attached
+
+
+def _near_pleura(where: Clearance, nodule: Nodule, allowed: NDArray[np.bool_], gap_mm: float) -> NDArray[np.bool_]:
+    near = allowed & (where.pleura_mm() <= gap_mm + 0.5 * nodule.target_diameter_mm)
+    if not near.any():
+        raise PlacementError(
+            f"nodule {nodule.id!r}: max_distance_to_pleura_mm {gap_mm:g}: none of {np.count_nonzero(allowed)} places "
+            f"is that near to the pleura, the nearest has {float(where.pleura_mm()[allowed].min()):.1f} mm to its centre"
+        )
+    return near
+
+
+def _near_surface(where: Clearance, nodule: Nodule, allowed: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Places within about a radius of the pleura or fissure that the nodule is to grow against."""
+    attachment = nodule.attributes.attachment
+    distance = where.pleura_mm() if attachment == "pleura" else where.fissure_mm()
+    reach = max(0.5 * nodule.target_diameter_mm, 2 * max(where.grid.spacing_mm))
+    near = allowed & (distance <= reach)
+    if not near.any():
+        best = float(distance[allowed].min())
+        raise PlacementError(
+            f"nodule {nodule.id!r}: attachment {attachment!r} needs a {attachment} within {reach:.1f} mm of the centre; the "
+            f"nearest of {np.count_nonzero(allowed)} places has {best:.1f} mm"
+        )
+    return near
+
+
+def _against(
+    where: Clearance,
+    nodule: Nodule,
+    near: NDArray[np.bool_],
+    full_mm: float,
+    taken: Taken,
+    rng: np.random.Generator,
+) -> NDArray[np.float64]:
+    """A place at the surface, moved along its normal to the drawn depth of the centre."""
+    pleura = nodule.attributes.attachment == "pleura"
+    # Half the thickness of one that lies flat, else the radius.
+    thin = nodule.attributes.flatness if nodule.kind in LIE_FLAT else None
+    half = 0.5 * nodule.target_diameter_mm * (1.0 if thin is None else thin ** (2 / 3))
+    depth = half * rng.uniform(*DEPTH)
+    for pick in rng.permutation(np.flatnonzero(near))[:N_TRIES]:
+        point = _points(where, np.array([pick]))[0]
+        around = (lung_around if pleura else lobe_around)(where.twin, point, nodule.target_diameter_mm + 6.0)
+        for _ in range(3):
+            point = point + (depth - around.at(point)) * around.inward(point)
+        index = tuple(np.rint(where.grid.world_to_index(point)).astype(int))
+        if (
+            all(0 <= i < n for i, n in zip(index, where.grid.shape, strict=True))
+            and abs(around.at(point) - depth) < 0.25
+            and _free(point[None], full_mm, taken)[0]
+        ):
+            return np.asarray(point)
+    raise PlacementError(
+        f"nodule {nodule.id!r}: attachment {nodule.attributes.attachment!r}: none of {N_TRIES} places at it is free "
+        f"and {depth:.1f} mm from it"
+    )
 
 
 def _lobe_mask(where: Clearance, nodule: Nodule) -> NDArray[np.bool_]:

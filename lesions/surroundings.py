@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt, map_coordinates
+from scipy.ndimage import distance_transform_edt
 
 from twins import LOBES, LUNG, Grid, Material, Structure, Twin
 
@@ -83,11 +83,10 @@ def sample(fields: NDArray[np.float32], of: Grid, at: Grid) -> NDArray[np.float3
 
 
 def _sample_at(fields: NDArray[np.float32], of: Grid, points_mm: NDArray[np.float64]) -> NDArray[np.float32]:
-    index = np.moveaxis(of.world_to_index(points_mm), -1, 0)
-    out = np.empty((len(fields), *points_mm.shape[:-1]), np.float32)
-    for row, field in enumerate(fields):
-        map_coordinates(field, index, output=out[row], order=1, mode="nearest")
-    return out
+    index = of.world_to_index(points_mm.reshape(-1, 3))
+    out = np.empty((len(fields), len(index)), np.float32)
+    _sample_points(fields, index, out)
+    return out.reshape(len(fields), *points_mm.shape[:-1])
 
 
 def lobe_at(twin: Twin, points_mm: NDArray[np.float64]) -> str | None:
@@ -195,3 +194,29 @@ def _sample(fields, steps, origin, out):  # type: ignore[no-untyped-def]  # noqa
                         fields[m, z1, y1, x0] * (1 - fx) + fields[m, z1, y1, x1] * fx
                     ) * fy
                     out[m, k, j, i] = near * (1 - fz) + far * fz
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+def _sample_points(fields, index, out):  # type: ignore[no-untyped-def]  # noqa: ANN001
+    """Trilinear samples at single points, held constant beyond the edge.
+
+    fields  (m, Z, Y, X) float32
+    index   (n, 3)       float64  continuous index (z, y, x)
+    out     (m, n)       float32
+    """
+    top = (fields.shape[1] - 1, fields.shape[2] - 1, fields.shape[3] - 1)
+    for i in prange(index.shape[0]):
+        z = min(max(index[i, 0], 0.0), float(top[0]))
+        y = min(max(index[i, 1], 0.0), float(top[1]))
+        x = min(max(index[i, 2], 0.0), float(top[2]))
+        z0, y0, x0 = int(z), int(y), int(x)
+        z1, y1, x1 = min(z0 + 1, top[0]), min(y0 + 1, top[1]), min(x0 + 1, top[2])
+        fz, fy, fx = z - z0, y - y0, x - x0
+        for m in range(fields.shape[0]):
+            near = (fields[m, z0, y0, x0] * (1 - fx) + fields[m, z0, y0, x1] * fx) * (1 - fy) + (
+                fields[m, z0, y1, x0] * (1 - fx) + fields[m, z0, y1, x1] * fx
+            ) * fy
+            far = (fields[m, z1, y0, x0] * (1 - fx) + fields[m, z1, y0, x1] * fx) * (1 - fy) + (
+                fields[m, z1, y1, x0] * (1 - fx) + fields[m, z1, y1, x1] * fx
+            ) * fy
+            out[m, i] = near * (1 - fz) + far * fz

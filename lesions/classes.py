@@ -1,0 +1,62 @@
+"""One nodule of every class that a radiologist names: for a contact sheet, a test of a reader, a first look."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .nodule import Nodule
+
+CLASSES: Mapping[str, Mapping[str, Any]] = {
+    "solid": {},
+    "solid lobulated": {"lobulation": 4.0, "sphericity": 3.0},
+    "solid spiculated": {"spiculation": 4.0, "lobulation": 3.0, "margin": 4.0},
+    "poor margin": {"margin": 2.0},
+    "part-solid": {"type": "part_solid", "solid_core_ratio": 0.5, "margin": 3.0},
+    "ground glass": {"type": "ground_glass", "margin": 3.0},
+    "calcified, diffuse": {"kind": "calcified", "calcification": "diffuse"},
+    "calcified, central": {"kind": "calcified", "calcification": "central"},
+    "calcified, laminated": {"kind": "calcified", "calcification": "laminated"},
+    "calcified, popcorn": {"kind": "calcified", "calcification": "popcorn"},
+    "calcified, eccentric": {"kind": "calcified", "calcification": "eccentric"},
+    "fat-containing": {"kind": "fat_containing"},
+    "cavitary": {"kind": "cavitary", "margin": 4.0},
+    "cystic": {"kind": "cystic"},
+    "perifissural": {"kind": "perifissural"},
+    "granuloma": {"kind": "granuloma"},
+    "hamartoma": {"kind": "hamartoma"},
+    "intrapulmonary lymph node": {"kind": "lymph_node"},
+    "juxtapleural": {"attachment": "pleura"},
+    "juxtavascular": {"attachment": "vessel"},
+    "necrosis": {"necrosis_ratio": 0.7},
+    "bubbles": {"type": "part_solid", "solid_core_ratio": 0.7, "n_bubbles": 5, "margin": 4.0},
+    "air bronchogram": {"n_bronchograms": 1, "margin": 4.0},
+    "halo": {"halo_mm": 3.0, "margin": 4.0},
+    "pleural tags": {"n_pleural_tags": 2, "max_distance_to_pleura_mm": 12.0, "spiculation": 3.0},
+    "vessel convergence": {"displacement": -0.4, "spiculation": 3.0},
+    "displacing": {"displacement": 0.5},
+    "scar": {"kind": "scar"},
+    "mucus plug": {"kind": "mucus_plug"},
+    "pleural plaque": {"kind": "pleural_plaque"},
+    "vessel crossing": {"kind": "vessel_crossing"},
+}
+"""Fields of :class:`lesions.Nodule` that make a class, by its name."""
+
+
+def examples(diameter_mm: float = 12.0, *, key: int = 0) -> dict[str, Nodule]:
+    """One nodule of each class, to be placed [equivalent diameter in mm].
+
+    Raises
+    ------
+    ValueError
+        If a class cannot have that size (a 3 mm nodule has no room for bubbles).
+
+    Examples
+    --------
+    >>> examples()["hamartoma"].attributes.calcification
+    'popcorn'
+    """
+    return {
+        name: Nodule(id=f"class-{i:02d}", key=key + i, equivalent_diameter_mm=diameter_mm, **fields)
+        for i, (name, fields) in enumerate(CLASSES.items())
+    }
