@@ -3,8 +3,8 @@
 Laws of the volume V at day t, V0 at the day the spec describes (day 0 of the law):
 
 - exponential: ``V0 2^(t / VDT)`` (Schwartz, Cancer 14 (1961) 1272);
-- Gompertz: ``V0 exp(ln(K / V0) (1 - exp(-a t)))`` with the limit K and ``a = ln 2 / (VDT ln(K / V0))``, so that VDT is the
-  doubling time at day 0 (Laird, Br. J. Cancer 18 (1964) 490);
+- Gompertz: ``V0 exp(ln(K / V0) (1 - exp(-a t)))`` with the limit K and ``a = ln 2 / (VDT ln(K / V0))``, so that VDT is
+  the doubling time at day 0 (Laird, Br. J. Cancer 18 (1964) 490);
 - stable: V0;
 - resolving: ``V0 2^(-t / half-life)`` from the day it begins, V0 before.
 
@@ -30,8 +30,8 @@ DOUBLING_DAYS = {"solid": (170.0, 0.60), "part_solid": (420.0, 0.55), "ground_gl
 """Median [days] and sigma of the lognormal volume doubling time of growing malignant nodules by type.
 
 A compromise, by design, between published series: 149 +- 125, 457 +- 260, 813 +- 375 days for solid, part-solid and
-ground-glass cancers (Hasegawa et al., Br. J. Radiol. 73 (2000) 1252), 267, 598 and 848 days in a series of 2018, and 100-400
-days for most solid cancers (Fleischner Society 2017)."""
+ground-glass cancers (Hasegawa et al., Br. J. Radiol. 73 (2000) 1252), 267, 598 and 848 days in a series of 2018, and
+100-400 days for most solid cancers (Fleischner Society 2017)."""
 
 BENIGN_DOUBLING_DAYS = (386.0, 0.60)
 """Median of growing benign nodules (thorax.bmj table 170289); its sigma is a design default, unverified."""
@@ -40,11 +40,12 @@ GROWING = {"malignant": 0.68, "benign": 0.33}
 """Share of nodules that grew by a quarter or more, same source; the others are drawn as stable."""
 
 RESOLVING = {"solid": 0.101, "part_solid": 0.33, "ground_glass": 0.33}
-"""Share of benign nodules that vanish: 10.1 % of solid ones of 50-500 mm3 (NELSON); of sub-solid ones 26-41 %, the middle
-taken."""
+"""Share of benign nodules that vanish: 10.1 % of solid ones of 50-500 mm3 (NELSON); of sub-solid ones 26-41 %, the
+middle taken."""
 
-HALF_LIFE_DAYS = 30.0
-"""Half-life of a resolving nodule (design default, unverified): 77 % of those that vanish are gone by three months."""
+HALF_LIFE_DAYS, BEGINS_WITHIN_DAYS = 15.0, 46.0
+"""Half-life of a resolving nodule, and the days within which it begins to (design default, unverified): chosen such
+that 77 % of nodules of 50-500 mm3 are gone by three months, as in NELSON."""
 
 LARGEST_CORE_RATIO, LARGEST_GLASS_FRACTION = 0.9, 0.8
 """Where a growing core, or a thickening ground glass, stops (limits of the spec)."""
@@ -203,7 +204,9 @@ def draw_growth(rng: np.random.Generator, nodule: Nodule, *, malignant: bool) ->
     if share < GROWING["malignant" if malignant else "benign"]:
         return Growth(model="exponential", vdt_days=float(np.clip(median * math.exp(sigma * normal), 5, 20_000)))
     if not malignant and share < GROWING["benign"] + RESOLVING[kind]:
-        return Growth(model="resolving", half_life_days=HALF_LIFE_DAYS, begins_day=round(60 * begins, 1))
+        return Growth(
+            model="resolving", half_life_days=HALF_LIFE_DAYS, begins_day=round(BEGINS_WITHIN_DAYS * begins, 1)
+        )
     return Growth(model="stable")
 
 
