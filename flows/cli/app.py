@@ -10,7 +10,7 @@ import typer
 from ctsim.backends import BackendError
 
 from ..store import BusyError
-from . import building, checking, label, profiles, qa, scanning, serving, twin
+from . import building, checking, label, lesions, profiles, qa, scanning, serving, twin
 from .console import errors
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ for group in (building, scanning, checking, qa, serving):
 app.add_typer(twin.app, name="twin")
 app.add_typer(profiles.app, name="profiles")
 app.add_typer(label.app, name="label")
+app.add_typer(lesions.app, name="lesions")
 
 USER_ERRORS = (ValueError, TypeError, OSError, BusyError, BackendError)
 """Mistakes in what was asked, files that cannot be read or written: one line each and exit status 2."""
