@@ -13,7 +13,7 @@ from numba import njit, prange
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
-def body_distance(radius_mm, slope, rotation, centre_mm, origin_mm, step_mm, out):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+def body_distance(radius_mm, slope, rotation, centre_mm, origin_mm, step_mm, near_mm, out):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
     """Overwrite ``out`` with the signed distance to a star-shaped body.
 
     radius_mm  (T + 1, P + 1) float64  radius table, last column repeats the first [mm]
@@ -22,9 +22,13 @@ def body_distance(radius_mm, slope, rotation, centre_mm, origin_mm, step_mm, out
     centre_mm  (3,)           float64  star centre (x, y, z) [mm]
     origin_mm  (3,)           float64  centre of voxel (0, 0, 0), (x, y, z) [mm]
     step_mm    scalar                  spacing of the lattice, equal along all axes [mm]
+    near_mm    scalar                  farther than this inside or outside all of the surface only a bound of the
+                                       distance is worked out, beyond +-near_mm [mm]
     out        (Z, Y, X)      float32  signed distance, positive inside [mm]
     """
     n_z, n_y, n_x = out.shape
+    least, most, steepest = radius_mm.min(), radius_mm.max(), slope.min()
+    inner, outer = least - near_mm / steepest, most + near_mm / steepest
     per_theta = (radius_mm.shape[0] - 1) / math.pi
     per_phi = (radius_mm.shape[1] - 1) / (2 * math.pi)
     last_theta, last_phi = radius_mm.shape[0] - 2, radius_mm.shape[1] - 2
@@ -38,6 +42,9 @@ def body_distance(radius_mm, slope, rotation, centre_mm, origin_mm, step_mm, out
                 y = rotation[0, 1] * dx + rotation[1, 1] * dy + rotation[2, 1] * dz
                 z = rotation[0, 2] * dx + rotation[1, 2] * dy + rotation[2, 2] * dz
                 length = math.sqrt(x * x + y * y + z * z)
+                if length > outer or length < inner:
+                    out[k, j, i] = (most - length) * steepest if length > outer else (least - length) * steepest
+                    continue
                 if length < 1e-9:
                     out[k, j, i] = radius_mm[0, 0] * slope[0, 0]
                     continue

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +28,7 @@ class Harmonics:
 
     def on(self, theta: NDArray[np.float64], n_phi: int) -> NDArray[np.float64]:
         """Values ``(theta, phi)`` on rings of ``n_phi`` equally spaced longitudes that begin at 0."""
-        legendre = normalised_legendre(L_MAX, theta)
+        legendre = _legendre(theta.tobytes())
         phi = 2 * np.pi * np.arange(n_phi) / n_phi
         m = np.arange(L_MAX + 1)
         factor = np.where(m == 0, 1.0, math.sqrt(2.0))
@@ -36,6 +37,14 @@ class Harmonics:
         angle = np.outer(m, phi)
         # einsum adds in a fixed order, a matrix product in one that may depend on the number of threads.
         return np.einsum("tm,mp->tp", rings_cos, np.cos(angle)) + np.einsum("tm,mp->tp", rings_sin, np.sin(angle))
+
+
+@lru_cache(maxsize=8)
+def _legendre(theta: bytes) -> NDArray[np.float64]:
+    """The functions on rings given as the bytes of their float64 angles: a few tables serve all bodies."""
+    table = normalised_legendre(L_MAX, np.frombuffer(theta))
+    table.setflags(write=False)
+    return table
 
 
 def normalised_legendre(l_max: int, theta: NDArray[np.float64]) -> NDArray[np.float64]:

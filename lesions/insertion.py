@@ -15,10 +15,10 @@ from .interior import difference
 from .measures import axial_diameters_mm, crossings, max_diameter_mm
 from .nodule import Lobe, Nodule
 from .parts import Parts, parts_of
-from .periphery import FADES_AT, LONGEST_TAG_MM, displaced_mm, halo_of, strands_of, tags_of
+from .periphery import LONGEST_TAG_MM, halo_of, strands_of, tags_of
 from .raster import Raster, rasterise
 from .sizing import sized
-from .surroundings import ON_FISSURE_MM, Matter, distances_mm, fissure_mm, lobe_at, matter_on
+from .surroundings import FADES_AT, ON_FISSURE_MM, Displacement, Matter, distances_mm, fissure_mm, lobe_at, matter_on
 from .truth import NoduleTruth, Truth
 
 BOUNDED_REACH = 1.1
@@ -83,7 +83,10 @@ def _inserted(twin: Twin, nodule: Nodule) -> tuple[Inset, NoduleTruth, NDArray[n
     _check_inside(twin, nodule, grid, solid)
     moved = spec.displacement != 0
     base = matter_on(twin, grid, every=moved)
-    around = matter_on(twin, grid, displaced_mm(spec, grid, centre + raster.centroid_mm), every=True) if moved else None
+    around = None
+    if moved:
+        flow = Displacement(centre + raster.centroid_mm, 0.5 * spec.target_diameter_mm, spec.displacement)
+        around = matter_on(twin, grid, flow, every=True)
     parts = parts_of(spec, raster)
     materials, delta = difference(
         spec,
@@ -151,14 +154,17 @@ def _measured(
     grid = inset.grid
     lobe = _lobe(nodule, found)
     knows_no_lobes = lobe != found or lobe.endswith("_LUNG")
-    occupancy, core = raster.occupancy, raster.core_occupancy
     voxel = grid.voxel_volume_mm3
-    total = occupancy.sum(dtype=np.float64)
+    total = raster.occupancy.sum(dtype=np.float64)
+    # All measures but the sums over parts come from the box that holds the nodule.
+    box, around = _filled_box(grid, raster.occupancy)
+    occupancy, body = raster.occupancy[box], raster.body_mm[box]
+    core = None if raster.core_occupancy is None else raster.core_occupancy[box]
     # Base materials stand first in the inset; a material that only the nodule brings has no base.
-    partial = inset.delta_g_cm3.copy()
-    partial[: len(base.materials)] += base.partial_g_cm3
+    partial = inset.delta_g_cm3[(slice(None), *box)].copy()
+    partial[: len(base.materials)] += base.partial_g_cm3[(slice(None), *box)]
     hu = hounsfield_equivalent(inset.materials, partial)
-    long_mm, short_mm = axial_diameters_mm(grid, raster.body_mm, 0.0)
+    long_mm, short_mm = axial_diameters_mm(around, body, 0.0)
     if nodule.type == "solid":
         core_volume, core_diameter, core_hu = (
             total * voxel,
@@ -167,13 +173,13 @@ def _measured(
         )
     elif core is not None:
         core_volume = core.sum(dtype=np.float64) * voxel
-        core_diameter = sum(axial_diameters_mm(grid, core, 0.5)) / 2
+        core_diameter = sum(axial_diameters_mm(around, core, 0.5)) / 2
         core_hu = float((hu * core).sum() / core.sum(dtype=np.float64))
     else:
         core_volume, core_diameter, core_hu = 0.0, 0.0, None
-    surface = crossings(raster.body_mm, 0.0, 0)
-    pleura, vessel = distances_mm(twin, grid.index_to_world(surface))
-    fissure = None if knows_no_lobes else fissure_mm(twin, lobe, grid.index_to_world(surface))
+    surface = crossings(body, 0.0, 0)
+    pleura, vessel = distances_mm(twin, around.index_to_world(surface))
+    fissure = None if knows_no_lobes else fissure_mm(twin, lobe, around.index_to_world(surface))
     cx, cy, cz = (float(c) for c in np.asarray(nodule.centre_mm) + raster.centroid_mm)
     extent_z, extent_y, extent_x = _extent_mm(grid, occupancy)
     return NoduleTruth(
@@ -184,7 +190,7 @@ def _measured(
         long_axis_mm=long_mm,
         short_axis_mm=short_mm,
         mean_diameter_mm=0.5 * (long_mm + short_mm),
-        max_diameter_mm=max_diameter_mm(grid, occupancy, 0.5),
+        max_diameter_mm=max_diameter_mm(around, occupancy, 0.5),
         core_volume_mm3=float(core_volume),
         core_diameter_mm=float(core_diameter),
         mass_mg=float((partial.sum(axis=0, dtype=np.float64) * occupancy).sum() * voxel),
@@ -196,8 +202,8 @@ def _measured(
         distance_to_vessel_mm=vessel,
         n_spicules=raster.n_spicules,
         grid=grid,
-        occupancy=occupancy,
-        core_occupancy=core,
+        occupancy=raster.occupancy,
+        core_occupancy=raster.core_occupancy,
         distance_to_fissure_mm=fissure,
         on_fissure=None if knows_no_lobes else fissure is not None and fissure <= ON_FISSURE_MM,
         extent_z_mm=extent_z,
@@ -208,6 +214,18 @@ def _measured(
         fluid_volume_mm3=_volume(parts.fluid, voxel),
         air_volume_mm3=_volume(parts.air, voxel),
     )
+
+
+def _filled_box(grid: Grid, occupancy: NDArray[np.float32]) -> tuple[tuple[slice, slice, slice], Grid]:
+    """The part of a lattice that holds a nodule, with two voxels around it where there are so many."""
+    inside = occupancy > 0
+    box = []
+    for axis in range(3):
+        filled = np.flatnonzero(inside.any(axis=tuple(k for k in range(3) if k != axis)))
+        box.append(slice(max(0, int(filled[0]) - 2), int(filled[-1]) + 3))
+    x, y, z = (float(c) for c in grid.index_to_world([b.start for b in box]))
+    n_z, n_y, n_x = (len(range(n)[b]) for n, b in zip(grid.shape, box, strict=True))
+    return (box[0], box[1], box[2]), Grid((n_z, n_y, n_x), grid.spacing_mm, (x, y, z), grid.direction)
 
 
 def _volume(share: NDArray[np.float32] | None, voxel_mm3: float) -> float:

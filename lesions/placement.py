@@ -208,7 +208,7 @@ def _near_pleura(where: Clearance, nodule: Nodule, allowed: NDArray[np.bool_], g
     if not near.any():
         raise PlacementError(
             f"nodule {nodule.id!r}: max_distance_to_pleura_mm {gap_mm:g}: none of {np.count_nonzero(allowed)} places "
-            f"is that near to the pleura, the nearest has {float(where.pleura_mm()[allowed].min()):.1f} mm to its centre"
+            f"is that near to the pleura, the nearest centre has {float(where.pleura_mm()[allowed].min()):.1f} mm"
         )
     return near
 
@@ -222,8 +222,8 @@ def _near_surface(where: Clearance, nodule: Nodule, allowed: NDArray[np.bool_]) 
     if not near.any():
         best = float(distance[allowed].min())
         raise PlacementError(
-            f"nodule {nodule.id!r}: attachment {attachment!r} needs a {attachment} within {reach:.1f} mm of the centre; the "
-            f"nearest of {np.count_nonzero(allowed)} places has {best:.1f} mm"
+            f"nodule {nodule.id!r}: attachment {attachment!r} needs one within {reach:.1f} mm of its centre; "
+            f"the nearest of {np.count_nonzero(allowed)} places has {best:.1f} mm"
         )
     return near
 

@@ -32,6 +32,9 @@ WIDTH_10_90 = 2.563103
 TAIL = 3.3
 """The soft profile is cut where it falls below Phi(-3.3) = 0.0005."""
 
+N_SECANTS = 12
+"""Secant steps before the search falls back on bisection."""
+
 N_GROWTHS, LARGEST_GROWTH = 20, 3.0
 """Steps in which a bounded form finds its scale, and the largest one (a design default)."""
 
@@ -40,6 +43,10 @@ LIE_FLAT = frozenset({"pleural_plaque", "perifissural"})
 
 FAR_MM = 1e3
 """"Far outside" where no tube is near."""
+
+
+Edge = Callable[[NDArray[np.floating]], NDArray[np.floating]]
+"""Share of a voxel by its signed distance to the surface in units of the edge's width."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,7 +64,8 @@ class Raster:
     profile, core_profile
         The same with the tissue's own margin.
     body_mm
-        Signed distance to the body without spicules, positive inside [mm].
+        Signed distance to the body without spicules, positive inside [mm]; far from the surface only a bound of it,
+        unless :func:`has_depth`.
     n_spicules
         Number of spicules.
     centroid_mm
@@ -122,10 +130,12 @@ def rasterise(
     low, high = shape.extent_mm()
     low, high = low - 1.2 * pad, high + 1.2 * pad
     if include_mm is not None:
-        low, high = np.minimum(low, 1.25 * include_mm.min(axis=0)), np.maximum(high, 1.25 * include_mm.max(axis=0))
+        # A lattice that is scaled down to the volume of body and spicules must still reach them.
+        include_mm = (1.25 if len(shape.spicules) else 1.0) * include_mm
+        low, high = np.minimum(low, include_mm.min(axis=0)), np.maximum(high, include_mm.max(axis=0))
     origin, count = _box(low, high, step)
 
-    body, whole = _distances(shape, origin, count, step, 1.2 * pad)
+    body, whole = _distances(shape, origin, count, step, 1.2 * pad, exact=has_depth(nodule))
     if room is None and len(shape.spicules):
         union_mm3 = float(ramp(whole / step).sum(dtype=np.float64)) * step**3
         scale = (nodule.target_volume_mm3 / union_mm3) ** (1 / 3)
@@ -143,7 +153,7 @@ def rasterise(
     profile = fill_to(whole, volume / step**3, 1.0 / blur, _gaussian_edge)
     core_occupancy = core_profile = None
     if shape.core is not None:
-        core = _distance(shape.core, origin, count, step)
+        core = _distance(shape.core, origin, count, step, 1.2 * pad)
         core_volume = nodule.core_ratio**3 * volume
         core_occupancy = fill_to(core, core_volume / step**3, 1.0 / step, ramp, within=occupancy)
         core_profile = fill_to(core, core_volume / step**3, 1.0 / blur, _gaussian_edge, within=profile)
@@ -206,14 +216,14 @@ def _box(
 
 
 def _distances(
-    shape: Shape, origin: NDArray[np.float64], count: NDArray[np.int64], step: float, pad: float
+    shape: Shape, origin: NDArray[np.float64], count: NDArray[np.int64], step: float, pad: float, exact: bool = False
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Signed distance to the body, and to body and spicules; the same for a form of tubes."""
     if shape.body is None:
         tubes = np.full((count[2], count[1], count[0]), -FAR_MM, np.float32)
         join_segments(shape.spicules, pad, origin, step, tubes)
         return tubes, tubes
-    body = _distance(shape.body, origin, count, step)
+    body = _distance(shape.body, origin, count, step, np.inf if exact else pad)
     if not len(shape.spicules):
         return body, body
     whole = body.copy()
@@ -221,9 +231,17 @@ def _distances(
     return body, whole
 
 
-def _distance(body: Body, origin: NDArray[np.float64], count: NDArray[np.int64], step: float) -> NDArray[np.float32]:
+def has_depth(nodule: Nodule) -> bool:
+    """Whether something inside follows the surface, so that the distance to it must be known all the way in."""
+    said = nodule.attributes
+    return said.calcium_fraction > 0 or said.necrosis_ratio > 0 or said.cavity_wall_mm is not None
+
+
+def _distance(
+    body: Body, origin: NDArray[np.float64], count: NDArray[np.int64], step: float, near: float
+) -> NDArray[np.float32]:
     out = np.empty((count[2], count[1], count[0]), np.float32)
-    body_distance(body.radius_mm, body.slope, body.rotation, body.centre_mm, origin, step, out)
+    body_distance(body.radius_mm, body.slope, body.rotation, body.centre_mm, origin, step, near, out)
     return out
 
 
@@ -231,12 +249,17 @@ def fill_to(
     distance_mm: NDArray[np.float32],
     n_voxels: float,
     per_mm: float,
-    edge: Callable[[NDArray[np.floating]], NDArray[np.floating]],
+    edge: Edge,
     within: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
     """``edge((phi + offset) * per_mm)`` with the offset at which it sums to ``n_voxels`` (the volume in voxels).
 
     With ``within`` no voxel is filled beyond it: what a part cannot have there it gets elsewhere.
+
+    Raises
+    ------
+    ValueError
+        If no offset gives that volume.
     """
     scaled = distance_mm.ravel() * np.float32(per_mm)
     for slack in (0.4, 3.0, 400.0):  # nearly always a fraction of a voxel is enough
@@ -252,14 +275,32 @@ def fill_to(
         def excess(offset: float, share: Callable[[float], Any] = share, wanted: float = wanted) -> float:
             return float(share(offset).sum()) - wanted
 
-        if excess(-slack) <= 0 <= excess(slack):
+        found = _root(excess, slack)
+        if found is not None:
             break
     else:
         raise ValueError(f"the lattice is too coarse or too small to hold a volume of {n_voxels:.1f} voxels")
-    offset = brentq(excess, -slack, slack, xtol=1e-9, rtol=1e-9)
     filled = np.zeros(len(scaled), np.float32) if within is not None else (scaled > TAIL + slack).astype(np.float32)
-    filled[band] = share(offset)
+    filled[band] = share(found)
     return filled.reshape(distance_mm.shape)
+
+
+def _root(excess: Callable[[float], float], slack: float) -> float | None:
+    """Where a growing function is 0 within ``+-slack``, or None; by secants from 0, by Brent's method if they fail."""
+    before, at = 0.0, 0.0
+    f_before = f = excess(0.0)
+    step = 0.02 if f < 0 else -0.02
+    for _ in range(N_SECANTS):
+        before, f_before, at = at, f, at + step
+        if abs(at) > slack:
+            break
+        f = excess(at)
+        if f == f_before:
+            break
+        step = -f * (at - before) / (f - f_before)
+        if abs(step) < 1e-9:
+            return at
+    return brentq(excess, -slack, slack, xtol=1e-9, rtol=1e-9) if excess(-slack) <= 0 <= excess(slack) else None
 
 
 def _near(scaled: NDArray[np.float32], slack: float) -> NDArray[np.intp]:

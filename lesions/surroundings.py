@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +30,33 @@ LOBES_OF_A_LUNG = (
 """The lobes that share fissures."""
 
 
+FADES_AT = 2.2
+"""Radii at which a displacement has faded (design default)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Displacement:
+    """How a ball moves what surrounds it.
+
+    Matter at distance r from its centre comes from ``(r^3 - kappa R^3)^(1/3)``, the flow of an incompressible medium
+    around a ball that has grown by ``kappa`` of its volume; lung yields, so the shift fades to nothing at ``FADES_AT``
+    radii. Negative kappa draws the surroundings, vessels above all, towards the ball.
+
+    Parameters
+    ----------
+    centre_mm
+        World point (x, y, z) [mm].
+    radius_mm
+        Of the ball [mm].
+    kappa
+        Share of the ball's volume, up to 1 [1].
+    """
+
+    centre_mm: NDArray[np.float64]
+    radius_mm: float
+    kappa: float
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Matter:
     """Partial densities of the base on a fine lattice.
@@ -42,12 +70,12 @@ class Matter:
     aerated: NDArray[np.float32]
 
 
-def matter_on(twin: Twin, grid: Grid, source_mm: NDArray[np.float64] | None = None, *, every: bool = False) -> Matter:
+def matter_on(twin: Twin, grid: Grid, displaced: Displacement | None = None, *, every: bool = False) -> Matter:
     """The base of a twin, insets not included, on a fine lattice by linear interpolation of partial densities.
 
     Interpolating densities (not HU, not fractions) is what a projector that walks the base linearly sees. With
-    ``source_mm`` ``(z, y, x, 3)`` each lattice point takes the matter of that world point, which must lie within the
-    lattice. Materials that do not occur on it are left out, unless ``every``.
+    ``displaced`` each lattice point takes the matter that is moved to it. Materials that do not occur are left out,
+    unless ``every``.
     """
     corners = np.array([[k, j, i] for k in (0, 1) for j in (0, 1) for i in (0, 1)]) * (np.asarray(grid.shape) - 1)
     index = twin.grid.world_to_index(grid.index_to_world(corners))
@@ -68,25 +96,27 @@ def matter_on(twin: Twin, grid: Grid, source_mm: NDArray[np.float64] | None = No
     x, y, z = (float(c) for c in twin.grid.index_to_world(low))
     n_z, n_y, n_x = first.shape
     coarse = Grid((n_z, n_y, n_x), twin.grid.spacing_mm, (x, y, z), twin.grid.direction)
-    out = sample(fields, coarse, grid) if source_mm is None else _sample_at(fields, coarse, source_mm)
+    out = sample(fields, coarse, grid, displaced)
     used = [row for row in range(len(present)) if every or out[row].any()]
     return Matter(tuple(twin.materials[present[row]] for row in used), out[used], out[-1])
 
 
-def sample(fields: NDArray[np.float32], of: Grid, at: Grid) -> NDArray[np.float32]:
+def sample(
+    fields: NDArray[np.float32], of: Grid, at: Grid, displaced: Displacement | None = None
+) -> NDArray[np.float32]:
     """Fields ``(m, Z, Y, X)`` on one lattice, linearly interpolated on another; held constant beyond the edge."""
     origin = of.world_to_index(at.index_to_world((0, 0, 0)))
     steps = np.array([of.world_to_index(at.index_to_world(e)) - origin for e in np.eye(3)])
     out = np.empty((len(fields), *at.shape), np.float32)
-    _sample(fields, steps, origin, out)
+    middle, scale = np.zeros(3), (0.0, 1.0, 0.0)
+    if displaced is not None:
+        middle = at.world_to_index(displaced.centre_mm)
+        step = np.asarray(at.spacing_mm)
+        if np.ptp(step) > 1e-9 * step[0]:
+            raise ValueError(f"a displacement needs cubic voxels, got {at.spacing_mm} mm")
+        scale = (displaced.kappa, displaced.radius_mm / float(step[0]), FADES_AT)
+    _sample(fields, steps, origin, middle, *scale, out)
     return out
-
-
-def _sample_at(fields: NDArray[np.float32], of: Grid, points_mm: NDArray[np.float64]) -> NDArray[np.float32]:
-    index = of.world_to_index(points_mm.reshape(-1, 3))
-    out = np.empty((len(fields), len(index)), np.float32)
-    _sample_points(fields, index, out)
-    return out.reshape(len(fields), *points_mm.shape[:-1])
 
 
 def lobe_at(twin: Twin, points_mm: NDArray[np.float64]) -> str | None:
@@ -152,7 +182,9 @@ def _around(
     box = tuple(slice(int(a), int(b), int(s)) for a, b, s in zip(low, high, stride, strict=True))
     structure = twin.structure[box]
     at = np.clip(np.rint((index - low) / stride).astype(int), 0, np.asarray(structure.shape) - 1)
-    return structure, np.unique(at, axis=0), spacing * stride
+    touched = np.zeros(structure.shape, bool)
+    touched[tuple(at.T)] = True
+    return structure, np.stack(np.nonzero(touched), axis=1), spacing * stride
 
 
 def _gap(
@@ -167,19 +199,35 @@ def _gap(
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
-def _sample(fields, steps, origin, out):  # type: ignore[no-untyped-def]  # noqa: ANN001
+def _sample(fields, steps, origin, middle, kappa, radius, fades_at, out):  # type: ignore[no-untyped-def]  # noqa: ANN001
     """Trilinear samples, held constant beyond the edge.
 
     fields  (m, Z, Y, X) float32  values on the base lattice
     steps   (3, 3)       float64  rows: change of base index (z, y, x) per fine step along z, y, x
     origin  (3,)         float64  base index (z, y, x) of fine voxel (0, 0, 0)
+    middle  (3,)         float64  fine index (z, y, x) of the centre of a displacement
+    kappa   scalar       share of the ball's volume that it pushes away, 0 for none
+    radius  scalar       of the ball, in fine voxels
+    fades_at scalar      radii at which the displacement ends
     out     (m, z, y, x) float32
     """
     n_m, n_z, n_y, n_x = out.shape
+    end = fades_at * radius
     top = (fields.shape[1] - 1, fields.shape[2] - 1, fields.shape[3] - 1)
-    for k in prange(n_z):
-        for j in range(n_y):
-            for i in range(n_x):
+    for kk in prange(n_z):
+        for jj in range(n_y):
+            for ii in range(n_x):
+                k, j, i = float(kk), float(jj), float(ii)
+                if kappa != 0.0:
+                    dz, dy, dx = k - middle[0], j - middle[1], i - middle[2]
+                    r = math.sqrt(dz * dz + dy * dy + dx * dx)
+                    if 1e-6 < r < end:
+                        out_r = max(r, radius)
+                        t = (out_r - radius) / (end - radius)
+                        shift = out_r - (out_r**3 - kappa * radius**3) ** (1.0 / 3.0)
+                        # Inside the ball nothing shows: the shift of its surface, shrunk to nothing at the centre.
+                        share = shift * (1 - t * t * (3 - 2 * t)) * min(1.0, r / radius) / r
+                        k, j, i = k - share * dz, j - share * dy, i - share * dx
                 z = min(max(origin[0] + k * steps[0, 0] + j * steps[1, 0] + i * steps[2, 0], 0.0), float(top[0]))
                 y = min(max(origin[1] + k * steps[0, 1] + j * steps[1, 1] + i * steps[2, 1], 0.0), float(top[1]))
                 x = min(max(origin[2] + k * steps[0, 2] + j * steps[1, 2] + i * steps[2, 2], 0.0), float(top[2]))
@@ -193,30 +241,4 @@ def _sample(fields, steps, origin, out):  # type: ignore[no-untyped-def]  # noqa
                     far = (fields[m, z1, y0, x0] * (1 - fx) + fields[m, z1, y0, x1] * fx) * (1 - fy) + (
                         fields[m, z1, y1, x0] * (1 - fx) + fields[m, z1, y1, x1] * fx
                     ) * fy
-                    out[m, k, j, i] = near * (1 - fz) + far * fz
-
-
-@njit(cache=True, parallel=True, error_model="numpy")
-def _sample_points(fields, index, out):  # type: ignore[no-untyped-def]  # noqa: ANN001
-    """Trilinear samples at single points, held constant beyond the edge.
-
-    fields  (m, Z, Y, X) float32
-    index   (n, 3)       float64  continuous index (z, y, x)
-    out     (m, n)       float32
-    """
-    top = (fields.shape[1] - 1, fields.shape[2] - 1, fields.shape[3] - 1)
-    for i in prange(index.shape[0]):
-        z = min(max(index[i, 0], 0.0), float(top[0]))
-        y = min(max(index[i, 1], 0.0), float(top[1]))
-        x = min(max(index[i, 2], 0.0), float(top[2]))
-        z0, y0, x0 = int(z), int(y), int(x)
-        z1, y1, x1 = min(z0 + 1, top[0]), min(y0 + 1, top[1]), min(x0 + 1, top[2])
-        fz, fy, fx = z - z0, y - y0, x - x0
-        for m in range(fields.shape[0]):
-            near = (fields[m, z0, y0, x0] * (1 - fx) + fields[m, z0, y0, x1] * fx) * (1 - fy) + (
-                fields[m, z0, y1, x0] * (1 - fx) + fields[m, z0, y1, x1] * fx
-            ) * fy
-            far = (fields[m, z1, y0, x0] * (1 - fx) + fields[m, z1, y0, x1] * fx) * (1 - fy) + (
-                fields[m, z1, y1, x0] * (1 - fx) + fields[m, z1, y1, x1] * fx
-            ) * fy
-            out[m, i] = near * (1 - fz) + far * fz
+                    out[m, kk, jj, ii] = near * (1 - fz) + far * fz
