@@ -31,7 +31,8 @@ ABSENT_RATING = {
 
 SIZES = {"deq_mm": 1.0, "vol_mm3": 1.0, "davg_mm": MEAN_TO_EQUIVALENT}
 CODES = {"calcification": (1, 6, 6), "internal": (1, 5, 1)}
-"""Lowest and highest code, and the one of a file without the column."""
+"""Lowest and highest code, and the one of a file without the column. LIDC-IDRI holds one internal structure 5, which no
+document explains: such a nodule is built of soft tissue."""
 
 TEXTURE_OF_TYPE = {"solid": 5.0, "part_solid": 3.0, "ground_glass": 1.0}
 

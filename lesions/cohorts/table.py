@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..attributes import LIDC_INTERNAL_STRUCTURE
 from ..nodule import LUNG_HU, SIZES, SOFT_HU, Nodule
 from .copula import MEAN_TO_EQUIVALENT
 
@@ -35,8 +36,8 @@ COLUMNS = {
 NODULE_RATINGS = ("sphericity", "margin", "lobulation", "spiculation", "texture")
 """Ratings that say how a nodule is built; subtlety and malignancy are opinions about it."""
 
-ABSENT = 6
-"""LIDC code of a nodule without calcification."""
+ABSENT, SOFT = 6, 1
+"""LIDC codes of a nodule without calcification, and of soft tissue."""
 
 ONE_THING = (
     SIZES,
@@ -46,7 +47,7 @@ ONE_THING = (
     ("sphericity", "elongation", "flatness", "sh_sd_l2"),
     ("lobulation", "sh_sd"),
     ("ground_glass_fraction", "ground_glass_hu"),
-    ("calcification", "calcium_fraction"),
+    ("calcification", "calcium_fraction", "internal_structure", "fat_fraction", "necrosis_ratio", "cavity_wall_mm"),
 )
 """Fields that speak of one thing, in clinical or physical terms: one that is fixed replaces all that were drawn."""
 
@@ -97,8 +98,11 @@ class NoduleTable:
             spec["ground_glass_fraction"] = float(row["ground_glass_fraction"])
         if row["type"] == "part_solid":
             spec["solid_core_ratio"] = float(row["solid_core_ratio"])
+        inner = int(row["internal_structure"])
         if row["calcification"] != ABSENT:
             spec["calcification"] = int(row["calcification"])
+        elif row["type"] == "solid" and inner != SOFT and inner in LIDC_INTERNAL_STRUCTURE:
+            spec["internal_structure"] = inner
         if row["lobe"]:
             spec["lobe"] = str(row["lobe"])
         return Nodule.model_validate(completed(spec, dict(fields or {})))
@@ -125,6 +129,7 @@ def completed(drawn: Mapping[str, Any], fixed: Mapping[str, Any]) -> dict[str, A
         ("ground_glass_fraction", ("part_solid", "ground_glass")),
         ("solid_core_ratio", ("part_solid",)),
         ("calcification", ("solid",)),
+        ("internal_structure", ("solid",)),
     ):
         if kind not in types and name not in given:
             spec.pop(name, None)

@@ -282,6 +282,7 @@ def test_a_range_and_fixed_fields_are_honoured():
         {"elongation": 0.5, "flatness": 0.4},
         {"ground_glass_hu": -500.0, "type": "part_solid"},
         {"calcium_fraction": 0.3, "type": "solid"},
+        {"cavity_wall_mm": 1.0, "equivalent_diameter_mm": 12.0},
         {"mean_diameter_mm": 9.0},
     ],
 )
@@ -303,6 +304,11 @@ def test_specs_say_what_was_drawn(tables):
         for name in ("sphericity", "margin", "lobulation", "spiculation", "texture", "lobe", "type", "key"):
             assert getattr(nodule, name) == table[name][i]
         assert (nodule.calcification is None) == (table["calcification"][i] == 6)
+    inner = draw_table(np.random.default_rng(5), 40, conditions={"internal_structure": [2, 3, 4], "type": "solid"})
+    names = {2: "fluid", 3: "fat", 4: "air"}
+    for i, nodule in enumerate(inner.nodules()):
+        wanted = names[inner["internal_structure"][i]] if inner["calcification"][i] == 6 else None
+        assert nodule.internal_structure == wanted
 
 
 def test_specs_of_every_cohort_are_valid(tables):
