@@ -120,7 +120,7 @@ def describe(inside: NDArray[np.bool_], spacing_mm: tuple[float, float, float]) 
         raise ValueError("inside holds no pixel: there is nothing to describe")
     dz, pixel = spacing_mm[0], spacing_mm[1]
     area = inside.sum(axis=(1, 2))
-    contour = outer_contour(inside[int(np.argmax(area))]) * pixel
+    contour = outer_contour(inside[int(np.argmax(area))]).astype(np.float64) * pixel
     long_mm, short_mm = _calipers(contour)
     volume = float(inside.sum()) * dz * spacing_mm[1] * spacing_mm[2]
     points = np.argwhere(inside) * np.asarray(spacing_mm)

@@ -59,26 +59,26 @@ def factorial(
     ValueError
         If a factor has no or repeated levels, is fixed as well, or a combination contradicts itself (it is named).
     """
-    fixed = dict(fixed or {})
-    for field, levels in factors.items():
-        if field in fixed:
+    shared = dict(fixed or {})
+    for field, values in factors.items():
+        if field in shared:
             raise ValueError(f"{field!r} is a factor and fixed as well")
         if field in ("id", "key"):
             raise ValueError(f"{field!r} cannot be a factor: the design gives it")
-        if not levels or len({repr(level) for level in levels}) != len(levels):
-            raise ValueError(f"factor {field!r} needs one or more different levels, got {list(levels)}")
+        if not values or len({repr(level) for level in values}) != len(values):
+            raise ValueError(f"factor {field!r} needs one or more different levels, got {list(values)}")
     if replicates < 1:
         raise ValueError(f"replicates must be at least 1, got {replicates}")
     cells: list[Cell] = []
-    shared = [_key(rng) for _ in range(replicates)]
+    keys = [_key(rng) for _ in range(replicates)]
     for combination in product(*factors.values()):
         levels = dict(zip(factors, combination, strict=True))
         nodules = []
         for k in range(replicates):
             number = len(cells) * replicates + k + 1
-            key = shared[k] if same_keys else _key(rng)
+            key = keys[k] if same_keys else _key(rng)
             try:
-                nodules.append(Nodule.model_validate({"id": name.format(number), "key": key, **fixed, **levels}))
+                nodules.append(Nodule.model_validate({"id": name.format(number), "key": key, **shared, **levels}))
             except ValueError as error:
                 raise ValueError(f"cell {levels} of the design: {error}") from None
         cells.append(Cell(levels, tuple(nodules)))
