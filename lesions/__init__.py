@@ -6,12 +6,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .classes import examples as examples
     from .cohorts import draw as draw
     from .hounsfield import hounsfield_equivalent as hounsfield_equivalent
     from .insertion import insert as insert
     from .nodule import Nodule as Nodule
     from .placement import PlacementError as PlacementError
     from .placement import place as place
+    from .sizing import sized as sized
     from .truth import NoduleTruth as NoduleTruth
     from .truth import Truth as Truth
     from .truth import load as load
@@ -23,11 +25,13 @@ _HOMES = {
     "PlacementError": ".placement",
     "Truth": ".truth",
     "draw": ".cohorts",
+    "examples": ".classes",
     "hounsfield_equivalent": ".hounsfield",
     "insert": ".insertion",
     "load": ".truth",
     "place": ".placement",
     "save": ".truth",
+    "sized": ".sizing",
 }
 
 __all__ = sorted(_HOMES)

@@ -32,6 +32,9 @@ WIDTH_10_90 = 2.563103
 TAIL = 3.3
 """The soft profile is cut where it falls below Phi(-3.3) = 0.0005."""
 
+SLACKS = (0.4, 3.0, 400.0)
+"""Offsets, in units of the edge, within which the one is sought; nearly always a fraction is enough."""
+
 N_SECANTS = 12
 """Secant steps before the search falls back on bisection."""
 
@@ -135,7 +138,9 @@ def rasterise(
         low, high = np.minimum(low, include_mm.min(axis=0)), np.maximum(high, include_mm.max(axis=0))
     origin, count = _box(low, high, step)
 
-    body, whole = _distances(shape, origin, count, step, 1.2 * pad, exact=has_depth(nodule))
+    blur = math.hypot(sigma, step / math.sqrt(12))  # a voxel averages over its width
+    near = (TAIL + SLACKS[0] + 0.1) * max(step, blur) + beyond_mm
+    body, whole = _distances(shape, origin, count, step, 1.2 * pad, np.inf if has_depth(nodule) else near)
     if room is None and len(shape.spicules):
         union_mm3 = float(ramp(whole / step).sum(dtype=np.float64)) * step**3
         scale = (nodule.target_volume_mm3 / union_mm3) ** (1 / 3)
@@ -148,12 +153,11 @@ def rasterise(
         body, whole = np.minimum(body, inside), np.minimum(whole, inside)
 
     volume = nodule.target_volume_mm3
-    blur = math.hypot(sigma, step / math.sqrt(12))  # a voxel averages over its width
     occupancy = fill_to(whole, volume / step**3, 1.0 / step, ramp)
     profile = fill_to(whole, volume / step**3, 1.0 / blur, _gaussian_edge)
     core_occupancy = core_profile = None
     if shape.core is not None:
-        core = _distance(shape.core, origin, count, step, 1.2 * pad)
+        core = _distance(shape.core, origin, count, step, np.inf)
         core_volume = nodule.core_ratio**3 * volume
         core_occupancy = fill_to(core, core_volume / step**3, 1.0 / step, ramp, within=occupancy)
         core_profile = fill_to(core, core_volume / step**3, 1.0 / blur, _gaussian_edge, within=profile)
@@ -176,7 +180,9 @@ def _grown(nodule: Nodule, room: Room, step: float) -> Shape:
         low, high = grown.extent_mm()
         origin, count = _box(low - 3 * step, high + 3 * step, step)
         grid = Grid((int(count[2]), int(count[1]), int(count[0])), (step,) * 3, tuple(float(c) for c in origin))  # type: ignore[arg-type]
-        whole = np.minimum(_distances(grown, origin, count, step, 3 * step)[1], room.on(_in_world(grid, nodule)))
+        whole = np.minimum(
+            _distances(grown, origin, count, step, 3 * step, 3 * step)[1], room.on(_in_world(grid, nodule))
+        )
         share = float(ramp(whole / step).sum(dtype=np.float64)) * step**3 / nodule.target_volume_mm3
         if abs(share - 1) < 0.01:
             return grown
@@ -216,14 +222,14 @@ def _box(
 
 
 def _distances(
-    shape: Shape, origin: NDArray[np.float64], count: NDArray[np.int64], step: float, pad: float, exact: bool = False
+    shape: Shape, origin: NDArray[np.float64], count: NDArray[np.int64], step: float, pad: float, near: float
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Signed distance to the body, and to body and spicules; the same for a form of tubes."""
     if shape.body is None:
         tubes = np.full((count[2], count[1], count[0]), -FAR_MM, np.float32)
         join_segments(shape.spicules, pad, origin, step, tubes)
         return tubes, tubes
-    body = _distance(shape.body, origin, count, step, np.inf if exact else pad)
+    body = _distance(shape.body, origin, count, step, near)
     if not len(shape.spicules):
         return body, body
     whole = body.copy()
@@ -262,7 +268,7 @@ def fill_to(
         If no offset gives that volume.
     """
     scaled = distance_mm.ravel() * np.float32(per_mm)
-    for slack in (0.4, 3.0, 400.0):  # nearly always a fraction of a voxel is enough
+    for slack in SLACKS:
         band = np.flatnonzero(scaled >= -TAIL - slack) if within is not None else _near(scaled, slack)
         values = scaled[band].astype(np.float64)
         top = None if within is None else within.ravel()[band].astype(np.float64)

@@ -181,7 +181,10 @@ class Truth:
 
 
 def save(truth: Truth, path: str | os.PathLike[str]) -> None:
-    """Write a truth as HDF5; the same truth gives the same bytes."""
+    """Write a truth as HDF5; the same truth gives the same bytes.
+
+    Each nodule's spec, in ``record``, holds what was set; ``derived`` holds the attributes that followed from it.
+    """
     import h5py
 
     with replacing(path) as part, h5py.File(part, "w", libver=("v110", "v110")) as file:
@@ -190,6 +193,7 @@ def save(truth: Truth, path: str | os.PathLike[str]) -> None:
         for i, nodule in enumerate(truth.nodules):
             group = file.create_group(f"{i:03d}")
             group.attrs["record"] = json.dumps(nodule.record(), sort_keys=True)
+            group.attrs["derived"] = json.dumps(nodule.nodule.derived(), sort_keys=True)
             for name in _ARRAYS:
                 array = getattr(nodule, name)
                 if array is not None:
