@@ -99,6 +99,15 @@ def test_an_isosurface_has_the_area_and_volume_of_its_body(step):
     assert half == pytest.approx(6.6 * size[0] * size[1], rel=0.02)
 
 
+def test_a_plane_cuts_a_corner_of_exact_area_and_volume():
+    z, y, x = np.meshgrid(np.arange(14.0), np.arange(10.0), np.arange(7.0), indexing="ij")
+    # x / 4.4 + y / 7.1 + z / 11.3 <= 1, a tetrahedron of edges a, b, c at the origin; a linear field is met exactly
+    a, b, c = 4.4, 7.1, 11.3
+    area, volume = isosurface(1 - x / a - y / b - z / c, (1.0, 1.0, 1.0))
+    assert volume == pytest.approx(a * b * c / 6, rel=1e-9)
+    assert area == pytest.approx(0.5 * math.sqrt((a * b) ** 2 + (b * c) ** 2 + (a * c) ** 2), rel=1e-9)
+
+
 def test_nothing_is_not_described():
     with pytest.raises(ValueError, match="no pixel"):
         describe(np.zeros((3, 4, 4), bool), (1.0, 1.0, 1.0))
