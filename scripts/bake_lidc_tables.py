@@ -111,7 +111,7 @@ def write(
     """Write one copula."""
     kind, percent, diameters = size
     lines = [NOTICE + f"# Gaussian copula of ratings and size: {what}."]
-    lines += [f"source: 'LIDC-IDRI, {what} (Armato et al. 2011, doi 10.1118/1.3528204; CC BY 3.0)'"]
+    lines += [f"source: '{what} (Armato et al. 2011, doi 10.1118/1.3528204; CC BY 3.0)'"]
     lines += [f"variables: [{', '.join(RATINGS)}, ln_diameter]", "correlation:"]
     lines += [f"  - [{', '.join(f'{c:.4g}' for c in row)}]" for row in matrix]
     lines += [f"values: [{', '.join(f'{v:g}' for v in values)}]", "thresholds:"]
