@@ -8,6 +8,7 @@ import ctsim
 import twins
 from flows import build_dataset
 from flows.study import load_study, make_plan, resolve
+from flows.study.estimate import nodules_s
 from flows.study.spec import NoduleFields
 
 FOLDERS = ("twins", "images", "masks", "truth")
@@ -59,7 +60,8 @@ def test_the_plan_knows_which_cases_share_a_base(study):
     assert [case.base_comes_again for case in plan.cases] == [True, True, False]
     first, *others = plan.cases
     for case in others:
-        assert case.twin_s == 0
+        assert case.twin_s == nodules_s(len(case.nodules))
+        assert case.twin_s < first.twin_s
         assert case.scans[0].exposure_s < 0.1 * first.scans[0].exposure_s
     apart = study.model_copy(update={"twin_spacing_mm": 3.0, "twins": study.twins[:1]})
     assert not make_plan(apart).cases[0].base_comes_again
