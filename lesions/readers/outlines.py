@@ -27,12 +27,12 @@ FORM_SD = 0.06
 FORM_NU = 3.0
 """RMS of a reader's error in ln radius over the sphere, degrees 2-12, and the fall of its power with degree."""
 
-ROUGHNESS_MM, ROUGHNESS_SIGMA, ROUGHNESS_PER_SPICULATION = 0.19, 0.8, 0.35
+ROUGHNESS_MM, ROUGHNESS_SIGMA, ROUGHNESS_PER_SPICULATION = 0.21, 0.85, 0.30
 """Wobble of a contour, RMS along it [mm]: median over smooth nodules, sigma of its lognormal spread over nodules (alike
 for all readers of one), growth of its logarithm per step of spiculation. Set such that the shapes of outlined nodules
 are those of LIDC-IDRI (slow test ``test_lidc_shapes``)."""
 
-WOBBLE_PIXELS = (1.0, 1.2, 1.2)
+WOBBLE_PIXELS = (1.4, 1.2, 1.2)
 """Width of the kernel that correlates the wobble along (z, y, x) [slices, pixels, pixels]."""
 
 PIXELS_BLUR = 1.0
