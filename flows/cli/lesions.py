@@ -1,4 +1,4 @@
-"""``lungtwin lesions sample``."""
+"""``lungtwin lesions sample``, and the group that the commands on real images join."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from typing import Annotated
 
 import typer
 
+from . import lesion_images
 from .console import out
 
-app = typer.Typer(help="Nodules: drawn from a cohort.", no_args_is_help=True)
+app = typer.Typer(help="Lesions: drawn from a cohort, or put into a real CT.", no_args_is_help=True)
+lesion_images.add_to(app)
 
 
 @app.callback()
 def group() -> None:
-    """Nodules: drawn from a cohort."""
+    """Lesions: drawn from a cohort, or put into a real CT."""
 
 
 @app.command("sample")

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from .composition import insert_seeds as insert_seeds
     from .host import Host as Host
     from .host import prepare as prepare
+    from .hostfile import load_host as load_host
+    from .hostfile import save_host as save_host
     from .isolation import Isolated as Isolated
     from .isolation import isolate as isolate
     from .morphing import Morph as Morph
@@ -42,11 +44,13 @@ _HOMES = {
     "insert_nodules": ".nodules",
     "insert_seeds": ".composition",
     "isolate": ".isolation",
+    "load_host": ".hostfile",
     "load_seed": ".seeds",
     "measure_resolution": ".resolution",
     "morph": ".morphing",
     "prepare": ".host",
     "resolution_of_kernel": ".resolution",
+    "save_host": ".hostfile",
     "save_seed": ".seeds",
 }
 
