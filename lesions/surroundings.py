@@ -115,7 +115,8 @@ def sample(
         if np.ptp(step) > 1e-9 * step[0]:
             raise ValueError(f"a displacement needs cubic voxels, got {at.spacing_mm} mm")
         scale = (displaced.kappa, displaced.radius_mm / float(step[0]), FADES_AT)
-    _sample(fields, steps, origin, middle, *scale, out)
+    # All fields of a voxel side by side: one visit to memory serves them all.
+    _sample(np.ascontiguousarray(np.moveaxis(fields, 0, -1)), steps, origin, middle, *scale, out)
     return out
 
 
@@ -202,7 +203,7 @@ def _gap(
 def _sample(fields, steps, origin, middle, kappa, radius, fades_at, out):  # type: ignore[no-untyped-def]  # noqa: ANN001
     """Trilinear samples, held constant beyond the edge.
 
-    fields  (m, Z, Y, X) float32  values on the base lattice
+    fields  (Z, Y, X, m) float32  values on the base lattice
     steps   (3, 3)       float64  rows: change of base index (z, y, x) per fine step along z, y, x
     origin  (3,)         float64  base index (z, y, x) of fine voxel (0, 0, 0)
     middle  (3,)         float64  fine index (z, y, x) of the centre of a displacement
@@ -213,7 +214,7 @@ def _sample(fields, steps, origin, middle, kappa, radius, fades_at, out):  # typ
     """
     n_m, n_z, n_y, n_x = out.shape
     end = fades_at * radius
-    top = (fields.shape[1] - 1, fields.shape[2] - 1, fields.shape[3] - 1)
+    top = (fields.shape[0] - 1, fields.shape[1] - 1, fields.shape[2] - 1)
     for kk in prange(n_z):
         for jj in range(n_y):
             for ii in range(n_x):
@@ -234,11 +235,19 @@ def _sample(fields, steps, origin, middle, kappa, radius, fades_at, out):  # typ
                 z0, y0, x0 = int(z), int(y), int(x)
                 z1, y1, x1 = min(z0 + 1, top[0]), min(y0 + 1, top[1]), min(x0 + 1, top[2])
                 fz, fy, fx = z - z0, y - y0, x - x0
+                w00, w01 = (1 - fz) * (1 - fy), (1 - fz) * fy
+                w10, w11 = fz * (1 - fy), fz * fy
                 for m in range(n_m):
-                    near = (fields[m, z0, y0, x0] * (1 - fx) + fields[m, z0, y0, x1] * fx) * (1 - fy) + (
-                        fields[m, z0, y1, x0] * (1 - fx) + fields[m, z0, y1, x1] * fx
-                    ) * fy
-                    far = (fields[m, z1, y0, x0] * (1 - fx) + fields[m, z1, y0, x1] * fx) * (1 - fy) + (
-                        fields[m, z1, y1, x0] * (1 - fx) + fields[m, z1, y1, x1] * fx
-                    ) * fy
-                    out[m, kk, jj, ii] = near * (1 - fz) + far * fz
+                    near = (
+                        fields[z0, y0, x0, m] * w00
+                        + fields[z0, y1, x0, m] * w01
+                        + fields[z1, y0, x0, m] * w10
+                        + fields[z1, y1, x0, m] * w11
+                    )
+                    far = (
+                        fields[z0, y0, x1, m] * w00
+                        + fields[z0, y1, x1, m] * w01
+                        + fields[z1, y0, x1, m] * w10
+                        + fields[z1, y1, x1, m] * w11
+                    )
+                    out[m, kk, jj, ii] = near * (1 - fx) + far * fx

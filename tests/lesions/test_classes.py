@@ -248,8 +248,12 @@ def test_placed_nodules_touch_what_they_are_attached_to(attachment):
 
 def test_lymph_nodes_lie_near_the_pleura_and_plaques_lie_flat_on_it(lung_only):
     for seed in range(4):
-        (node,) = place(lung_only, [nodule(8.0, kind="lymph_node", centre_mm=None)], rng=np.random.default_rng(seed))
-        assert insert(lung_only, [node])[1].nodules[0].distance_to_pleura_mm <= 15 + 2
+        (node,) = place(
+            lung_only,
+            [nodule(8.0, kind="lymph_node", max_distance_to_pleura_mm=6.0, centre_mm=None)],
+            rng=np.random.default_rng(seed),
+        )
+        assert insert(lung_only, [node])[1].nodules[0].distance_to_pleura_mm <= 6 + 4  # thin way out, 2 mm grid
     found, _, _ = inserted(lung_only, nodule(12.0, kind="pleural_plaque", centre_mm=(WALL - 1.0, -20.0, 24.0)))
     assert found.extent_x_mm < 0.55 * min(found.extent_y_mm, found.extent_z_mm)
 
@@ -262,7 +266,8 @@ def test_a_scar_is_a_band_and_tubes_are_long(lung_only):
     assert scar.extent_x_mm > 0.85 * scar.max_diameter_mm  # along the axis asked for
     for kind in ("mucus_plug", "vessel_crossing"):
         tube, _, _ = inserted(lung_only, nodule(12.0, kind=kind))
-        assert tube.max_diameter_mm > 1.6 * tube.equivalent_diameter_mm
+        # A tube of nine radii holds 9 pi r^3: its length is 2.4 equivalent diameters.
+        assert tube.max_diameter_mm > 2.2 * tube.equivalent_diameter_mm
         assert tube.nodule.is_mimic
 
 
