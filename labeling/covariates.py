@@ -32,6 +32,9 @@ Lung-RADS v2022 sets for juxtapleural nodules."""
 AT_PLEURA_MM = 1.0
 """Up to this gap a nodule counts as lying at the pleura [mm] (design default): gaps are known to about one voxel."""
 
+BENIGN_CALCIFICATIONS = ("diffuse", "central", "laminated", "popcorn")
+"""The benign patterns of Lung-RADS v2022, category 1: complete, central, concentric rings, popcorn."""
+
 UPPER_LOBES = ("RIGHT_UPPER_LOBE", "LEFT_UPPER_LOBE")
 OTHER_LOBES = ("RIGHT_MIDDLE_LOBE", "RIGHT_LOWER_LOBE", "LEFT_LOWER_LOBE")
 
@@ -53,8 +56,10 @@ def nodule_covariates(nodule: NoduleTruth, truth: Truth, patient: Patient) -> di
 
     ``nodule_count`` counts the nodules of ``truth``. ``upper_lobe`` is not known where the twin knows only whole
     lungs and the spec names no lobe; the lingula counts as left upper lobe (as in PanCan). Twins know no lingula, so
-    whether a nodule of the left upper lobe lies in it is not known. No nodule of :mod:`lesions` is calcified.
+    whether a nodule of the left upper lobe lies in it is not known.
     """
+    attributes = nodule.nodule.attributes
+    is_benign = attributes.calcification in BENIGN_CALCIFICATIONS or attributes.fat_fraction > 0
     return {
         "long_axis_mm": nodule.long_axis_mm,
         "perp_axis_mm": nodule.short_axis_mm,
@@ -62,10 +67,10 @@ def nodule_covariates(nodule: NoduleTruth, truth: Truth, patient: Patient) -> di
         "solid_mean_diameter_mm": nodule.core_diameter_mm,
         "volume_mm3": nodule.volume_mm3,
         "nodule_type": _TYPES[nodule.type],
-        "spiculation": nodule.nodule.attributes.spiculation >= SPICULATED_FROM,
-        "calcification": False,
-        "benign_calcification": False,
-        "clear_border": nodule.nodule.attributes.margin_mm <= CLEAR_BORDER_UP_TO_MM,
+        "spiculation": attributes.spiculation >= SPICULATED_FROM,
+        "calcification": attributes.calcification != "absent",
+        "benign_calcification": is_benign,
+        "clear_border": attributes.margin_mm <= CLEAR_BORDER_UP_TO_MM,
         "perifissural": is_perifissural(nodule),
         "juxtapleural_smooth": is_juxtapleural(nodule),
         "upper_lobe": _is_upper(nodule.lobe),

@@ -159,6 +159,23 @@ def test_spiculation_begins_at_rating_three():
         assert nodule_covariates(one, Truth((one,)), MAN)["spiculation"] is expected
 
 
+@pytest.mark.parametrize(
+    ("spec", "calcified", "benign"),
+    [
+        ({}, False, False),
+        ({"calcification": "eccentric"}, True, False),
+        ({"calcification": "popcorn"}, True, True),
+        ({"kind": "granuloma"}, True, True),
+        ({"kind": "fat_containing"}, False, True),
+    ],
+)
+def test_calcium_and_fat_are_those_of_the_nodule(spec, calcified, benign):
+    plain = nodule()
+    one = replace(plain, nodule=Nodule(id="a", key=1, equivalent_diameter_mm=10.0, **spec))
+    known = nodule_covariates(one, Truth((one,)), MAN)
+    assert (known["calcification"], known["benign_calcification"]) == (calcified, benign)
+
+
 def test_size_is_measured_not_nominal():
     one = replace(nodule(size=10.0), long_axis_mm=13.5)
     (outcome,) = assign(Truth((one,)), MAN, key=1)
