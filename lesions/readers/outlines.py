@@ -20,9 +20,6 @@ LN_VOLUME_SD = ((4.0, 5.5, 7.0, 9.0, 12.5, 17.5, 30.0), (0.354, 0.327, 0.308, 0.
 """Standard deviation of one reader's ln volume by mean diameter [mm], from pairs of LIDC-IDRI readers (Armato et al.
 2011, CC BY 3.0)."""
 
-MEAN_DIAMETER_SD_MM = ((4.0, 5.5, 7.0, 9.0, 12.5, 17.5, 30.0), (0.637, 0.693, 0.818, 0.911, 1.224, 2.398, 2.804))
-"""Standard deviation of one reader's mean diameter [mm] by mean diameter [mm], same source."""
-
 FORM_SD = 0.06
 FORM_NU = 3.0
 """RMS of a reader's error in ln radius over the sphere, degrees 2-12, and the fall of its power with degree."""
