@@ -8,7 +8,7 @@ the whole in blocks of views (:func:`ctsim.expose`), or the shadow of a lesion.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,7 +19,6 @@ from twins import Twin
 
 from .couch import couch_path_g_cm2, couch_top_mm
 from .geometry import Geometry
-from .kernels.project import project as walk_on_cpu
 from .kernels.transmit import add_in_plane
 from .projection import project_rays
 from .protocol import Acquisition
@@ -134,7 +133,6 @@ def add_moments(
     first: NDArray[np.float32],
     second: NDArray[np.float32],
     *,
-    walk: Callable[..., None] = walk_on_cpu,
     buffer: NDArray[np.float32] | None = None,
 ) -> None:
     """Add the moments that a body leaves in some views of all readings of ``light``.
@@ -149,8 +147,6 @@ def add_moments(
         The views asked for, start and stop given.
     first, second
         ``(view, row, column)`` float32: M1 [keV per mAs] and M2 [keV2 per mAs], added to.
-    walk
-        What projects the base, see :func:`ctsim.projection.project_rays`.
     buffer
         Float32 memory for the area densities, used again from call to call; none: taken anew.
 
@@ -163,7 +159,7 @@ def add_moments(
     if buffer is None:
         buffer = np.empty(math.prod(shape), np.float32)
     paths = buffer[: math.prod(shape)].reshape(shape)
-    project_rays(volume, insets, light.rays, views.start, paths, walk=walk)
+    project_rays(volume, insets, light.rays, views.start, paths)
     for moved, weight, path in zip(light.rays, light.weight, paths, strict=True):
         if light.couch is not None and light.top_mm is not None:
             _add_couch(light.couch, light.top_mm, moved, views, path)

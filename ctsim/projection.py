@@ -8,9 +8,9 @@ vacuum; what is outside the scan's rays is not seen.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,14 +36,12 @@ def project(
     geometry: Geometry,
     first_view: int,
     out: NDArray[np.float32],
-    *,
-    walk: Callable[..., None] = kernel.project,
 ) -> None:
     """Overwrite ``out`` ``(channel, view, row, column)`` with the basis area densities of a block of views.
 
     Parameters and errors are those of :func:`project_rays` with one ray.
     """
-    project_rays(volume, insets, [geometry], first_view, out[None], walk=walk)
+    project_rays(volume, insets, [geometry], first_view, out[None])
 
 
 def project_rays(
@@ -52,8 +50,6 @@ def project_rays(
     rays: Sequence[Geometry],
     first_view: int,
     out: NDArray[np.float32],
-    *,
-    walk: Callable[..., None] = kernel.project,
 ) -> None:
     """Overwrite ``out`` with the basis area densities that several rays of every reading of a block of views meet.
 
@@ -72,8 +68,6 @@ def project_rays(
     out
         ``(ray, channel, view, row, column)`` float32, C order: basis 0, basis 1 and, if the volume has it, iodine
         [g/cm2].
-    walk
-        What projects the base: the Numba kernel (insets always take it), or another backend's with the same arguments.
 
     Raises
     ------
@@ -94,12 +88,12 @@ def project_rays(
     out[:] = 0.0
     words = np.ascontiguousarray(volume.words).view(np.int32)
     if volume.iodine is None:
-        _add(words, volume.grid, rays, views, volume.step_g_cm3, out.reshape(-1, *out.shape[2:]), walk)
+        _add(words, volume.grid, rays, views, volume.step_g_cm3, out.reshape(-1, *out.shape[2:]))
     else:
         iodine = np.ascontiguousarray(volume.iodine)
         for geometry, path in zip(rays, out, strict=True):
-            _add(words, volume.grid, [geometry], views, volume.step_g_cm3, path[:2], walk)
-            _add(iodine, volume.grid, [geometry], views, volume.iodine_step_g_cm3, path[2:], walk)
+            _add(words, volume.grid, [geometry], views, volume.step_g_cm3, path[:2])
+            _add(iodine, volume.grid, [geometry], views, volume.iodine_step_g_cm3, path[2:])
     for inset in insets:
         if inset.delta.shape != (n_channels, *inset.grid.shape):
             raise ValueError(
@@ -117,7 +111,6 @@ def _add(
     views: slice,
     step_g_cm3: float,
     out: NDArray[np.float32],
-    walk: Callable[..., None] = kernel.project,
 ) -> None:
     if not grid.is_axis_aligned:
         raise ValueError(f"grid must be axis-aligned to be projected, direction is {grid.direction}")
@@ -126,7 +119,8 @@ def _add(
     geometry = rays[0]
     sources = np.stack([_sources(grid, ray, views) for ray in rays], axis=1)
     sources[:, :, 5] += len(geometry.deflection_mm) * np.arange(len(rays))
-    walk(
+    run: Any = kernel.project
+    run(
         volume,
         np.asarray(grid.spacing_mm),
         sources.reshape(-1, 6),
