@@ -85,10 +85,10 @@ class CudaOnCpu:
         )
         unit = folder / f"{source.stem}.cpp"
         unit.write_text(f'{SHIM}\n#line 1 "{source}"\n{text}{launches}')
-        library = folder / f"{source.stem}.so"
+        shared = folder / f"{source.stem}.so"
         options = ["-std=c++17", "-O2", "-ffp-contract=off", "-Wno-narrowing", "-shared", "-fPIC"]
-        subprocess.run([compiler, *options, "-o", str(library), str(unit)], check=True)
-        self.library = ctypes.CDLL(str(library))
+        subprocess.run([compiler, *options, "-o", str(shared), str(unit)], check=True)
+        self.built = ctypes.CDLL(str(shared))
 
     @staticmethod
     def _argument(text: str) -> tuple[str, bool]:
@@ -120,7 +120,7 @@ class CudaOnCpu:
                 converted.append(ctypes.c_void_p(value.ctypes.data))
             else:
                 converted.append(plain(value.item()))
-        getattr(self.library, f"launch_{name}")(ctypes.c_uint(blocks), ctypes.c_uint(threads), *converted)
+        getattr(self.built, f"launch_{name}")(ctypes.c_uint(blocks), ctypes.c_uint(threads), *converted)
 
 
 @cache
