@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from .materials import known_materials as known_materials
     from .materials import material as material
     from .patient import Patient as Patient
-    from .population import TwinSpec as TwinSpec
     from .population import draw as draw
+    from .spec import TwinSpec as TwinSpec
     from .store import load as load
     from .store import save as save
     from .structures import LOBES as LOBES
@@ -33,7 +33,7 @@ _HOMES = {
     "Structure": ".structures",
     "Tree": ".trees",
     "Twin": ".twin",
-    "TwinSpec": ".population",
+    "TwinSpec": ".spec",
     "build": ".thorax",
     "draw": ".population",
     "known_materials": ".materials",

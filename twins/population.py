@@ -17,137 +17,12 @@ import math
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from numpy.typing import NDArray
 
-from .patient import Patient, Sex, Smoking
-
-SUPINE_PER_STANDING = 0.90
-"""CT volume, supine, per total lung capacity, upright (Yamada et al. 2020) [1]."""
-
-EMPHYSEMA_THRESHOLD_PERCENT = 5.0
-"""From this share of the lung on, a reader calls the emphysema visible [%]. Design default, unverified."""
+from .lung_function import total_lung_capacity_l
+from .spec import TwinSpec
 
 _KEYS = 2**63
-
-
-class TwinSpec(BaseModel):
-    """A population twin: everything that :func:`twins.build` needs, and nothing drawn later.
-
-    Examples
-    --------
-    >>> round(TwinSpec(sex="male", age_y=62, height_cm=176, bmi=27, key=1).target_volume_l(), 2)
-    6.05
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
-
-    sex: Sex = Field(description="Sex [female, male]")
-    age_y: float = Field(ge=18, le=95, description="Age at the scan [years]")
-    height_cm: float = Field(ge=135, le=210, description="Standing height [cm]")
-    bmi: float = Field(ge=15, le=50, description="Body mass index [kg/m2]")
-    smoking: Smoking = Field(default="never", description="Smoking status [never, former, current]")
-    pack_years: float = Field(default=0.0, ge=0, le=250, description="Packs per day times years [pack years]")
-    smoking_duration_y: float | None = Field(default=None, ge=0, le=90, description="Years of smoking [years]")
-    years_since_quit_y: float | None = Field(
-        default=None, ge=0, le=90, description="Years since smoking was given up, for former smokers [years]"
-    )
-    family_history: bool | None = Field(default=None, description="Lung cancer in a first-degree relative")
-    copd: bool | None = Field(default=None, description="Chronic obstructive pulmonary disease diagnosed")
-    extrathoracic_cancer_over_5y: bool | None = Field(
-        default=None,
-        description="Cancer outside the chest more than five years ago; persons with a later one or one of the lung "
-        "are not in the population, as the NLST admitted none (NCT00047385)",
-    )
-    emphysema_percent: float = Field(
-        default=0.0, ge=0, le=40, description="Share of the lung volume that is emphysema (below 0.05 g/cm3) [%]"
-    )
-    lung_volume_l: float | None = Field(
-        default=None, ge=1.8, le=10, description="Volume of both lungs at full effort; None: GLI 2021 prediction [L]"
-    )
-    inflation: float = Field(
-        default=1.0,
-        ge=0.65,
-        le=1.1,
-        description="Volume at the scan / volume at full effort, at constant tissue mass [1]",
-    )
-    tissue_mass_g: float | None = Field(
-        default=None, ge=200, le=1200, description="Lung tissue without explicit vessels; None: by sex and height [g]"
-    )
-    heart_scale: float = Field(
-        default=1.0, ge=0.75, le=1.35, description="Linear size of the heart / expected size [1]"
-    )
-    chest_width_scale: float = Field(default=1.0, ge=0.88, le=1.12, description="Cage width / expected width [1]")
-    chest_depth_scale: float = Field(default=1.0, ge=0.85, le=1.18, description="Cage depth / expected depth [1]")
-    right_share: float = Field(default=0.536, ge=0.50, le=0.575, description="Right lung / both lungs, by volume [1]")
-    breast_scale: float = Field(
-        default=1.0, ge=0.5, le=1.6, description="Linear size of the breasts / expected size [1]"
-    )
-    key: int = Field(ge=0, lt=_KEYS, description="64-bit key of everything else about this anatomy")
-
-    def full_volume_l(self) -> float:
-        """Volume of both lungs at full effort [L]."""
-        if self.lung_volume_l is not None:
-            return self.lung_volume_l
-        hyperinflation = 1 + 0.12 * min(1.0, self.emphysema_percent / 20)  # design default, unverified
-        return SUPINE_PER_STANDING * 0.93 * total_lung_capacity_l(self.sex, self.age_y, self.height_cm) * hyperinflation
-
-    def target_volume_l(self) -> float:
-        """Volume of both lungs in the scan [L]."""
-        return self.full_volume_l() * self.inflation
-
-    def target_tissue_mass_g(self) -> float:
-        """Mass of the parenchyma, explicit vessels and airway walls excluded [g].
-
-        555 g (men) and 395 g (women) at 176 and 163 cm, growing with height to the power 1.5, +8 % in current smokers;
-        calibrated so that the mean of the whole lung is near -860 HU at full inspiration; lungs larger or smaller than
-        predicted hold tissue as their volume to the power 0.7 (design defaults, unverified).
-        """
-        if self.tissue_mass_g is not None:
-            return self.tissue_mass_g
-        base, height = (555.0, 176.0) if self.sex == "male" else (395.0, 163.0)
-        if self.lung_volume_l is not None:
-            predicted = self.model_copy(update={"lung_volume_l": None}).full_volume_l()
-            base *= (self.lung_volume_l / predicted) ** 0.7
-        return base * (self.height_cm / height) ** 1.5 * (1.08 if self.smoking == "current" else 1.0)
-
-    def patient(self) -> Patient:
-        """Demographics and history as risk models read them.
-
-        Cigarettes per day follow from pack-years of 20 cigarettes and the duration of smoking.
-        """
-        cancer = self.extrathoracic_cancer_over_5y
-        daily = 20 * self.pack_years / self.smoking_duration_y if self.smoking_duration_y else None
-        return Patient(
-            sex=self.sex,
-            age_y=self.age_y,
-            height_cm=self.height_cm,
-            bmi=self.bmi,
-            smoking=self.smoking,
-            pack_years=self.pack_years,
-            family_history=self.family_history,
-            emphysema=self.emphysema_percent >= EMPHYSEMA_THRESHOLD_PERCENT,
-            smoking_duration_y=self.smoking_duration_y,
-            years_since_quit_y=0.0 if self.smoking == "current" else self.years_since_quit_y,
-            cigarettes_per_day=None if daily is None else round(min(daily, 200.0), 1),
-            copd=self.copd,
-            personal_cancer=cancer,
-            extrathoracic_cancer_over_5y=cancer,
-            cancer_within_5y=None if cancer is None else False,
-            prior_lung_cancer=None if cancer is None else False,
-        )
-
-
-def total_lung_capacity_l(sex: Sex, age_y: float, height_cm: float) -> float:
-    """Predicted total lung capacity [L], GLI 2021 (Hall et al., Eur Respir J 2021;57:2000289).
-
-    Examples
-    --------
-    >>> round(total_lung_capacity_l("male", 62, 176), 2), round(total_lung_capacity_l("female", 62, 163), 2)
-    (7.23, 5.28)
-    """
-    if sex == "male":
-        return math.exp(-10.5861 + 0.1433 * math.log(age_y) + 2.3155 * math.log(height_cm))
-    return math.exp(-10.1128 + 0.1062 * math.log(age_y) + 2.2259 * math.log(height_cm))
 
 
 def draw(rng: np.random.Generator, **fixed: Any) -> TwinSpec:
@@ -183,6 +58,7 @@ def draw(rng: np.random.Generator, **fixed: Any) -> TwinSpec:
     key = int(rng.integers(_KEYS))
     history = rng.random(3)
     smoked = rng.standard_normal()
+    share, shape = rng.random(20), rng.standard_normal(12)  # new fields are drawn last: what was drawn before stays
     kept = {name: value for name, value in fixed.items() if value is not None}
 
     sex = kept.get("sex", "male" if u[0] < 0.591 else "female")
@@ -209,14 +85,96 @@ def draw(rng: np.random.Generator, **fixed: Any) -> TwinSpec:
         "heart_scale": round(_within(1 + 0.06 * normal[6], 0.85, 1.2), 3),
         "chest_width_scale": round(_within(1 + 0.035 * normal[7], 0.92, 1.08), 3),
         "chest_depth_scale": round(_within(1 + 0.05 * normal[8], 0.88, 1.14), 3),
-        "right_share": round(_within(0.536 + 0.010 * normal[9], 0.515, 0.56), 4),
+        "right_share": round(_within(0.536 + 0.015 * normal[9], 0.505, 0.57), 4),
         "key": key,
     }
+    expected.update(_anatomy(expected | kept, share, shape))
     expected.update(kept)
     if "lung_volume_l" not in kept:
         reference = TwinSpec(**{k: v for k, v in expected.items() if k != "lung_volume_l"}).full_volume_l()
         expected["lung_volume_l"] = round(_within(reference * (1 + 0.11 * normal[5]), 2.4, 9.0), 3)
     return TwinSpec(**expected)
+
+
+def _anatomy(person: dict[str, Any], u: NDArray[np.float64], z: NDArray[np.float64]) -> dict[str, Any]:
+    """What else differs between persons of this age, sex and history; see the table in ``docs/twins.md``.
+
+    Lobes: Yamada et al. 2020. Share and completeness of fissures and variants: published shares of CT series.
+    Kyphosis: mean 27 deg in the young, 42 deg over 65, where it has two modes, 28 and 51.5 deg. All else is a design
+    default, unverified.
+    """
+    age, male, copd = person["age_y"], person["sex"] == "male", bool(person.get("copd"))
+    packs, emphysema = person["pack_years"], person["emphysema_percent"]
+    kind = _emphysema_type(u[0], emphysema)
+    upper = {"centrilobular": 0.85, "paraseptal": 0.90, "panlobular": 0.20, "mixed": 0.85}[kind]
+    if age < 65:
+        kyphosis = 27 + 15 * _within((age - 30) / 35, 0, 1) + 9 * z[0]
+    else:
+        kyphosis = (28.0 if u[1] < 0.40 else 51.5) + 7 * z[0]
+    variants = (
+        ("azygos_fissure", 0.012),
+        ("inferior_accessory_fissure", 0.086),
+        ("left_minor_fissure", 0.061),
+        ("absent_minor_fissure", 0.025),
+        ("tracheal_bronchus", 0.005),
+    )
+    calcified = {
+        "coronary_calcium": _logistic(-0.3 + 0.07 * (age - 60) + (0.5 if male else -0.5) + 0.010 * (packs - 30)),
+        "aortic_calcium": _logistic(0.2 + 0.11 * (age - 60) + 0.012 * (packs - 30)),
+        "costal_calcification": _within((age - 40) / 50, 0, 0.95),
+    }
+    found: dict[str, Any] = {
+        "emphysema_type": kind,
+        "paraseptal_share": round(_within(0.3 + 0.15 * z[1], 0.05, 0.8), 3),
+        "emphysema_upper": round(_within(upper + 0.10 * z[2], 0, 1), 3),
+        "right_middle_share": round(_within(9.3 / 53.7 + 0.029 * z[3], 0.10, 0.25), 4),
+        "right_lower_share": round(_within(26.5 / 53.7 + 0.046 * z[4], 0.38, 0.54), 4),
+        "left_lower_share": round(_within(23.2 / 46.3 + 0.049 * z[5], 0.38, 0.62), 4),
+        "right_major_completeness": _completeness(u[2], 0.48),
+        "left_major_completeness": _completeness(u[3], 0.43),
+        "minor_completeness": _completeness(u[4], 0.63),
+        "variants": tuple(name for (name, share), v in zip(variants, u[5:10], strict=True) if v < share),
+        "kyphosis_deg": round(_within(kyphosis, 15, 75), 1),
+        "wall_thickness_scale": round(_within((1.12 if copd else 1.0) * math.exp(0.10 * z[6]), 0.6, 2.0), 3),
+        "texture_scale": round(_within(math.exp(0.18 * z[7]), 0.5, 2.0), 3),
+        "dependent_atelectasis": round(_if(u[10], 0.3), 3),
+        "apical_cap_mm": round(2 + 5 * cap, 1) if (cap := _if(u[11], _within(0.01 * (age - 40), 0.02, 0.4))) else 0.0,
+        "n_scars": _count(u[12], 0.7),
+        "n_lymph_nodes": min(12, _count(u[13], 5.0)),
+        **{name: round(_if(v, p) ** 1.5, 3) for (name, p), v in zip(calcified.items(), u[14:17], strict=True)},
+        "breast_scale": round(_within(math.exp(0.12 * z[8]), 0.6, 1.5), 3),
+    }
+    return found
+
+
+def _emphysema_type(u: float, percent: float) -> str:
+    """Panlobular only where it is severe (design default, unverified)."""
+    panlobular = 0.12 if percent >= 10 else 0.03
+    for kind, share in (("panlobular", panlobular), ("paraseptal", panlobular + 0.12), ("mixed", panlobular + 0.32)):
+        if u < share:
+            return kind
+    return "centrilobular"
+
+
+def _completeness(u: float, incomplete: float) -> float:
+    """1, or evenly 0.3 to 0.95 in the share of people whose fissure is incomplete."""
+    return 1.0 if u >= incomplete else round(0.3 + 0.65 * u / incomplete, 3)
+
+
+def _if(u: float, share: float) -> float:
+    """0, or evenly up to 1 in a share of people."""
+    return 1 - u / share if u < share else 0.0
+
+
+def _count(u: float, mean: float) -> int:
+    """A Poisson count by its quantile, at most 8 where the mean is below 1."""
+    from scipy.stats import poisson
+
+    return int(min(poisson.ppf(u, mean), 8 if mean < 1 else 20))
+
+
+def _logistic(x: float) -> float:
+    return 1 / (1 + math.exp(-x))
 
 
 def _emphysema_percent(u: float, normal: float, smoking: str) -> float:
@@ -231,3 +189,6 @@ def _emphysema_percent(u: float, normal: float, smoking: str) -> float:
 
 def _within(value: float, low: float, high: float) -> float:
     return float(min(max(value, low), high))
+
+
+__all__ = ["TwinSpec", "draw", "total_lung_capacity_l"]

@@ -17,12 +17,12 @@ from .canvas import Canvas, palette
 from .grid import Grid, Point
 from .lungs import Chest, solve
 from .parenchyma import paint_lungs
-from .population import TwinSpec
 from .shapes import paint
 from .skeleton import front, ribs, spine
+from .spec import TwinSpec
 from .twin import Twin
 
-GENERATOR = "lungtwin-population-2"
+GENERATOR = "lungtwin-population-3"
 """Version of the anatomy: the same spec and version make the same bytes."""
 
 MARGIN_MM = 20.0
