@@ -80,25 +80,48 @@ def superellipse(
     return np.asarray((gauge - 1) / np.maximum(slope, 1e-4), np.float32)
 
 
+def breath(spec: TwinSpec, height_mm: float) -> tuple[TwinSpec, float]:
+    """The spec with its cage as this breath has it, and how far the domes then stand above those at full effort [mm].
+
+    Of a breath the ribs take a third or less: width goes with volume to the power 0.08, depth with 0.20, so that from
+    full effort to half of it the chest narrows by 5 % and flattens by 13 % and the domes rise by 4-6 cm (design defaults,
+    unverified, after rib rotations of Wilson et al., J Appl Physiol 1987). ``diaphragm_shift_mm`` is held off by ribs
+    that open or close alike in width and depth.
+    """
+    if spec.inflation == 1.0 and spec.diaphragm_shift_mm == 0.0:
+        return spec, 0.0
+    column = 0.55 * height_mm  # volume of the lungs / area of the domes
+    wider = 1 + 0.5 * spec.diaphragm_shift_mm / column
+    width, depth = wider * spec.inflation**0.08, wider * spec.inflation**0.20
+    rise = column * (1 - spec.inflation / (width * depth))
+    scales = {
+        "chest_width_scale": spec.chest_width_scale * width,
+        "chest_depth_scale": spec.chest_depth_scale * depth,
+    }
+    return spec.model_copy(update=scales), rise
+
+
 def solve(spec: TwinSpec) -> Chest:
-    """The chest of a person: height, domes and fissures solved to the target volumes.
+    """The chest of a person: height solved to the volume at full effort; domes and fissures to those of the breath.
 
     Raises
     ------
     ValueError
         If no chest of this width and depth holds the volume.
     """
-    target = spec.target_volume_l() * 1e6
+    full = spec.full_volume_l() * 1e6
     reference = Cage.of(spec, 300.0)
-    height = target / (0.41 * reference.width_mm * reference.depth_mm)
+    height = full / (0.41 * reference.width_mm * reference.depth_mm)
     for _ in range(5):
         height = float(np.clip(height, 170.0, 430.0))
         coarse = _carve(spec, height, 5.0)
         volume = volume_mm3(smooth_max(coarse.lung, coarse.diaphragm, 3.0), 5.0)
-        if abs(volume / target - 1) < 0.005:
+        if abs(volume / full - 1) < 0.005:
             break
-        height *= (target / volume) ** 0.8
-    chest = _carve(spec, height, STEP_MM)
+        height *= (full / volume) ** 0.8
+    target = spec.target_volume_l() * 1e6
+    breathing, rise = breath(spec, height)
+    chest = _carve(breathing, height, STEP_MM, rise)
     step = STEP_MM
     left = chest.side > 0
     shift = np.zeros_like(chest.lung[0])
@@ -177,9 +200,9 @@ def _bisect(falling: Callable[[float], float], target: float, low: float, high: 
     return 0.5 * (low + high)
 
 
-def _carve(spec: TwinSpec, height_mm: float, step_mm: float) -> Chest:
+def _carve(spec: TwinSpec, height_mm: float, step_mm: float, rise_mm: float = 0.0) -> Chest:
     cage = Cage.of(spec, height_mm)
-    centre = Mediastinum.of(cage, spec.heart_scale)
+    centre = Mediastinum.of(cage, spec.heart_scale, rise_mm)
     lattice = lattice_of(cage, step_mm)
     z, y, x = (a.astype(np.float32) for a in lattice.axes_mm())
     rng = stream(spec.key, "surfaces")
@@ -212,7 +235,7 @@ def _carve(spec: TwinSpec, height_mm: float, step_mm: float) -> Chest:
     cap = (Z - (cage.apex_mm - 0.013 * ax**2 - 0.011 * (Y - apex_y) ** 2)) * np.float32(0.62)
     lung = smooth_max(smooth_max(wall, (-middle + 0.6 * bumps).astype(np.float32), 5.0), cap.astype(np.float32), 14.0)
     # domes
-    top = cage.base_mm + 74
+    top = cage.base_mm + 74 + rise_mm
     yc = np.asarray(cage.centre(top), np.float32) - 8
     room = float(cage.half_width(top))
     depth = float(cage.half_depth(top))

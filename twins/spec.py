@@ -74,9 +74,10 @@ class TwinSpec(BaseModel):
     )
     inflation: float = Field(
         default=1.0,
-        ge=0.65,
+        ge=0.35,
         le=1.1,
-        description="Volume at the scan / volume at full effort, at constant tissue mass [1]",
+        description="Volume at the scan / volume at full effort, at constant tissue mass and with the bones of full "
+        "effort; about 0.4 at residual volume [1]",
     )
     tissue_mass_g: float | None = Field(
         default=None, ge=200, le=1200, description="Lung tissue without explicit vessels; None: by sex and height [g]"
