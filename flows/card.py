@@ -49,13 +49,14 @@ def card_facts(plan: Plan, rows: Sequence[Mapping[str, Any]], draws: Sequence[Ma
     plan
         What was built.
     rows
-        Rows of nodules.csv; a nodule counts once, however many images show it.
+        Rows of nodules.csv; a nodule counts once, however many images show it, and a mimic as no nodule.
     draws
         Rows of outcome_draws.csv.
     """
     study = plan.study
     model = labeling.get(study.label_model)
-    lesions = list({(row["twin_id"], row["nodule_id"]): row for row in rows}.values())
+    all_lesions = list({(row["twin_id"], row["nodule_id"]): row for row in rows}.values())
+    lesions = [row for row in all_lesions if not row["is_mimic"]]
     said = MAY_BE_SAID[study.label_mode].format(
         kind="the published" if model.published else "an unpublished",
         title=model.title,
@@ -89,6 +90,7 @@ def card_facts(plan: Plan, rows: Sequence[Mapping[str, Any]], draws: Sequence[Ma
             "twins": len(plan.cases),
             "images": len(plan.rows),
             "nodules": len(lesions),
+            "mimics": len(all_lesions) - len(lesions),
             **_totals(lesions, len(plan.cases)),
             "by_size": _by_size(lesions),
             "by_type": _cross([str(row["type"]) for row in lesions], lesions),

@@ -12,7 +12,8 @@ def markdown(facts: Mapping[str, Any]) -> str:
     lines = [
         f"# {facts['dataset']}: dataset card",
         "",
-        f"CT images: {counts['images']}, twins: {counts['twins']}, nodules: {counts['nodules']}.",
+        f"CT images: {counts['images']}, twins: {counts['twins']}, nodules: {counts['nodules']}"
+        + (f", mimics (hard negatives, no nodules): {counts['mimics']}." if counts["mimics"] else "."),
         f"Made by lungtwin {facts['version']} from the seed {labels['seed']}.",
         "",
         "## How the labels were made",

@@ -112,11 +112,12 @@ def insert_into(
     n: int = 1,
     seed: int = 0,
     sharpness: Sharpness | None = None,
+    mimics: bool = False,
 ) -> list[dict[str, Any]]:
     """Insert nodules (specs, one JSON per line) or tumours drawn from seed files into a CT.
 
-    Writes ``target`` (a NIfTI on the CT's own lattice), ``<stem>_mask.nii.gz`` with one label per lesion and
-    ``<stem>_truth.json``; returns the records of the truth.
+    Writes ``target`` (a NIfTI on the CT's own lattice), ``<stem>_mask.nii.gz`` with one label per lesion (mimics only
+    if ``mimics``) and ``<stem>_truth.json``; returns the records of the truth.
 
     Raises
     ------
@@ -135,7 +136,7 @@ def insert_into(
     rng = np.random.Generator(np.random.Philox(key=make_key(seed, "image", "lesions")))
     if nodules is not None:
         image, truth = insert_nodules(host, _specs(nodules, n), rng=rng)
-        records, labels = [t.record() for t in truth.nodules], truth.labels(host.grid)
+        records, labels = [t.record() for t in truth.nodules], truth.labels(host.grid, mimics=mimics)
     else:
         drawn = draw_seeds([load_seed(path) for path in seeds], n, rng=rng)
         image, tumours = insert_seeds(host, drawn, rng=rng)

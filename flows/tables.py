@@ -19,6 +19,17 @@ from .stages import CaseRecord, ImageRecord
 from .store import Store, package_version
 from .study import Case, Plan, Scan
 
+OUTCOME_COLUMNS = {
+    **{name: name for name in ("label", "probability", "probability_low", "probability_high", "logit")},
+    **{name: name for name in ("visible_logit", "u")},
+    **{f"label_{name}": name for name in ("mode", "threshold", "shift", "visible_only")},
+    "label_model": "model_id",
+    **{f"label_{name}": name for name in ("model_version", "model_hash")},
+    **{f"label_{name}": name for name in ("imputed", "held", "extrapolated", "excluded", "unchecked")},
+    "label_interval_basis": "interval_basis",
+}
+"""Columns of nodules.csv and the fields of :class:`labeling.Outcome` that they hold; empty for mimics."""
+
 
 def write_table(path: str | os.PathLike[str], rows: Sequence[Mapping[str, Any]]) -> None:
     """Write rows as CSV (UTF-8, comma, LF). Columns: those of all rows, in order of first appearance."""
@@ -71,7 +82,10 @@ def manifest_rows(
 
 
 def nodule_rows(store: Store, plan: Plan, records: Sequence[CaseRecord]) -> list[dict[str, Any]]:
-    """One row per image and nodule: the exact truth, the outcome, and where in the image it is; sorted."""
+    """One row per image and nodule: the exact truth, the outcome, and where in the image it is; sorted.
+
+    Mimics have rows too, with ``is_mimic``; they have no outcome and are not in the mask.
+    """
     rows = []
     for case, record in zip(plan.cases, records, strict=True):
         truth = lesions.load(store.root / record.truth.path)
@@ -80,7 +94,7 @@ def nodule_rows(store: Store, plan: Plan, records: Sequence[CaseRecord]) -> list
             grid = Grid.from_dict(image.image.facts["grid"])
             counts = image.mask.facts["n_voxels"]
             for i, nodule in enumerate(truth.nodules):
-                outcome = outcomes[nodule.id]
+                outcome = None if nodule.is_mimic else outcomes[nodule.id]
                 rows.append(
                     {
                         "image_id": image.image_id,
@@ -90,30 +104,10 @@ def nodule_rows(store: Store, plan: Plan, records: Sequence[CaseRecord]) -> list
                         **_place(nodule.centre_mm, grid),
                         "n_voxels": counts[i],
                         "type": nodule.type,
+                        "kind": nodule.kind,
+                        "is_mimic": nodule.is_mimic,
                         **{k: v for k, v in nodule.record().items() if k not in {"nodule", "grid", "centre_mm"}},
-                        "label": outcome.label,
-                        "probability": outcome.probability,
-                        "probability_low": outcome.probability_low,
-                        "probability_high": outcome.probability_high,
-                        "logit": outcome.logit,
-                        "visible_logit": outcome.visible_logit,
-                        "u": outcome.u,
-                        "label_mode": outcome.mode,
-                        "label_threshold": outcome.threshold,
-                        "label_shift": outcome.shift,
-                        "label_visible_only": outcome.visible_only,
-                        "label_model": outcome.model_id,
-                        "label_model_version": outcome.model_version,
-                        "label_model_hash": outcome.model_hash,
-                        "label_imputed": outcome.imputed,
-                        "label_held": outcome.held,
-                        "label_extrapolated": outcome.extrapolated,
-                        "label_excluded": outcome.excluded,
-                        "label_unchecked": outcome.unchecked,
-                        "label_interval_basis": outcome.interval_basis,
-                        **outcome.rules,
-                        **{f"p_{name}": p for name, p in sorted(outcome.by_model.items())},
-                        **{f"input_{name}": value for name, value in sorted(outcome.inputs.items())},
+                        **_outcome_columns(outcome),
                         **{
                             f"spec_{name}": value
                             for name, value in nodule.nodule.model_dump(mode="json").items()
@@ -139,6 +133,17 @@ def draw_rows(store: Store, plan: Plan, records: Sequence[CaseRecord]) -> list[d
 def outcomes_of(store: Store, record: CaseRecord) -> tuple[labeling.Outcome, ...]:
     """The outcomes of a case's nodules."""
     return labeling.load(store.root / record.outcomes.path)
+
+
+def _outcome_columns(outcome: labeling.Outcome | None) -> dict[str, Any]:
+    if outcome is None:
+        return dict.fromkeys(OUTCOME_COLUMNS)
+    return {
+        **{column: getattr(outcome, field) for column, field in OUTCOME_COLUMNS.items()},
+        **outcome.rules,
+        **{f"p_{name}": p for name, p in sorted(outcome.by_model.items())},
+        **{f"input_{name}": value for name, value in sorted(outcome.inputs.items())},
+    }
 
 
 def _place(centre_mm: tuple[float, float, float], grid: Grid) -> dict[str, Any]:
@@ -169,7 +174,8 @@ def _manifest_row(
         "lineage_id": case.twin_id,
         "kind": case.kind,
         **patient.model_dump(mode="json"),
-        "n_nodules": len(case.nodules),
+        "n_nodules": sum(not nodule.is_mimic for nodule in case.nodules),
+        "n_mimics": sum(nodule.is_mimic for nodule in case.nodules),
         "scan_id": scan.scan_id,
         "profile": scan.profile,
         "manufacturer": scan.scanner.manufacturer,

@@ -183,6 +183,10 @@ def _labels(dataset: Dataset) -> tuple[int, list[str]]:
             n += 1
             name = f"{row['image_id']} {line['nodule_id']}"
             outcome = outcomes.get(line["nodule_id"])
+            if line["is_mimic"] == "true":
+                if outcome is not None or line["label"]:
+                    problems.append(f"{name}: is a mimic, but has a label")
+                continue
             if outcome is None:
                 problems.append(f"{name}: no outcome in {row['outcomes_file']}")
                 continue

@@ -54,9 +54,9 @@ _NOMINAL = (
 def nodule_covariates(nodule: NoduleTruth, truth: Truth, patient: Patient) -> dict[str, Value | None]:
     """All covariates of one nodule, by the names of :data:`labeling.VOCABULARY`.
 
-    ``nodule_count`` counts the nodules of ``truth``. ``upper_lobe`` is not known where the twin knows only whole
-    lungs and the spec names no lobe; the lingula counts as left upper lobe (as in PanCan). Twins know no lingula, so
-    whether a nodule of the left upper lobe lies in it is not known.
+    ``nodule_count`` counts the nodules of ``truth``, not its mimics. ``upper_lobe`` is not known where the twin knows
+    only whole lungs and the spec names no lobe; the lingula counts as left upper lobe (as in PanCan). Twins know no
+    lingula, so whether a nodule of the left upper lobe lies in it is not known.
     """
     attributes = nodule.nodule.attributes
     is_benign = attributes.calcification in BENIGN_CALCIFICATIONS or attributes.fat_fraction > 0
@@ -75,7 +75,7 @@ def nodule_covariates(nodule: NoduleTruth, truth: Truth, patient: Patient) -> di
         "juxtapleural_smooth": is_juxtapleural(nodule),
         "upper_lobe": _is_upper(nodule.lobe),
         "upper_lobe_without_lingula": None if nodule.lobe == "LEFT_UPPER_LOBE" else _is_upper(nodule.lobe),
-        "nodule_count": len(truth.nodules),
+        "nodule_count": truth.n_nodules,
         "emphysema": patient.emphysema,
         "age_y": patient.age_y,
         "sex": patient.sex,

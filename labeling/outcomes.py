@@ -95,7 +95,7 @@ def assign(
     visible_only: bool = False,
     impute: Impute | None = None,
 ) -> tuple[Outcome, ...]:
-    """One outcome per nodule, independent given the covariates.
+    """One outcome per nodule, independent given the covariates; none for mimics, which are no nodules.
 
     Parameters
     ----------
@@ -122,8 +122,9 @@ def assign(
     spec = get(model) if isinstance(model, str) else model
     if spec.level != "nodule":
         raise ValueError(f"model {spec.id!r} is of {spec.level}s: it cannot label nodules")
-    known = [nodule_covariates(nodule, truth, patient) for nodule in truth.nodules]
-    ids = [nodule.id for nodule in truth.nodules]
+    nodules = [nodule for nodule in truth.nodules if not nodule.is_mimic]
+    known = [nodule_covariates(nodule, truth, patient) for nodule in nodules]
+    ids = [nodule.id for nodule in nodules]
     if not known:
         return ()
     if impute is None and not visible_only:
@@ -153,7 +154,7 @@ def assign(
             visible_logit=_finite(visible.logit[i]),
             by_model={name: None if np.isnan(p[i]) else float(p[i]) for name, p in others.items()},
         )
-        for i, nodule in enumerate(truth.nodules)
+        for i, nodule in enumerate(nodules)
     )
 
 

@@ -113,8 +113,13 @@ class NoduleTruth:
 
     @property
     def kind(self) -> Kind:
-        """Class of lesion; :attr:`lesions.Nodule.is_mimic` tells those that are no nodules."""
+        """Class of lesion; :attr:`is_mimic` tells those that are no nodules."""
         return self.nodule.kind
+
+    @property
+    def is_mimic(self) -> bool:
+        """Whether this is a hard negative (:attr:`lesions.Nodule.is_mimic`): no nodule in counts, labels and masks."""
+        return self.nodule.is_mimic
 
     @property
     def lung_rads_mean_diameter_mm(self) -> float:
@@ -155,13 +160,21 @@ class Truth:
         if len(ids) > 255:
             raise ValueError(f"a truth holds at most 255 nodules (uint8 labels), got {len(ids)}")
 
-    def labels(self, grid: Grid) -> NDArray[np.uint8]:
+    @property
+    def n_nodules(self) -> int:
+        """How many of them are nodules: mimics do not count."""
+        return sum(not n.is_mimic for n in self.nodules)
+
+    def labels(self, grid: Grid, *, mimics: bool = False) -> NDArray[np.uint8]:
         """Label image ``(z, y, x)``: 0 for none, i + 1 where nodule i fills at least half of the voxel.
 
         A nodule too small to fill half of any voxel gets the one it fills most, so that none inside the grid is lost.
+        Mimics are hard negatives and left out, unless ``mimics``; they keep their number all the same.
         """
         labels = np.zeros(grid.shape, np.uint8)
         for i, nodule in enumerate(self.nodules):
+            if nodule.is_mimic and not mimics:
+                continue
             start, patch = _resampled(nodule, grid)
             if not patch.size or patch.max() <= 0:
                 continue

@@ -83,6 +83,9 @@ def insert(
     fwhm: Fwhm = None,
     kernel: Kernel = None,
     thickness: Thickness = None,
+    mimics: Annotated[
+        bool, typer.Option("--mimics", help="Paint mimics (scars, plugs, plaques, crossings) into the mask, too.")
+    ] = False,
 ) -> None:
     """Insert nodules, or morphed real tumours, into a CT."""
     from ..real_images import Sharpness, insert_into
@@ -100,6 +103,7 @@ def insert(
         n=n,
         seed=seed,
         sharpness=Sharpness(fwhm, kernel, thickness),
+        mimics=mimics,
     )
     for record in records:
         name = record.get("id") or record["nodule"]["id"]

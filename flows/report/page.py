@@ -63,7 +63,7 @@ def _content(dataset: Dataset) -> dict[str, Any]:
                 shown += 1
         nodules = dataset.nodules_of(rows[0]["image_id"])
         twins.append({"id": twin_id, "row": rows[0], "images": images, "nodules": nodules})
-    labels = [line["label"] for twin in twins for line in twin["nodules"]]
+    labels = [line["label"] for twin in twins for line in twin["nodules"] if line["is_mimic"] != "true"]
     return {
         "study": study,
         "manifest": manifest,

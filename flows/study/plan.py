@@ -284,7 +284,7 @@ def _rows(case: Case) -> list[PlanRow]:
                 kvp=scan.protocol.kvp,
                 mas_per_rotation=scan.protocol.mas_per_rotation,
                 kernel=scan.protocol.reconstruction.kernel,
-                n_nodules=len(case.nodules),
+                n_nodules=sum(not nodule.is_mimic for nodule in case.nodules),
                 exposure_group=scan.group,
                 scan_key=scan.key,
                 estimated_s=round(time_s, 1),
