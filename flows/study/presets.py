@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from twins.specfile import SpecError, read_spec, suggestion
 
-from .spec import StudySpec, is_file_name
+from .spec import StudySpec, is_file_name, is_table
 
 if TYPE_CHECKING:
     from .spec import PatientEntry, ScanEntry, TwinEntry
@@ -48,6 +48,11 @@ def load_study(source: str | os.PathLike[str]) -> StudySpec:
 
 
 def _twin_from(twin: TwinEntry, folder: Path, path: Path) -> TwinEntry:
+    if twin.cohort is not None and is_table(twin.cohort):
+        table = folder / twin.cohort
+        if not table.is_file():
+            raise SpecError(f"{path}: twins.{twin.id}.cohort: no such file: {table}")
+        twin = twin.model_copy(update={"cohort": str(table)})
     patient: PatientEntry | None = twin.patient
     if patient is None:
         return twin

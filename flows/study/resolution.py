@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from pydantic import ValidationError
 
 from ctsim import Profile, Protocol, Sampling, load_profile
 from lesions import Nodule
-from lesions import draw as draw_nodules
-from lesions.cohorts import completed
 from twins import draw as draw_twin
 from twins.specfile import SpecError, check_spec
 
 from .keys import make_key
+from .nodules import first_line, own_table, resolved_nodules, stream
 from .partial import given
-from .spec import SIZES, Fidelity, NoduleFields, ScanEntry, StudySpec, TwinEntry, TwinFields, check_against
+from .spec import Fidelity, NoduleFields, ScanEntry, StudySpec, TwinEntry, TwinFields, check_against
 
 FROM_RECONSTRUCTION = ("kernel", "iterative_strength", "fov_mm", "matrix", "slice_thickness_mm", "increment_mm")
 FROM_ACQUISITION = (
@@ -104,65 +103,37 @@ def _resolved_scan(scan: ScanEntry, study: StudySpec) -> ScanEntry:
 
 
 def _resolved_twins(entry: TwinEntry, study: StudySpec) -> list[TwinEntry]:
-    if entry.count == 1:
-        return [_resolved_twin(entry, entry.id, study)]
     width = max(3, len(str(entry.count)))
-    return [_resolved_twin(entry, f"{entry.id}-{n:0{width}d}", study) for n in range(1, entry.count + 1)]
+    names = [entry.id] if entry.count == 1 else [f"{entry.id}-{n:0{width}d}" for n in range(1, entry.count + 1)]
+    if entry.design is None:
+        own = own_table(entry, study)
+        return [_resolved_twin(entry, name, name, resolved_nodules(entry, name, study, own), study) for name in names]
+    try:
+        nodules = entry.design.nodules(
+            stream(study.seed, "twin", entry.id, "design"), cohort=entry.cohort, diameter_mm=entry.drawn_diameter_mm
+        )
+        cases = entry.design.cases(nodules, names)
+    except ValueError as error:
+        raise SpecError(f"{study.name}: twins.{entry.id}.design: {first_line(error)}") from None
+    return [_resolved_twin(entry, case, twin, members, study) for case, twin, members in cases]
 
 
-def _resolved_twin(entry: TwinEntry, name: str, study: StudySpec) -> TwinEntry:
-    explicit: dict[str, Any] = {"id": name, "count": 1, "drawn_nodules": 0}
+def _resolved_twin(entry: TwinEntry, case: str, twin: str, nodules: Sequence[Nodule], study: StudySpec) -> TwinEntry:
+    """One case: the twin named ``twin``, with its nodules; cases of one twin share its anatomy."""
+    explicit: dict[str, Any] = {
+        "id": case,
+        "count": 1,
+        "drawn_nodules": None,
+        "cohort": None,
+        "design": None,
+        "nodules": tuple(NoduleFields(**nodule.model_dump(mode="json")) for nodule in nodules),
+    }
     if entry.population is not None:
         fields = given(entry.population)
-        fields.setdefault("key", make_key(study.seed, "twin", name, "anatomy"))
+        fields.setdefault("key", make_key(study.seed, "twin", twin, "anatomy"))
         try:
-            spec = draw_twin(_stream(study.seed, "twin", name, "person"), **fields)
+            spec = draw_twin(stream(study.seed, "twin", twin, "person"), **fields)
         except (ValidationError, ValueError) as error:
-            raise SpecError(f"{study.name}: twins.{name}.population: {_first_line(error)}") from None
+            raise SpecError(f"{study.name}: twins.{twin}.population: {first_line(error)}") from None
         explicit["population"] = TwinFields(**spec.model_dump(mode="json"))
-    explicit["nodules"] = tuple(
-        NoduleFields(**nodule.model_dump(mode="json")) for nodule in _resolved_nodules(entry, name, study)
-    )
     return entry.model_copy(update=explicit)
-
-
-def _resolved_nodules(entry: TwinEntry, twin: str, study: StudySpec) -> list[Nodule]:
-    listed = [given(nodule) for nodule in entry.nodules]
-    wanted: list[dict[str, Any]] = [*listed, *({} for _ in range(entry.drawn_nodules))]
-    taken = {fields["id"] for fields in listed if "id" in fields}
-    free = (name for name in (f"n{i}" for i in range(1, 1000)) if name not in taken)
-    nodules = []
-    for fields in wanted:
-        if "id" not in fields:
-            fields["id"] = next(free)
-        name = fields["id"]
-        fields.setdefault("key", make_key(study.seed, "twin", twin, "nodule", name, "shape"))
-        try:
-            if not any(size in fields for size in SIZES):
-                fields = _drawn(fields, _stream(study.seed, "twin", twin, "nodule", name, "draw"))
-            nodules.append(Nodule(**fields))
-        except (ValidationError, ValueError) as error:
-            raise SpecError(f"{study.name}: twins.{twin}.nodules.{name}: {_first_line(error)}") from None
-    return nodules
-
-
-def _drawn(fields: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
-    """``fields`` completed by a nodule drawn from the cohort, of the type asked for if one is."""
-    for _ in range(1000):
-        (nodule,) = draw_nodules(rng, 1)
-        if fields.get("type", nodule.type) == nodule.type:
-            return completed(nodule.model_dump(mode="json", exclude_unset=True, exclude_none=True), fields)
-    raise ValueError(f"type: no {fields['type']!r} nodule came up in 1000 draws from the cohort")
-
-
-def _stream(seed: int, *names: str) -> np.random.Generator:
-    return np.random.Generator(np.random.Philox(key=make_key(seed, *names)))
-
-
-def _first_line(error: Exception) -> str:
-    if isinstance(error, ValidationError):
-        return "; ".join(
-            f"{'.'.join(map(str, e['loc'])) or '(all)'}: {str(e['msg']).removeprefix('Value error, ')}"
-            for e in error.errors()
-        )
-    return str(error).splitlines()[0]

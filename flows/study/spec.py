@@ -9,9 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from ctsim import Profile, Sampling
 from lesions import Nodule
+from lesions.cohorts import COHORTS
 from twins import Patient, TwinSpec
 from twins.specfile import suggestion
 
+from .design import Design
 from .partial import partial
 
 SIZES = ("equivalent_diameter_mm", "volume_mm3", "mean_diameter_mm")
@@ -89,15 +91,50 @@ class TwinEntry(_Frozen):
     nodules: tuple[NoduleFields, ...] = Field(
         default=(), max_length=250, description="Nodules; type and size are drawn where left out [specs]"
     )
-    drawn_nodules: int = Field(default=0, ge=0, le=100, description="Nodules drawn whole, besides those listed [1]")
+    drawn_nodules: int | None = Field(
+        default=None,
+        ge=0,
+        le=100,
+        description="Nodules drawn whole, besides those listed; none: where a cohort is named as many as one of its "
+        "people has, else 0 [1]",
+    )
+    cohort: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Cohort that nodules are drawn from, with its lobes where the twin knows lobes: lidc, "
+        "lidc_consensus, screening, incidental_uk, uniform_log, or a CSV file relative to the study file; none: lidc, "
+        "anywhere in the lungs [text]",
+    )
+    drawn_diameter_mm: tuple[float, float] = Field(
+        default=(3.0, 30.0), description="Smallest and largest equivalent diameter of drawn nodules [mm]"
+    )
+    design: Design | None = Field(
+        default=None, description="Nodules of a virtual trial instead, crossed with the entry's twins [spec]"
+    )
+
+    @field_validator("cohort")
+    @classmethod
+    def _cohort_is_known(cls, value: str | None) -> str | None:
+        if value is not None and not is_table(value) and value not in COHORTS:
+            raise ValueError(f"unknown cohort {value!r}{suggestion(value, COHORTS)}")
+        return value
+
+    @field_validator("drawn_diameter_mm")
+    @classmethod
+    def _range_grows(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if not 3.0 <= value[0] < value[1] <= 40.0:
+            raise ValueError(f"drawn_diameter_mm must be a growing range within 3 to 40 mm, got {value}")
+        return value
 
     @model_validator(mode="after")
     def _is_one_kind(self) -> Self:
+        if self.design is not None and (self.nodules or self.drawn_nodules is not None):
+            raise ValueError("design: brings its own nodules; 'nodules' and 'drawn_nodules' must be left out")
         if (self.population is None) == (self.patient is None):
             raise ValueError("needs exactly one of 'population' and 'patient'")
         if self.patient is not None and self.count != 1:
             raise ValueError(f"count: a patient twin is one person, got {self.count}")
-        if len(self.nodules) + self.drawn_nodules > 250:
+        if len(self.nodules) + (self.drawn_nodules or 0) > 250:
             raise ValueError("at most 250 nodules a twin: instance masks are uint8")
         ids = [nodule.id for nodule in self.nodules if getattr(nodule, "id", None) is not None]  # type: ignore[attr-defined]
         if len(set(ids)) != len(ids):
@@ -232,6 +269,11 @@ class StudySpec(_Frozen):
             if twice:
                 raise ValueError(f"{what}: ids must differ, {', '.join(twice)} occurs more than once")
         return self
+
+
+def is_table(cohort: str) -> bool:
+    """Whether an entry's ``cohort`` means a file rather than a cohort that comes with the package."""
+    return "/" in cohort or cohort.endswith(".csv")
 
 
 def is_file_name(profile: str) -> bool:
