@@ -178,7 +178,7 @@ def _measured(
     else:
         core_volume, core_diameter, core_hu = 0.0, 0.0, None
     surface = crossings(body, 0.0, 0)
-    pleura, vessel = distances_mm(twin, around.index_to_world(surface))
+    pleura, vessel, airway = distances_mm(twin, around.index_to_world(surface))
     fissure = None if knows_no_lobes else fissure_mm(twin, lobe, around.index_to_world(surface))
     cx, cy, cz = (float(c) for c in np.asarray(nodule.centre_mm) + raster.centroid_mm)
     extent_z, extent_y, extent_x = _extent_mm(grid, occupancy)
@@ -204,6 +204,7 @@ def _measured(
         grid=grid,
         occupancy=raster.occupancy,
         core_occupancy=raster.core_occupancy,
+        distance_to_airway_mm=airway,
         distance_to_fissure_mm=fissure,
         on_fissure=None if knows_no_lobes else fissure is not None and fissure <= ON_FISSURE_MM,
         extent_z_mm=extent_z,

@@ -130,18 +130,19 @@ def lobe_at(twin: Twin, points_mm: NDArray[np.float64]) -> str | None:
     return best.name if counts[best] else None
 
 
-def distances_mm(twin: Twin, surface_mm: NDArray[np.float64]) -> tuple[float | None, float | None]:
-    """Shortest distance from surface points ``(n, 3)`` to the pleura and to a vessel [mm].
+def distances_mm(twin: Twin, surface_mm: NDArray[np.float64]) -> tuple[float | None, float | None, float | None]:
+    """Shortest distance from surface points ``(n, 3)`` to the pleura, to a vessel and to an airway [mm].
 
-    The pleura is where the lungs (with what runs inside them) end. Distances run to the faces of the twin's voxels: of
+    The pleura is where the lungs (with what runs inside them) end; vessels and airways are those that the twin's voxels
+    show, walls included. Distances run to the faces of the twin's voxels: of
     all voxels up to ``NEAR_MM``, beyond of every second one along axes finer than 1.5 mm; None beyond ``HORIZON_MM``.
     """
-    pleura, vessel = _distances(twin, surface_mm, NEAR_MM, thin=False)
-    if pleura is None or vessel is None:
-        far = _distances(twin, surface_mm, HORIZON_MM, thin=True)
-        pleura = far[0] if pleura is None else pleura
-        vessel = far[1] if vessel is None else vessel
-    return pleura, vessel
+    near = _distances(twin, surface_mm, NEAR_MM, thin=False)
+    if None not in near:
+        return near
+    far = _distances(twin, surface_mm, HORIZON_MM, thin=True, known=near)
+    pleura, vessel, airway = (f if n is None else n for n, f in zip(near, far, strict=True))
+    return pleura, vessel, airway
 
 
 def fissure_mm(twin: Twin, lobe: str, surface_mm: NDArray[np.float64]) -> float | None:
@@ -162,12 +163,21 @@ def fissure_mm(twin: Twin, lobe: str, surface_mm: NDArray[np.float64]) -> float 
 
 
 def _distances(
-    twin: Twin, surface_mm: NDArray[np.float64], horizon_mm: float, *, thin: bool
-) -> tuple[float | None, float | None]:
+    twin: Twin,
+    surface_mm: NDArray[np.float64],
+    horizon_mm: float,
+    *,
+    thin: bool,
+    known: tuple[float | None, ...] = (None, None, None),
+) -> tuple[float | None, float | None, float | None]:
+    """Distances to pleura, vessel and airway; those that are ``known`` are not worked out again."""
     structure, at, step = _around(twin, surface_mm, horizon_mm, thin=thin)
-    lung = np.isin(structure, [int(s) for s in LUNG])
-    vessel = np.isin(structure, [int(s) for s in VESSELS])
-    return _gap(~lung, at, step, horizon_mm), _gap(vessel, at, step, horizon_mm)
+    found: list[float | None] = list(known)
+    for k, (kinds, inside) in enumerate(((LUNG, False), (VESSELS, True), (AIRWAYS, True))):
+        if found[k] is None:
+            target = np.isin(structure, [int(s) for s in kinds], invert=not inside)
+            found[k] = _gap(target, at, step, horizon_mm)
+    return found[0], found[1], found[2]
 
 
 def _around(

@@ -53,6 +53,8 @@ class NoduleTruth:
         Name in :class:`twins.Structure`; RIGHT_LUNG or LEFT_LUNG where lobes are not known; None outside the lungs.
     distance_to_pleura_mm, distance_to_vessel_mm
         From the body's surface, to about one voxel of the twin; None beyond 20 mm.
+    distance_to_airway_mm
+        The same to an airway that the twin's voxels show, its wall included.
     n_spicules
         Number of spicules.
     distance_to_fissure_mm
@@ -91,6 +93,7 @@ class NoduleTruth:
     grid: Grid
     occupancy: NDArray[np.float32]
     core_occupancy: NDArray[np.float32] | None = None
+    distance_to_airway_mm: float | None = None
     distance_to_fissure_mm: float | None = None
     on_fissure: bool | None = None
     extent_z_mm: float | None = None

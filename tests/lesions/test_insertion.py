@@ -144,6 +144,19 @@ def test_distances_are_those_of_a_sphere_to_flat_walls():
     )  # vessel radius 4, one voxel each
 
 
+@pytest.mark.parametrize(("beside_mm", "gap_mm"), [(14.0, 6.0), (21.0, 13.0), (40.0, None)])
+def test_the_airway_is_as_far_as_its_wall(twin, beside_mm, gap_mm):
+    # the airway of the block runs along x with a radius of 3 mm
+    axis_y, axis_z = (float(c) for c in twin.grid.index_to_world((30, 38, 40))[1:])
+    at = (30.0, axis_y, axis_z + beside_mm)
+    _, truth = insert(twin, [nodule(10.0, sh_sd=0.0, sh_sd_l2=0.0, centre_mm=at)])
+    found = truth.nodules[0].distance_to_airway_mm
+    if gap_mm is None:
+        assert found is None  # beyond the horizon of 20 mm
+    else:
+        assert found == pytest.approx(gap_mm, abs=2.3)  # one voxel of 2 mm
+
+
 @pytest.mark.parametrize(
     ("size_mm", "above_mm", "gap_mm"),
     [(10, 2.0, 0.0), (10, 5.0, 0.0), (10, 9.0, 4.0), (10, 18.0, 13.0), (4, 26.0, None)],
