@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from .nodule import Nodule
@@ -46,6 +47,9 @@ middle taken."""
 HALF_LIFE_DAYS, BEGINS_WITHIN_DAYS = 15.0, 46.0
 """Half-life of a resolving nodule, and the days within which it begins to (design default, unverified): chosen such
 that 77 % of nodules of 50-500 mm3 are gone by three months, as in NELSON."""
+
+FORM_CORRELATION = 0.9
+"""Correlation of a drawn nodule's form over one doubling of its volume (design default, unverified)."""
 
 LARGEST_CORE_RATIO, LARGEST_GLASS_FRACTION = 0.9, 0.8
 """Where a growing core, or a thickening ground glass, stops (limits of the spec)."""
@@ -81,6 +85,14 @@ class Growth(BaseModel):
     )
     mass_doubling_days: float | None = Field(
         default=None, ge=5, le=20_000, description="Doubling time of ground glass' mass; none: with the volume [days]"
+    )
+
+    form_correlation: float = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        description="Correlation of the form's harmonics with those of one doubling, or halving, of the volume before; "
+        "1: the form only scales [1]",
     )
 
     @model_validator(mode="after")
@@ -140,8 +152,9 @@ class Visit:
 def follow(nodule: Nodule, growth: Growth, days: Sequence[float]) -> tuple[Visit, ...]:
     """The same nodule at several days; ``nodule`` is what it is at day 0.
 
-    Its form scales with it: the pattern drawn from the key stays, ratings stay, and so does the absolute width of the
-    margin where it fits. A core with a doubling time of its own grows within the whole up to 0.9 of its diameter, a
+    Its form scales with it: the pattern drawn from the key stays, or drifts with ``growth.form_correlation`` (the same
+    at a volume, whatever the other days); ratings stay, and so does the absolute width of the margin where it fits. A
+    core with a doubling time of its own grows within the whole up to 0.9 of its diameter, a
     ground glass with one of its mass thickens up to 0.8 of soft tissue.
 
     Raises
@@ -173,9 +186,53 @@ def largest(visits: Sequence[Visit]) -> Nodule:
     return found
 
 
-def at_place(visits: Sequence[Visit], centre_mm: tuple[float, float, float]) -> tuple[Visit, ...]:
-    """The visits with the nodule's centroid there [mm, LPS]."""
-    return tuple(Visit(v.day, v.volume_mm3, None if v.nodule is None else v.nodule.at(centre_mm)) for v in visits)
+def at_place(
+    visits: Sequence[Visit],
+    centre_mm: tuple[float, float, float],
+    *,
+    rng: np.random.Generator | None = None,
+    shift_mm: float = 0.0,
+    turn_deg: float = 0.0,
+) -> tuple[Visit, ...]:
+    """The visits with the nodule's centroid there [mm, LPS].
+
+    Parameters
+    ----------
+    visits, centre_mm
+        From :func:`follow`, and the place of the first.
+    rng
+        Where chance comes from; needed if the nodule moves.
+    shift_mm, turn_deg
+        SD along and about each axis by which a visit after the first one finds the nodule displaced and turned, as
+        another breath and another position on the table do [mm, degrees].
+
+    Raises
+    ------
+    ValueError
+        If an SD is negative or above 10 mm or 30 degrees, or there is none to draw from.
+    """
+    for name, value, most in (("shift_mm", shift_mm, 10.0), ("turn_deg", turn_deg, 30.0)):
+        if not 0 <= value <= most:
+            raise ValueError(f"{name} must lie between 0 and {most:g}, got {value}")
+    moves = shift_mm > 0 or turn_deg > 0
+    if moves and rng is None:
+        raise ValueError("rng: give a generator for shift_mm or turn_deg to draw from")
+    placed = []
+    for k, visit in enumerate(visits):
+        nodule = None if visit.nodule is None else visit.nodule.at(centre_mm)
+        if moves and rng is not None and k:
+            # Drawn for absent nodules too, so that what happens at one visit changes no other.
+            drawn = rng.standard_normal(6)
+            if nodule is not None:
+                nodule = nodule.at(_sum(centre_mm, shift_mm * drawn[:3]))
+                nodule = nodule.model_copy(update={"turn_deg": _sum(nodule.turn_deg, turn_deg * drawn[3:])})
+        placed.append(Visit(visit.day, visit.volume_mm3, nodule))
+    return tuple(placed)
+
+
+def _sum(a: tuple[float, float, float], b: NDArray[np.float64]) -> tuple[float, float, float]:
+    x, y, z = (float(p) + float(q) for p, q in zip(a, b, strict=True))
+    return x, y, z
 
 
 def doubling_time_days(first_mm3: float, second_mm3: float, days_between: float) -> float:
@@ -202,7 +259,8 @@ def draw_growth(rng: np.random.Generator, nodule: Nodule, *, malignant: bool) ->
     share, normal, begins = rng.random(), rng.standard_normal(), rng.random()
     median, sigma = DOUBLING_DAYS[kind] if malignant else BENIGN_DOUBLING_DAYS
     if share < GROWING["malignant" if malignant else "benign"]:
-        return Growth(model="exponential", vdt_days=float(np.clip(median * math.exp(sigma * normal), 5, 20_000)))
+        vdt_days = float(np.clip(median * math.exp(sigma * normal), 5, 20_000))
+        return Growth(model="exponential", vdt_days=vdt_days, form_correlation=FORM_CORRELATION)
     if not malignant and share < GROWING["benign"] + RESOLVING[kind]:
         return Growth(
             model="resolving", half_life_days=HALF_LIFE_DAYS, begins_day=round(BEGINS_WITHIN_DAYS * begins, 1)
@@ -227,6 +285,9 @@ def _visit(nodule: Nodule, growth: Growth, first_mm3: float, day: float) -> Visi
     if nodule.margin_mm is not None:
         changed["margin_mm"] = min(nodule.margin_mm, 0.5 * diameter)
     ratio = volume / first_mm3
+    if growth.form_correlation < 1:
+        changed["form_correlation"] = growth.form_correlation
+        changed["doublings"] = nodule.doublings + math.log2(ratio)
     if growth.core_vdt_days is not None:
         core = nodule.core_ratio * (2 ** (day / growth.core_vdt_days) / ratio) ** (1 / 3)
         changed["solid_core_ratio"] = float(np.clip(core, 0.1, LARGEST_CORE_RATIO))

@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 
 L_MIN, L_MAX = 2, 12
 
+NORMALS = (L_MAX + 1, 2 * L_MAX + 1)
+"""Shape of the numbers that fix a pattern: by degree, orders of cosines and then of sines."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Harmonics:
@@ -65,12 +68,16 @@ def normalised_legendre(l_max: int, theta: NDArray[np.float64]) -> NDArray[np.fl
 
 
 def draw_harmonics(rng: np.random.Generator, *, sd_l2: float, sd: float, nu: float) -> Harmonics:
-    """Draw coefficients with an rms of ``sd_l2`` in degree 2 and ``sd`` in degrees 3-12, power falling as ``l^-nu``.
+    """:func:`harmonics_of` numbers drawn from ``rng``: the same generator state gives the same pattern at every sd."""
+    return harmonics_of(rng.standard_normal(NORMALS), sd_l2=sd_l2, sd=sd, nu=nu)
 
-    The rms over the sphere of the drawn function is met exactly; chance decides how the degrees and orders share it.
-    The same generator state gives the same pattern at every sd.
+
+def harmonics_of(normals: NDArray[np.float64], *, sd_l2: float, sd: float, nu: float) -> Harmonics:
+    """Coefficients with an rms of ``sd_l2`` in degree 2 and ``sd`` in degrees 3-12, power falling as ``l^-nu``.
+
+    The rms over the sphere is met exactly; the numbers, of shape :data:`NORMALS` and normal, decide how the degrees and
+    orders share it.
     """
-    normals = rng.standard_normal((L_MAX + 1, 2 * L_MAX + 1))
     power = np.zeros(L_MAX + 1)
     degrees = np.arange(3, L_MAX + 1)
     power[3:] = degrees**-nu / np.sum(degrees**-nu)

@@ -36,6 +36,9 @@ from .attributes import (
 
 __all__ = ["LUNG_HU", "SIZES", "SOFT_HU", "Lobe", "Nodule", "NoduleType"]
 
+Angle = Annotated[float, Field(ge=-180, le=180)]
+"""Of a rotation [degrees]."""
+
 Lobe = Literal["RIGHT_UPPER_LOBE", "RIGHT_MIDDLE_LOBE", "RIGHT_LOWER_LOBE", "LEFT_UPPER_LOBE", "LEFT_LOWER_LOBE"]
 
 
@@ -136,6 +139,20 @@ class Nodule(BaseModel):
     sh_sd: float | None = Field(default=None, ge=0, le=0.3, description="SD of ln radius in degrees 3-12 [1]")
     sh_nu: float | None = Field(default=None, ge=1, le=8, description="Fall of radius power with degree, l^-nu [1]")
     n_spicules: int | None = Field(default=None, ge=0, le=80, description="Number of spicules [1]")
+
+    form_correlation: float = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        description="Correlation of the form with that of one doubling of the volume before; 1: it never changes [1]",
+    )
+    doublings: float = Field(
+        default=0.0, ge=-20, le=20, description="Doublings of the volume since the form was drawn, set by growth [1]"
+    )
+    turn_deg: tuple[Angle, Angle, Angle] = Field(
+        default=(0.0, 0.0, 0.0),
+        description="Rotation (x, y, z) of body, spicules and core about the world's axes, by its length [degrees]",
+    )
 
     margin_mm: float | None = Field(
         default=None,

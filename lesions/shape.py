@@ -16,7 +16,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from .harmonics import Harmonics, draw_harmonics
+from .harmonics import NORMALS, Harmonics, draw_harmonics, harmonics_of
 from .nodule import Nodule
 from .spicules import NO_SPICULES, draw_spicules
 from .tubes import draw_tubes, tube_surface_mm
@@ -90,6 +90,15 @@ class Body:
         """The same form, ``factor`` times as large about the nodule's centroid."""
         return replace(self, radius_mm=self.radius_mm * factor, centre_mm=self.centre_mm * factor)
 
+    def turned(self, rotation: NDArray[np.float64]) -> Body:
+        """The same form, turned about the nodule's centroid by a ``(3, 3)`` matrix."""
+        # einsum adds in a fixed order, a matrix product in one that may depend on the number of threads.
+        return replace(
+            self,
+            rotation=np.einsum("ij,jk->ik", rotation, self.rotation),
+            centre_mm=np.einsum("ij,j->i", rotation, self.centre_mm),
+        )
+
     def moved(self, offset_mm: NDArray[np.float64]) -> Body:
         """The same body elsewhere."""
         return replace(self, centre_mm=self.centre_mm + offset_mm)
@@ -122,6 +131,18 @@ class Shape:
             None if self.core is None else self.core.scaled(factor),
         )
 
+    def turned(self, rotation: NDArray[np.float64]) -> Shape:
+        """The same form, turned about the nodule's centroid by a ``(3, 3)`` matrix."""
+        spicules = self.spicules.copy()
+        for ends in (slice(0, 3), slice(3, 6)):
+            spicules[:, ends] = np.einsum("nk,jk->nj", self.spicules[:, ends], rotation)
+        return Shape(
+            None if self.body is None else self.body.turned(rotation),
+            spicules,
+            self.n_spicules,
+            None if self.core is None else self.core.turned(rotation),
+        )
+
     def extent_mm(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Lowest and highest ``(x, y, z)`` of body and spicules [mm]."""
         # Every second node, 2.8 degrees apart, errs by less than the voxels that a lattice leaves around the body.
@@ -149,7 +170,7 @@ def shape_of(nodule: Nodule, *, normal: NDArray[np.float64] | None = None) -> Sh
     if nodule.is_tubular:
         return Shape(None, draw_tubes(nodule, rotation), 0, None)
     sd_l2, sd, nu = form_power(nodule)
-    harmonics = draw_harmonics(nodule.stream("harmonics"), sd_l2=sd_l2, sd=sd, nu=nu)
+    harmonics = harmonics_of(_pattern(nodule), sd_l2=sd_l2, sd=sd, nu=nu)
     attributes = nodule.attributes
     axes = (1.0, attributes.elongation or 1.0, attributes.flatness or 1.0)
     body = _body(harmonics, axes, rotation, nodule.target_volume_mm3)
@@ -157,7 +178,26 @@ def shape_of(nodule: Nodule, *, normal: NDArray[np.float64] | None = None) -> Sh
     if attributes.spiculation >= 3:
         spicules, n_spicules = draw_spicules(nodule, body)
     core = _core(nodule, body) if nodule.type == "part_solid" else None
-    return Shape(body, spicules, n_spicules, core)
+    shape = Shape(body, spicules, n_spicules, core)
+    return shape if nodule.turn_deg == (0.0, 0.0, 0.0) else shape.turned(_by_vector(nodule.turn_deg))
+
+
+def _pattern(nodule: Nodule) -> NDArray[np.float64]:
+    """The numbers behind the form: those drawn first, or what ``doublings`` of a first-order process made of them.
+
+    At whole doublings ``p_n = rho p_(n-1) + sqrt(1 - rho^2) e_n`` with fresh numbers e_n, which are the same however
+    many doublings there are; in between a mean of both neighbours.
+    """
+    pattern = nodule.stream("harmonics").standard_normal(NORMALS)
+    rho, x = nodule.form_correlation, nodule.doublings
+    if rho == 1 or x == 0:
+        return pattern
+    way, before = "later" if x > 0 else "earlier", pattern
+    for n in range(math.ceil(abs(x))):
+        fresh = nodule.stream(f"harmonics {way} {n + 1}").standard_normal(NORMALS)
+        before, pattern = pattern, rho * pattern + math.sqrt(1 - rho**2) * fresh
+    share = math.ceil(abs(x)) - abs(x)
+    return share * before + (1 - share) * pattern
 
 
 def form_power(nodule: Nodule) -> tuple[float, float, float]:
@@ -256,6 +296,14 @@ def _rotation(rng: np.random.Generator) -> NDArray[np.float64]:
             [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
         ]
     )
+
+
+def _by_vector(turn_deg: tuple[float, float, float]) -> NDArray[np.float64]:
+    """Rotation about the direction of a vector by its length in degrees (Rodrigues)."""
+    angle = math.radians(math.hypot(*turn_deg))
+    x, y, z = np.asarray(turn_deg) / math.hypot(*turn_deg)
+    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    return np.asarray(np.eye(3) + math.sin(angle) * cross + (1 - math.cos(angle)) * np.einsum("ij,jk", cross, cross))
 
 
 def _turned(

@@ -19,6 +19,7 @@ from lesions.growth import (
     follow,
     largest,
 )
+from lesions.shape import shape_of
 
 
 def nodule(**fields) -> Nodule:
@@ -74,6 +75,67 @@ def test_truth_of_each_visit_has_the_doubling_time_of_the_spec(lung_only):
     assert {(t.id, t.nodule.key, t.centre_mm) for t in truths} == {("a", 5, truths[0].centre_mm)}
     # the same pattern, larger: as many spicules
     assert len({t.n_spicules for t in truths}) == 1
+
+
+def ln_radius(nodule):
+    """ln of the radius about its mean, of the body in its own frame, weighted by solid angle."""
+    radius = np.log(shape_of(nodule).body.radius_mm[:, :-1])
+    weight = np.sin(np.linspace(0, np.pi, len(radius)))[:, None]
+    away = radius - (radius * weight).sum() / (weight.sum() * radius.shape[1])
+    return away * np.sqrt(weight)
+
+
+def test_the_form_drifts_as_a_first_order_process_of_the_doublings():
+    growth = Growth(model="exponential", vdt_days=100, form_correlation=0.8)
+    found = {1: [], 3: [], -1: []}
+    for key in range(60):
+        first = nodule(key=key, equivalent_diameter_mm=10.0, sh_sd=0.08, sh_sd_l2=0.1)
+        visits = follow(first, growth, [0, 100, 300, -100])
+        assert visits[0].nodule == first
+        base = ln_radius(first)
+        for n, visit in zip(found, visits[1:], strict=True):
+            assert visit.nodule.target_volume_mm3 == pytest.approx(visit.volume_mm3)
+            now = ln_radius(visit.nodule)
+            found[n].append((base * now).sum() / np.sqrt((base**2).sum() * (now**2).sum()))
+    # about 15 numbers carry most of the power: one correlation is known to 0.25 sqrt(1 - rho^2), the mean of 60 to 0.03
+    for n, correlations in found.items():
+        assert np.mean(correlations) == pytest.approx(0.8 ** abs(n), abs=0.06), n
+
+
+def test_the_form_at_a_day_does_not_depend_on_the_other_days_and_stays_where_nothing_drifts():
+    drifting = Growth(model="exponential", vdt_days=100, form_correlation=0.7)
+    alone = follow(nodule(), drifting, [170])[0].nodule
+    among = follow(nodule(), drifting, [-50, 30, 170, 250])[2].nodule
+    assert alone == among
+    scaled = follow(nodule(), Growth(model="exponential", vdt_days=100), [170])[0].nodule
+    assert np.corrcoef(ln_radius(scaled).ravel(), ln_radius(nodule()).ravel())[0, 1] > 0.999
+    assert np.corrcoef(ln_radius(alone).ravel(), ln_radius(nodule()).ravel())[0, 1] < 0.98
+
+
+def test_a_nodule_is_displaced_and_turned_between_visits_and_stays_itself(lung_only):
+    spec = nodule(lobulation=3.0, spiculation=4.0, type="part_solid", sh_sd=0.12)
+    visits = follow(spec, Growth(model="stable"), [0, 90, 180])
+    at = (40.0, -20.0, 24.0)
+    moved = at_place(visits, at, rng=np.random.default_rng(3), shift_mm=1.5, turn_deg=8.0)
+    assert moved[0].nodule == spec.at(at)
+    assert len({v.nodule.centre_mm for v in moved}) == 3
+    truths = [insert(lung_only, [v.nodule])[1].nodules[0] for v in moved]
+    for truth in truths[1:]:
+        for name in ("volume_mm3", "core_volume_mm3"):
+            assert getattr(truth, name) == pytest.approx(getattr(truths[0], name), rel=1e-5)
+        # a length along 200 directions, on voxels of 0.2 mm
+        assert truth.max_diameter_mm == pytest.approx(truths[0].max_diameter_mm, rel=0.02)
+        assert truth.long_axis_mm != truths[0].long_axis_mm
+    quarter = shape_of(spec.model_copy(update={"turn_deg": (0.0, 0.0, 90.0)}))
+    plain = shape_of(spec)
+    x, y, z = plain.surface_mm().T
+    np.testing.assert_allclose(quarter.surface_mm(), np.stack((-y, x, z), axis=1), atol=1e-9)
+    np.testing.assert_allclose(quarter.spicules[:, 3], -plain.spicules[:, 4], atol=1e-9)
+    assert at_place(visits, at) == at_place(visits, at, rng=np.random.default_rng(1))
+    with pytest.raises(ValueError, match="rng: give a generator"):
+        at_place(visits, at, shift_mm=1.0)
+    with pytest.raises(ValueError, match="shift_mm must lie between 0 and 10, got 40"):
+        at_place(visits, at, shift_mm=40.0)
 
 
 def test_a_core_grows_faster_than_its_nodule_and_stops_within_it():
