@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike
 from .cage import POWER, TAPER, Cage
 from .fields import Field, noise, smooth_max, stream, volume_mm3
 from .grid import Grid
-from .mediastinum import Mediastinum
+from .mediastinum import Heart, Mediastinum
 from .shapes import unite
 from .skeleton import ribs, spine_room
 
@@ -84,9 +84,8 @@ def breath(spec: TwinSpec, height_mm: float) -> tuple[TwinSpec, float]:
     """The spec with its cage as this breath has it, and how far the domes then stand above those at full effort [mm].
 
     Of a breath the ribs take a third or less: width goes with volume to the power 0.08, depth with 0.20, so that from
-    full effort to half of it the chest narrows by 5 % and flattens by 13 % and the domes rise by 4-6 cm (design defaults,
-    unverified, after rib rotations of Wilson et al., J Appl Physiol 1987). ``diaphragm_shift_mm`` is held off by ribs
-    that open or close alike in width and depth.
+    full effort to half of it the chest narrows by 5 % and flattens by 13 % and the domes rise by some 7 cm (design
+    defaults, unverified). ``diaphragm_shift_mm`` is held off by ribs that open or close alike in width and depth.
     """
     if spec.inflation == 1.0 and spec.diaphragm_shift_mm == 0.0:
         return spec, 0.0
@@ -213,12 +212,12 @@ def _carve(spec: TwinSpec, height_mm: float, step_mm: float, rise_mm: float = 0.
     # mediastinum: organs, fat, spine, and the sheet where both lungs meet
     middle = np.full(lattice.shape, 60.0, np.float32)
     origin = np.asarray(lattice.origin_mm)
-    unite(middle, origin, step_mm, centre.chambers(), blend_mm=24.0, grow_mm=4.5)
+    Heart.of(spec, centre).unite_sac(middle, lattice, blend_mm=12.0, grow_mm=1.5)
     unite(
         middle,
         origin,
         step_mm,
-        [*centre.vessels(), *centre.oesophagus(), *centre.airway_bodies()],
+        [*centre.vessels(), *centre.oesophagus(1.0), *centre.airway_bodies()],
         blend_mm=9.0,
         grow_mm=2.5,
     )

@@ -1,164 +1,217 @@
-"""Who is in the population: the spec of a population twin, and how one is drawn.
+"""Who is in the population: how a person is drawn from a cohort.
 
-Lung volume follows the GLI 2021 static lung volumes (Hall et al., Eur Respir J 2021;57:2000289): for men
-``TLC = exp(-10.5861 + 0.1433 ln age + 2.3155 ln height)``, for women ``exp(-10.1128 + 0.1062 ln age + 2.2259 ln
-height)``
-(age in years, height in cm, litres). The CT volume, supine, is 0.90 of it (Yamada et al. 2020: standing is 10.9 % above
-supine) times the effort of the breath. Margins of age, sex, body mass index, smoking and pack-years are those of the
-NLST
-(PMC8159850); those of the duration of smoking, the years since it was given up, COPD and past cancer are those of the
-NLST as well (Tammemagi et al., N Engl J Med 2013;368:728, supplement, table S1). The shape of the distributions between
-published figures, and their independence of each other, are design defaults.
+Lung volume follows GLI 2021 (:mod:`twins.lung_function`): the CT volume, supine, is 0.90 of the total lung capacity
+times the effort of the breath, and hyperinflation by emphysema. What a cohort says nothing of follows from age, sex and
+history: lobes after Yamada et al. 2020; completeness of fissures and variants by their published frequency; kyphosis 27
+deg in the young and 42 deg over 65 years, where it has two modes. Laws marked so in ``docs/twins.md`` are design
+defaults, unverified.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from .cohorts.laws import law_for, standard_normal, standard_share
+from .cohorts.spec import ORDER, START, Cohort, load_cohort
 from .lung_function import total_lung_capacity_l
 from .spec import TwinSpec
 
+Person = Mapping[str, Any]
+
+VARIANTS = (
+    ("azygos_fissure", 0.012),
+    ("inferior_accessory_fissure", 0.086),
+    ("left_minor_fissure", 0.061),
+    ("absent_minor_fissure", 0.025),
+    ("tracheal_bronchus", 0.005),
+)
+"""Variants and the share of people who have them [1]: published series of CTs."""
+
+VOLUME_CV = 0.115
+"""Coefficient of variation of lung volume about its prediction [1]. Design default: GLI's own 0.12 less its tails."""
+
 _KEYS = 2**63
+_DECIMALS = {
+    "age_y": 1, "height_cm": 1, "bmi": 1, "pack_years": 1, "years_since_quit_y": 1, "emphysema_percent": 2,
+    "right_share": 4, "right_middle_share": 4, "right_lower_share": 4, "left_lower_share": 4, "kyphosis_deg": 1,
+    "apical_cap_mm": 1, "diaphragm_shift_mm": 1,
+}  # fmt: skip
 
 
-def draw(rng: np.random.Generator, **fixed: Any) -> TwinSpec:
-    """Draw a person with the margins of the NLST; fields given by keyword are kept as they are.
+def draw(rng: np.random.Generator, *, cohort: str | Path | Cohort = "nlst", **fixed: Any) -> TwinSpec:
+    """Draw a person of a cohort; fields given by keyword are kept as they are.
 
-    Every field is drawn whether it is fixed or not, so that fixing one leaves the draws of the others alone (their
-    values may still depend on it: height on sex, lung volume on height).
+    Every field is drawn whether it is fixed or not, so that fixing one leaves the chance of the others alone (their
+    values may still depend on it: height on sex, lung volume on height, emphysema on pack-years).
 
     Parameters
     ----------
     rng
         Source of chance.
+    cohort
+        Name of a cohort, a YAML or CSV file of margins, or a :class:`twins.cohorts.Cohort`.
     **fixed
-        Fields of :class:`TwinSpec`.
+        Fields of :class:`TwinSpec`; None means drawn.
 
     Raises
     ------
     TypeError
         If a keyword is no field of :class:`TwinSpec`.
     ValueError
-        If a fixed value is out of its range.
+        If a fixed value is out of its range, or there is no such cohort.
 
     Examples
     --------
     >>> draw(np.random.default_rng(1), sex="female", age_y=60).sex
     'female'
+    >>> draw(np.random.default_rng(1), cohort="copd").copd
+    True
     """
     unknown = sorted(set(fixed) - set(TwinSpec.model_fields))
     if unknown:
         raise TypeError(f"no such field of TwinSpec: {', '.join(unknown)}; known: {', '.join(TwinSpec.model_fields)}")
-    u = rng.random(4)
-    normal = rng.standard_normal(10)
+    population = cohort if isinstance(cohort, Cohort) else load_cohort(cohort)
     key = int(rng.integers(_KEYS))
-    history = rng.random(3)
-    smoked = rng.standard_normal()
-    share, shape = rng.random(20), rng.standard_normal(12)  # new fields are drawn last: what was drawn before stays
+    has_variant = rng.random(len(VARIANTS))
+    chance = dict(zip(ORDER, rng.random(len(ORDER)).tolist(), strict=True))
     kept = {name: value for name, value in fixed.items() if value is not None}
 
-    sex = kept.get("sex", "male" if u[0] < 0.591 else "female")
-    male = sex == "male"
-    age_y = kept.get("age_y", round(_within(60.5 + 5.0 * normal[0], 55, 74), 1))
-    height_cm = kept.get("height_cm", round((176 + 7 * normal[1]) if male else (163 + 6.5 * normal[1]), 1))
-    smoking = kept.get("smoking", "current" if u[1] < 0.48 else "former")
-    quit_y = kept.get("years_since_quit_y", round(15 * history[0], 1)) if smoking == "former" else 0.0
-    # begun at 17.4 +- 3 years of age: with this age and these years since quitting, 39.8 +- 7.3 years of smoking
-    smoked_y = round(max(1.0, age_y - quit_y - _within(17.4 + 3 * smoked, 10, 30)), 1)
-    expected: dict[str, Any] = {
-        "sex": sex,
-        "age_y": age_y,
-        "height_cm": _within(height_cm, 140, 205) if "height_cm" not in kept else height_cm,
-        "bmi": round(_within(27 * math.exp(0.19 * normal[2]), 17, 45), 1),
-        "smoking": smoking,
-        "pack_years": 0.0 if smoking == "never" else round(_within(30 + 18 * math.exp(0.75 * normal[3]), 30, 200), 1),
-        "smoking_duration_y": 0.0 if smoking == "never" else smoked_y,
-        "years_since_quit_y": quit_y if smoking == "former" else None,
-        "family_history": bool(u[2] < 0.22),
-        "copd": bool(history[1] < 0.051),
-        "extrathoracic_cancer_over_5y": bool(history[2] < 0.043),
-        "emphysema_percent": round(_emphysema_percent(u[3], normal[4], smoking), 2),
-        "heart_scale": round(_within(1 + 0.06 * normal[6], 0.85, 1.2), 3),
-        "chest_width_scale": round(_within(1 + 0.035 * normal[7], 0.92, 1.08), 3),
-        "chest_depth_scale": round(_within(1 + 0.05 * normal[8], 0.88, 1.14), 3),
-        "right_share": round(_within(0.536 + 0.015 * normal[9], 0.505, 0.57), 4),
-        "key": key,
-    }
-    expected.update(_anatomy(expected | kept, share, shape))
-    expected.update(kept)
-    if "lung_volume_l" not in kept:
-        reference = TwinSpec(**{k: v for k, v in expected.items() if k != "lung_volume_l"}).full_volume_l()
-        expected["lung_volume_l"] = round(_within(reference * (1 + 0.11 * normal[5]), 2.4, 9.0), 3)
-    return TwinSpec(**expected)
+    person: dict[str, Any] = {"key": key, **kept}
+    scores: dict[str, float] = {}
+    for name in ORDER:
+        score = standard_normal(chance[name])
+        if name in population.margins:
+            law = law_for(population.margins[name], person, name)
+            with_others = population.correlations.get(name, {})
+            score *= math.sqrt(1 - sum(rho**2 for rho in with_others.values()))
+            score += sum(rho * scores[other] for other, rho in with_others.items())
+            if name in kept:
+                score = standard_normal(law.share_below(kept[name]))
+            else:
+                person[name] = _rounded(name, law.quantile(standard_share(score)))
+        elif name not in kept and name in _DEFAULTS:
+            person[name] = _rounded(name, _DEFAULTS[name](person, chance[name]))
+        scores[name] = score
+    if "variants" not in kept:
+        person["variants"] = tuple(name for (name, share), u in zip(VARIANTS, has_variant, strict=True) if u < share)
+    if "smoking_duration_y" not in kept:
+        person["smoking_duration_y"] = _duration_y(person)
+    del person[START]
+    if "lung_volume_l" not in person:
+        spread = 1 + VOLUME_CV * standard_normal(chance["lung_volume_l"])
+        person["lung_volume_l"] = round(_within(TwinSpec(**person).full_volume_l() * spread, 2.2, 9.5), 3)
+    return TwinSpec(**person)
 
 
-def _anatomy(person: dict[str, Any], u: NDArray[np.float64], z: NDArray[np.float64]) -> dict[str, Any]:
-    """What else differs between persons of this age, sex and history; see the table in ``docs/twins.md``.
-
-    Lobes: Yamada et al. 2020. Share and completeness of fissures and variants: published shares of CT series.
-    Kyphosis: mean 27 deg in the young, 42 deg over 65, where it has two modes, 28 and 51.5 deg. All else is a design
-    default, unverified.
-    """
-    age, male, copd = person["age_y"], person["sex"] == "male", bool(person.get("copd"))
-    packs, emphysema = person["pack_years"], person["emphysema_percent"]
-    kind = _emphysema_type(u[0], emphysema)
-    upper = {"centrilobular": 0.85, "paraseptal": 0.90, "panlobular": 0.20, "mixed": 0.85}[kind]
-    if age < 65:
-        kyphosis = 27 + 15 * _within((age - 30) / 35, 0, 1) + 9 * z[0]
-    else:
-        kyphosis = (28.0 if u[1] < 0.40 else 51.5) + 7 * z[0]
-    variants = (
-        ("azygos_fissure", 0.012),
-        ("inferior_accessory_fissure", 0.086),
-        ("left_minor_fissure", 0.061),
-        ("absent_minor_fissure", 0.025),
-        ("tracheal_bronchus", 0.005),
-    )
-    calcified = {
-        "coronary_calcium": _logistic(-0.3 + 0.07 * (age - 60) + (0.5 if male else -0.5) + 0.010 * (packs - 30)),
-        "aortic_calcium": _logistic(0.2 + 0.11 * (age - 60) + 0.012 * (packs - 30)),
-        "costal_calcification": _within((age - 40) / 50, 0, 0.95),
-    }
-    found: dict[str, Any] = {
-        "emphysema_type": kind,
-        "paraseptal_share": round(_within(0.3 + 0.15 * z[1], 0.05, 0.8), 3),
-        "emphysema_upper": round(_within(upper + 0.10 * z[2], 0, 1), 3),
-        "right_middle_share": round(_within(9.3 / 53.7 + 0.029 * z[3], 0.10, 0.25), 4),
-        "right_lower_share": round(_within(26.5 / 53.7 + 0.046 * z[4], 0.38, 0.54), 4),
-        "left_lower_share": round(_within(23.2 / 46.3 + 0.049 * z[5], 0.38, 0.62), 4),
-        "right_major_completeness": _completeness(u[2], 0.48),
-        "left_major_completeness": _completeness(u[3], 0.43),
-        "minor_completeness": _completeness(u[4], 0.63),
-        "variants": tuple(name for (name, share), v in zip(variants, u[5:10], strict=True) if v < share),
-        "kyphosis_deg": round(_within(kyphosis, 15, 75), 1),
-        "wall_thickness_scale": round(_within((1.12 if copd else 1.0) * math.exp(0.10 * z[6]), 0.6, 2.0), 3),
-        "texture_scale": round(_within(math.exp(0.18 * z[7]), 0.5, 2.0), 3),
-        "dependent_atelectasis": round(_if(u[10], 0.3), 3),
-        "apical_cap_mm": round(2 + 5 * cap, 1) if (cap := _if(u[11], _within(0.01 * (age - 40), 0.02, 0.4))) else 0.0,
-        "n_scars": _count(u[12], 0.7),
-        "n_lymph_nodes": min(12, _count(u[13], 5.0)),
-        **{name: round(_if(v, p) ** 1.5, 3) for (name, p), v in zip(calcified.items(), u[14:17], strict=True)},
-        "breast_scale": round(_within(math.exp(0.12 * z[8]), 0.6, 1.5), 3),
-    }
-    return found
+def _rounded(name: str, value: Any) -> Any:
+    if isinstance(value, float) and name.startswith("n_"):
+        return round(value)
+    return round(value, _DECIMALS.get(name, 3)) if isinstance(value, float) else value
 
 
-def _emphysema_type(u: float, percent: float) -> str:
-    """Panlobular only where it is severe (design default, unverified)."""
-    panlobular = 0.12 if percent >= 10 else 0.03
+def _duration_y(person: Person) -> float:
+    """Years of smoking: from the start to the scan, or to when it was given up."""
+    if person["smoking"] == "never":
+        return 0.0
+    return float(round(max(1.0, person["age_y"] - (person.get("years_since_quit_y") or 0.0) - person[START]), 1))
+
+
+def _around(mean: float, sd: float, low: float, high: float) -> Callable[[Person, float], float]:
+    return lambda _, u: _within(mean + sd * standard_normal(u), low, high)
+
+
+def _scale(sigma: float, low: float, high: float) -> Callable[[Person, float], float]:
+    return lambda _, u: _within(math.exp(sigma * standard_normal(u)), low, high)
+
+
+def _fissure(incomplete: float) -> Callable[[Person, float], float]:
+    """1, or evenly 0.3 to 0.95 in the share of people whose fissure is incomplete."""
+    return lambda _, u: 1.0 if u >= incomplete else 0.3 + 0.65 * u / incomplete
+
+
+def _right_lower_share(person: Person, u: float) -> float:
+    """Leaves 0.21 of the right lung to the upper lobe."""
+    return _within(26.5 / 53.7 + 0.044 * standard_normal(u), 0.38, 0.79 - person["right_middle_share"])
+
+
+def _emphysema_type(person: Person, u: float) -> str:
+    """Panlobular only where emphysema is severe."""
+    panlobular = 0.12 if person["emphysema_percent"] >= 10 else 0.03
     for kind, share in (("panlobular", panlobular), ("paraseptal", panlobular + 0.12), ("mixed", panlobular + 0.32)):
         if u < share:
             return kind
     return "centrilobular"
 
 
-def _completeness(u: float, incomplete: float) -> float:
-    """1, or evenly 0.3 to 0.95 in the share of people whose fissure is incomplete."""
-    return 1.0 if u >= incomplete else round(0.3 + 0.65 * u / incomplete, 3)
+def _emphysema_upper(person: Person, u: float) -> float:
+    mean = {"centrilobular": 0.85, "paraseptal": 0.90, "panlobular": 0.20, "mixed": 0.85}[person["emphysema_type"]]
+    return _within(mean + 0.10 * standard_normal(u), 0, 1)
+
+
+def _kyphosis_deg(person: Person, u: float) -> float:
+    """One mode that grows with age; over 65 two, 28 deg in 40 % and 51.5 deg: mean 42 deg."""
+    age = person["age_y"]
+    if age < 65:
+        return _within(27 + 15 * _within((age - 30) / 35, 0, 1) + 9 * standard_normal(u), 15, 75)
+    mode, v = (28.0, u / 0.4) if u < 0.4 else (51.5, (u - 0.4) / 0.6)
+    return _within(mode + 7 * standard_normal(v), 15, 75)
+
+
+def _wall_thickness(person: Person, u: float) -> float:
+    return _within((1.12 if person.get("copd") else 1.0) * math.exp(0.10 * standard_normal(u)), 0.6, 2.0)
+
+
+def _apical_cap_mm(person: Person, u: float) -> float:
+    cap = _if(u, _within(0.01 * (person["age_y"] - 40), 0.02, 0.4))
+    return 2 + 5 * cap if cap > 0 else 0.0
+
+
+def _coronary_calcium(person: Person, u: float) -> float:
+    odds = 0.07 * (person["age_y"] - 60) + (0.2 if person["sex"] == "male" else -0.8)
+    return float(_if(u, _logistic(odds + 0.010 * (person["pack_years"] - 30))) ** 1.5)
+
+
+def _aortic_calcium(person: Person, u: float) -> float:
+    odds = 0.2 + 0.11 * (person["age_y"] - 60) + 0.012 * (person["pack_years"] - 30)
+    return float(_if(u, _logistic(odds)) ** 1.5)
+
+
+def _costal_calcification(person: Person, u: float) -> float:
+    return float(_if(u, _within((person["age_y"] - 40) / 50, 0, 0.95)) ** 1.5)
+
+
+_DEFAULTS: dict[str, Callable[[Person, float], Any]] = {
+    "copd": lambda _, u: u < 0.051,
+    "heart_scale": _around(1.0, 0.06, 0.85, 1.2),
+    "chest_width_scale": _around(1.0, 0.035, 0.92, 1.08),
+    "chest_depth_scale": _around(1.0, 0.05, 0.88, 1.14),
+    "right_share": _around(0.536, 0.013, 0.505, 0.568),
+    "right_middle_share": _around(9.3 / 53.7, 0.029, 0.105, 0.245),
+    "right_lower_share": _right_lower_share,
+    "left_lower_share": _around(23.2 / 46.3, 0.045, 0.39, 0.61),
+    "breast_scale": _scale(0.12, 0.6, 1.5),
+    "emphysema_type": _emphysema_type,
+    "paraseptal_share": _around(0.3, 0.15, 0.05, 0.8),
+    "emphysema_upper": _emphysema_upper,
+    "right_major_completeness": _fissure(0.48),
+    "left_major_completeness": _fissure(0.43),
+    "minor_completeness": _fissure(0.63),
+    "kyphosis_deg": _kyphosis_deg,
+    "wall_thickness_scale": _wall_thickness,
+    "texture_scale": _scale(0.18, 0.5, 2.0),
+    "dependent_atelectasis": lambda _, u: _if(u, 0.3),
+    "apical_cap_mm": _apical_cap_mm,
+    "n_scars": lambda _, u: _count(u, 0.7, 8),
+    "n_lymph_nodes": lambda _, u: _count(u, 5.0, 12),
+    "coronary_calcium": _coronary_calcium,
+    "aortic_calcium": _aortic_calcium,
+    "costal_calcification": _costal_calcification,
+}
 
 
 def _if(u: float, share: float) -> float:
@@ -166,25 +219,19 @@ def _if(u: float, share: float) -> float:
     return 1 - u / share if u < share else 0.0
 
 
-def _count(u: float, mean: float) -> int:
-    """A Poisson count by its quantile, at most 8 where the mean is below 1."""
-    from scipy.stats import poisson
-
-    return int(min(poisson.ppf(u, mean), 8 if mean < 1 else 20))
+def _count(u: float, mean: float, most: int) -> int:
+    """A Poisson count at its quantile."""
+    term = below = math.exp(-mean)
+    n = 0
+    while below < u and n < most:
+        n += 1
+        term *= mean / n
+        below += term
+    return n
 
 
 def _logistic(x: float) -> float:
     return 1 / (1 + math.exp(-x))
-
-
-def _emphysema_percent(u: float, normal: float, smoking: str) -> float:
-    """Mixture of log-normals for screened smokers, lighter for never-smokers (design default, unverified)."""
-    if smoking == "never":
-        return _within(0.8 * math.exp(0.8 * normal), 0, 6)
-    for share, median, sigma in ((0.60, 1.2, 0.9), (0.88, 3.5, 0.6), (0.97, 10.0, 0.4), (1.01, 22.0, 0.35)):
-        if u < share:
-            return _within(median * math.exp(sigma * normal), 0, 40)
-    raise AssertionError("the last share exceeds 1")
 
 
 def _within(value: float, low: float, high: float) -> float:
