@@ -92,8 +92,8 @@ KIND_DEFAULTS: dict[str, dict[str, Any]] = {
     "nodule": {},
     "calcified": {"calcification": "diffuse"},
     "fat_containing": {"fat_fraction": 0.3},
-    "cavitary": {"cavity": 0.2},
-    "cystic": {"cavity": 0.08},
+    "cavitary": {"cavity": 0.2, "cavity_irregularity": 0.45},
+    "cystic": {"cavity": 0.08, "cavity_irregularity": 0.15},
     "perifissural": {"attachment": "fissure", "elongation": 0.75, "flatness": 0.6, "sh_sd": 0.04, "margin": 5.0},
     "granuloma": {"calcification": "diffuse", "sphericity": 5.0, "margin": 5.0},
     "hamartoma": {"calcification": "popcorn", "fat_fraction": 0.2, "lobulation": 2.0, "margin": 5.0},
@@ -141,6 +141,7 @@ class Attributes:
     fat_fraction: float
     necrosis_ratio: float
     cavity_wall_mm: float | None
+    cavity_irregularity: float
     max_distance_to_pleura_mm: float | None
 
 
@@ -195,6 +196,7 @@ def resolve(nodule: Nodule) -> Attributes:
         fat_fraction=fat,
         necrosis_ratio=necrosis,
         cavity_wall_mm=wall,
+        cavity_irregularity=said("cavity_irregularity", 0.0),
         max_distance_to_pleura_mm=said("max_distance_to_pleura_mm"),
     )
 

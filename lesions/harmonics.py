@@ -41,6 +41,24 @@ class Harmonics:
         # einsum adds in a fixed order, a matrix product in one that may depend on the number of threads.
         return np.einsum("tm,mp->tp", rings_cos, np.cos(angle)) + np.einsum("tm,mp->tp", rings_sin, np.sin(angle))
 
+    def quadratic(self) -> NDArray[np.float64]:
+        """Degree 2 as a symmetric matrix ``Q`` of trace 0: its part at the unit vector u is ``u Q u``."""
+        k0, k1, k2 = math.sqrt(5 / (16 * math.pi)), math.sqrt(15 / (4 * math.pi)), math.sqrt(15 / (16 * math.pi))
+        (c0, c1, c2), (_, s1, s2) = self.cosine[2, :3], self.sine[2, :3]
+        return np.array(
+            [
+                [k2 * c2 - k0 * c0, k2 * s2, 0.5 * k1 * c1],
+                [k2 * s2, -k2 * c2 - k0 * c0, 0.5 * k1 * s1],
+                [0.5 * k1 * c1, 0.5 * k1 * s1, 2 * k0 * c0],
+            ]
+        )
+
+    def from_degree(self, lowest: int) -> Harmonics:
+        """The degrees from ``lowest`` on."""
+        cosine, sine = self.cosine.copy(), self.sine.copy()
+        cosine[:lowest], sine[:lowest] = 0, 0
+        return Harmonics(cosine, sine)
+
 
 @lru_cache(maxsize=8)
 def _legendre(theta: bytes) -> NDArray[np.float64]:

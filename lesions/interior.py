@@ -6,14 +6,11 @@ inside stay visible.
 Part-solid: both. Calcium, fat, fluid and air (:mod:`lesions.parts`) take their shares of s, and what lies around the
 body (:mod:`lesions.periphery`) comes on top.
 
-Texture is a Gaussian random field, a sum of Gaussian kernels on a lattice fixed to the nodule, so that its pattern
-does not depend on the voxels: ``g(x) = sum_n w_n exp(-|x - x_n|^2 / (2 sigma^2))``, lattice step sigma, correlation
-``exp(-r^2 / (4 sigma^2))``.
+Texture is a Gaussian random field fixed to the nodule (:mod:`lesions.random_field`), so that its pattern does not
+depend on the voxels.
 """
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,16 +20,12 @@ from twins import Grid, Material, material
 from .hounsfield import density_g_cm3, hounsfield_equivalent
 from .nodule import LUNG_HU, SOFT_HU, Nodule
 from .parts import Parts
+from .random_field import gaussian_field
 from .raster import Raster
-from .separable import apply_along
 from .surroundings import Matter
 
 SOFT_MATERIAL = "lung_tissue"
 """What a nodule's soft tissue is: airless lung tissue (ICRU 46), at the density that gives the HU asked for."""
-
-
-REACH = 5.0
-"""Kernels of the texture are cut at this many sigma, where they are 4e-6 of their height."""
 
 
 def difference(
@@ -137,18 +130,7 @@ def _add_parts(
 
 def texture(nodule: Nodule, grid: Grid, weight: NDArray[np.float32]) -> NDArray[np.float32]:
     """Gaussian random field of unit variance on the lattice, less its mean over ``weight`` (so that mass is exact)."""
-    sigma = 0.5 * nodule.texture_correlation_mm
-    # A fixed cube of nodes, whatever the lattice: the k-th node of an axis lies at (k - n) sigma from the centroid.
-    n = math.ceil(1.6 * nodule.target_diameter_mm / sigma) + 4
-    white = nodule.stream("texture").standard_normal((2 * n + 1,) * 3, dtype=np.float32)
-    nodes = sigma * np.arange(-n, n + 1)
-    # Variance of the sum at any point: (sum_n exp(-(x - x_n)^2 / sigma^2))^3 = (sqrt(pi) sigma / step)^3, ripple 2
-    # exp(-pi^2).
-    norm = math.pi**0.25
-    field = white
-    for axis, positions in enumerate(grid.axes_mm()):
-        offset = (positions[:, None] - nodes) / sigma
-        kernel = np.where(np.abs(offset) < REACH, np.exp(-0.5 * offset**2), 0) / norm
-        field = apply_along(kernel, field, axis)
+    sigma, reach = 0.5 * nodule.texture_correlation_mm, 1.6 * nodule.target_diameter_mm
+    field = gaussian_field(nodule.stream("texture"), grid, sigma_mm=sigma, reach_mm=reach)
     mean = float((field * weight).sum(dtype=np.float64) / weight.sum(dtype=np.float64))
     return field - np.float32(mean)

@@ -89,15 +89,15 @@ class Nodule(BaseModel):
     )
 
     equivalent_diameter_mm: float | None = Field(
-        default=None, ge=3, le=40, description="Diameter of the sphere of equal volume [mm]; exactly one size is given"
+        default=None, ge=3, le=100, description="Diameter of the sphere of equal volume [mm]; exactly one size is given"
     )
     volume_mm3: float | None = Field(
-        default=None, ge=14, le=33520, description="Volume [mm3]; exactly one size is given"
+        default=None, ge=14, le=523_600, description="Volume [mm3]; exactly one size is given"
     )
     mean_diameter_mm: float | None = Field(
         default=None,
         ge=3.5,
-        le=40,
+        le=100,
         description="Mean of axial long and short axis, spicules not counted [mm]; exactly one size is given",
     )
 
@@ -206,6 +206,13 @@ class Nodule(BaseModel):
         ge=0.4,
         le=15,
         description="Thickness of the wall around a central air space [mm]; none: no cavity",
+    )
+    cavity_irregularity: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="How far the wall's thickness strays from its mean, in thicknesses (SD); the cavity's volume stays "
+        "that of an even wall [1]; none: by kind",
     )
     n_bubbles: int = Field(default=0, ge=0, le=20, description="Number of bubble-like lucencies [1]")
     bubble_mm: float = Field(default=1.5, ge=0.5, le=3, description="Mean diameter of bubble-like lucencies [mm]")

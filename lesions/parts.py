@@ -14,12 +14,16 @@ from numpy.typing import NDArray
 
 from .distance import join_segments
 from .nodule import Nodule
+from .random_field import gaussian_field
 from .raster import Raster, fill_to, ramp
 
 Share = NDArray[np.float32]
 
 N_POPCORN, N_FAT = (5, 16), (2, 5)
 """Numbers of blobs, from and below."""
+
+CAVITY_SIGMA, THINNEST = 0.3, 0.3
+"""Kernel of the field by which a cavity's wall strays, in radii, and the thinnest wall, in mean thicknesses."""
 
 LAMINA_MM = (1.0, 2.0)
 """Range of the period of laminated calcium: a third of the radius within it."""
@@ -104,8 +108,7 @@ def _air(nodule: Nodule, raster: Raster) -> Share | None:
     wall = nodule.attributes.cavity_wall_mm
     per_mm = np.float32(1.0 / raster.grid.spacing_mm[0])
     field = None
-    if wall is not None:
-        field = raster.body_mm - np.float32(wall)
+    cavity = None if wall is None else _cavity(nodule, raster, wall, per_mm)
     radius = 0.5 * nodule.target_diameter_mm
     if nodule.n_bubbles:
         rng = nodule.stream("bubbles")
@@ -119,7 +122,26 @@ def _air(nodule: Nodule, raster: Raster) -> Share | None:
         origin = np.asarray(raster.grid.origin_mm) - raster.centroid_mm
         join_segments(_bronchograms(nodule, radius), 1.0, origin, raster.grid.spacing_mm[0], tubes)
         field = tubes if field is None else np.maximum(field, tubes)
-    return None if field is None else np.minimum(ramp(field * per_mm), raster.profile).astype(np.float32)
+    air = cavity if field is None else ramp(field * per_mm)
+    if air is None:
+        return None
+    if cavity is not None and field is not None:
+        air = np.maximum(air, cavity)
+    return np.minimum(air, raster.profile).astype(np.float32)
+
+
+def _cavity(nodule: Nodule, raster: Raster, wall_mm: float, per_mm: np.float32) -> Share:
+    """Air behind the wall; an uneven wall leaves the same volume of it."""
+    depth = raster.body_mm - np.float32(wall_mm)
+    even = ramp(depth * per_mm).astype(np.float32)
+    strays = nodule.attributes.cavity_irregularity
+    if strays == 0 or not even.any():
+        return even
+    radius = 0.5 * nodule.target_diameter_mm
+    field = gaussian_field(nodule.stream("cavity"), raster.grid, sigma_mm=CAVITY_SIGMA * radius, reach_mm=3.2 * radius)
+    thickness = wall_mm * np.maximum(1 + strays * field, THINNEST)
+    uneven = np.asarray(raster.body_mm - thickness, np.float32)
+    return fill_to(uneven, float(even.sum(dtype=np.float64)), float(per_mm), ramp, within=raster.profile)
 
 
 def _bronchograms(nodule: Nodule, radius: float) -> NDArray[np.float64]:

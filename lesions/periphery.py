@@ -5,6 +5,8 @@ Widths are design defaults, unverified.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,8 +16,12 @@ from .nodule import LUNG_HU, SOFT_HU, Nodule
 from .raster import Raster, ramp
 from .surroundings import Matter
 
-TAG_RADIUS_MM = (0.5, 0.35)
-"""Of a tag at the nodule and at the pleura."""
+TAG_RADIUS_MM = (1.4, 0.55, 0.5, 1.6)
+"""Of a tag where it leaves the nodule, a quarter and three quarters of the way, and at the pleura, which it draws up to
+a tent."""
+
+TAG_SAG = 0.06
+"""How far a tag bends aside in the middle, in lengths (SD)."""
 
 LONGEST_TAG_MM = 25.0
 TAG_SPREAD_DEG = 18.0
@@ -54,8 +60,18 @@ def tags_of(nodule: Nodule, lung: Room) -> NDArray[np.float64]:
         outside = [r for r in reach if lung.at(centre + r * heading) <= 0]
         if not outside:
             raise ValueError(missing)
-        rows.append([*(0.5 * radius * heading), *(outside[0] * heading), *TAG_RADIUS_MM])
+        rows += _strand(0.7 * radius * heading, outside[0] * heading, rng)
     return np.array(rows)
+
+
+def _strand(
+    start: NDArray[np.float64], end: NDArray[np.float64], rng: np.random.Generator
+) -> list[NDArray[np.float64]]:
+    """Segments of a strand that is wide at both ends and bends a little between."""
+    length = float(np.linalg.norm(end - start))
+    sag = TAG_SAG * length * rng.standard_normal(3)
+    points = [start + t * (end - start) + 4 * t * (1 - t) * sag for t in (0.0, 0.25, 0.75, 1.0)]
+    return [np.array([*a, *b, ra, rb]) for (a, ra), (b, rb) in pairwise(zip(points, TAG_RADIUS_MM, strict=True))]
 
 
 def strands_of(segments: NDArray[np.float64], raster: Raster, base: Matter) -> NDArray[np.float32]:

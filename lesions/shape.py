@@ -1,8 +1,9 @@
 """The outer form of a nodule: a Gaussian random sphere of exact volume, with spicules.
 
 Radius of the body along the unit vector u: ``r(u) = a k r_ellipsoid(u) exp(s(u))`` with s a sum of real spherical
-harmonics of degree 2-12 and k such that ``(1/3) int r^3 dOmega`` is the volume asked for (Muinonen, Icarus 124
-(1996) 541, for the random sphere).
+harmonics of degree 3-12 and k such that ``(1/3) int r^3 dOmega`` is the volume asked for (Muinonen, Icarus 124
+(1996) 541, for the random sphere). Degree 2 makes the ellipsoid, ``r_ellipsoid = (u exp(-2 Q) u)^(-1/2)`` with its
+matrix Q: to first order in Q that is the ``exp(u Q u)`` of a random sphere, and it never has a waist.
 How much power s has follows from the LIDC ratings by regressions on 1391 LIDC-IDRI nodules (see ``COEFFICIENTS``),
 with their residual spread. A part-solid core is a second, smoother body inside.
 """
@@ -237,7 +238,8 @@ def _body(
     nodes, weights = _quadrature()
     theta = np.arccos(nodes)
     n_phi = 96
-    radius = np.exp(harmonics.on(theta, n_phi)) * _ellipsoid(theta, n_phi, axes)
+    matrix, harmonics = _ellipsoid_of(harmonics, axes), harmonics.from_degree(3)
+    radius = np.exp(harmonics.on(theta, n_phi)) * _ellipsoid(theta, n_phi, matrix)
     solid_angle = weights[:, None] * (2 * np.pi / n_phi)
     volume = np.sum(radius**3 * solid_angle) / 3
     scale = (volume_mm3 / volume) ** (1 / 3)
@@ -246,7 +248,7 @@ def _body(
     centroid = scale * np.einsum("tp,tpk->k", radius**4 * solid_angle, directions) / (4 * volume)
 
     theta_table = np.linspace(0, np.pi, N_THETA + 1)
-    table = scale * np.exp(harmonics.on(theta_table, N_PHI)) * _ellipsoid(theta_table, N_PHI, axes)
+    table = scale * np.exp(harmonics.on(theta_table, N_PHI)) * _ellipsoid(theta_table, N_PHI, matrix)
     table = np.concatenate((table, table[:, :1]), axis=1)
     return Body(table, _slope(np.log(table)), rotation, -(rotation @ centroid))
 
@@ -267,9 +269,16 @@ def _slope(ln_radius: NDArray[np.float64]) -> NDArray[np.float64]:
     return slope
 
 
-def _ellipsoid(theta: NDArray[np.float64], n_phi: int, axes: tuple[float, float, float]) -> NDArray[np.float64]:
+def _ellipsoid_of(harmonics: Harmonics, axes: tuple[float, float, float]) -> NDArray[np.float64]:
+    """The matrix M of the ellipsoid ``u M u = 1 / r^2``: these axes, and those that degree 2 makes."""
+    level, vectors = np.linalg.eigh(harmonics.quadratic())
+    turned = np.einsum("ik,k,jk->ij", vectors, np.exp(-2 * level), vectors)
+    return np.asarray(turned / np.outer(axes, axes))
+
+
+def _ellipsoid(theta: NDArray[np.float64], n_phi: int, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     u = _unit(theta, 2 * np.pi * np.arange(n_phi) / n_phi)
-    return 1 / np.sqrt(np.sum((u / np.asarray(axes)) ** 2, axis=-1))
+    return 1 / np.sqrt(np.sum(u * np.einsum("tpi,ij->tpj", u, matrix), axis=-1))
 
 
 def _unit(theta: NDArray[np.float64], phi: NDArray[np.float64]) -> NDArray[np.float64]:

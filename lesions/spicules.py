@@ -1,4 +1,4 @@
-"""Spicules: thin tapered lines that run from a nodule's surface into the lung.
+"""Spicules: thin tapered lines that run from a nodule's surface into the lung, each from a tent-like foot; some fork.
 
 Count, length and taper are design defaults to be tuned, not published facts; fine spicules are under 2 mm wide
 (Zwirewich et al., Radiology 179 (1991) 469, cited from a secondary source, unverified).
@@ -19,19 +19,27 @@ if TYPE_CHECKING:
 
 NO_SPICULES = np.zeros((0, 8))
 
-ROOT_RADIUS_MM = (0.3, 0.9)
+ROOT_RADIUS_MM = (0.4, 0.9)
 """Uniform [mm]; fine spicules are under 2 mm wide (design default)."""
 
-LENGTH_MEDIAN, LENGTH_SIGMA = 0.6, 0.5
-"""Length: lognormal with this median in body radii and this sigma, cut at 1.5 radii and at 10 mm (design default,
+LENGTH_MEDIAN, LENGTH_SIGMA = 0.75, 0.5
+"""Length: lognormal with this median in body radii and this sigma, cut at 1.8 radii and at 12 mm (design default,
 unverified)."""
 
-LONGEST_MM = 10.0
+LONGEST_MM = 12.0
 
-TAPER = 0.80
+FOOT = 1.8
+"""Radius of a spicule where it leaves the body, in its root radii (design default)."""
+
+FORKS = 0.28
+"""Probability that a spicule forks halfway (design default: that of the public VICTRE breast mass model)."""
+
+TAPER = 0.86
 BEND_SD_DEG = 6.6
+FORK_SD_DEG = 25.0
 TILT_SD_DEG = 15.0
-"""Radius factor per segment, SD of the bend between segments and of the tilt at the root (design defaults)."""
+"""Radius factor per segment; SD of the bend between segments, at forks, and of the tilt at the root (design
+defaults)."""
 
 N_CANDIDATES = 8
 """Directions tried per spicule; the one farthest from those before is kept (best-candidate blue noise)."""
@@ -52,16 +60,21 @@ def draw_spicules(nodule: Nodule, body: Body) -> tuple[NDArray[np.float64], int]
         nearest = (candidates @ np.array(chosen).T).max(axis=1) if chosen else np.zeros(N_CANDIDATES)
         u = candidates[np.argmin(nearest)]
         chosen.append(u)
-        length = min(1.5, LENGTH_MEDIAN * np.exp(LENGTH_SIGMA * rng.standard_normal())) * radius
+        length = min(1.8, LENGTH_MEDIAN * np.exp(LENGTH_SIGMA * rng.standard_normal())) * radius
         length = min(LONGEST_MM, length)
         width = min(rng.uniform(*ROOT_RADIUS_MM), 0.25 * radius)
         n_segments = int(rng.integers(3, 6))
         start = body.centre_mm + 0.85 * _radius_along(body, u) * u
         heading = _bent(u, TILT_SD_DEG, rng)
         step = (length + 0.15 * radius) / n_segments
-        for _ in range(n_segments):
+        fork = n_segments // 2 if rng.random() < FORKS else n_segments
+        for i in range(n_segments):
             end = start + step * heading
-            rows.append(np.concatenate((start, end, [width, width * TAPER])))
+            foot = min(FOOT * width, 0.35 * radius) if i == 0 else width
+            rows.append(np.concatenate((start, end, [foot, width * TAPER])))
+            if i == fork:
+                aside = end + step * _bent(heading, FORK_SD_DEG, rng)
+                rows.append(np.concatenate((start, aside, [width, width * TAPER])))
             start, width, heading = end, width * TAPER, _bent(heading, BEND_SD_DEG, rng)
     return (np.array(rows) if rows else NO_SPICULES), count
 

@@ -132,7 +132,8 @@ def test_fat_is_darker_than_soft_tissue_and_brighter_than_lung(lung_only):
 
 
 def test_a_cavity_is_air_behind_a_wall_of_its_thickness(lung_only):
-    spec = nodule(20.0, kind="cavitary", cavity_wall_mm=3.0, sh_sd=0.0, sh_sd_l2=0.0, margin_mm=0.0, texture_sd_hu=0.0)
+    even = {"cavity_irregularity": 0.0, "sh_sd": 0.0, "sh_sd_l2": 0.0, "margin_mm": 0.0, "texture_sd_hu": 0.0}
+    spec = nodule(20.0, kind="cavitary", cavity_wall_mm=3.0, **even)
     found, hu, _ = inserted(lung_only, spec)
     assert found.air_volume_mm3 == pytest.approx(np.pi / 6 * 14**3, rel=0.01)
     line = hu[hu.shape[0] // 2, hu.shape[1] // 2]
@@ -140,6 +141,21 @@ def test_a_cavity_is_air_behind_a_wall_of_its_thickness(lung_only):
     assert np.count_nonzero(line > -480) * step == pytest.approx(6.0, abs=2 * step)
     assert line[len(line) // 2] == pytest.approx(-998.9, abs=0.1)  # air of 0.0012 g/cm3
     assert found.volume_mm3 == pytest.approx(spec.target_volume_mm3, rel=1e-6)  # the cavity counts
+
+
+def test_an_uneven_wall_leaves_as_much_air_and_strays_as_asked():
+    ball = {"sh_sd": 0.0, "sh_sd_l2": 0.0, "margin_mm": 0.0, "cavity_wall_mm": 3.0}
+    depths, volumes = [], []
+    for strays in (0.0, 0.3):
+        spec = nodule(20.0, kind="cavitary", cavity_irregularity=strays, **ball)
+        raster = rasterise(spec)
+        air = parts_of(spec, raster).air
+        volumes.append(air.sum(dtype=float) * raster.grid.voxel_volume_mm3)
+        rim = (air > 0.3) & (air < 0.7)
+        depths.append(raster.body_mm[rim])
+    assert volumes[1] == pytest.approx(volumes[0], rel=1e-4)
+    assert depths[0].std() < 0.15  # a voxel of 0.5 mm, 0.3 to 0.7 filled
+    assert depths[1].std() == pytest.approx(0.3 * 3.0, rel=0.45)  # a few dozen bumps, the thinnest cut
 
 
 def test_a_cyst_has_a_thin_wall(lung_only):

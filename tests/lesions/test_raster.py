@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -120,6 +121,20 @@ def test_harmonics_are_orthonormal():
     for m in (0, 1, 5, 12):
         gram = 2 * math.pi * np.einsum("at,bt,t->ab", p[m:, m], p[m:, m], weights)
         np.testing.assert_allclose(gram, np.eye(13 - m), atol=1e-12)
+
+
+def test_degree_two_is_a_quadratic_form_and_its_body_an_ellipsoid_without_waist():
+    harmonics = draw_harmonics(np.random.default_rng(2), sd_l2=0.2, sd=0.1, nu=3.0)
+    theta, phi = np.linspace(0.1, 3.0, 7), 2 * np.pi * np.arange(8) / 8
+    s = np.sin(theta)[:, None]
+    u = np.stack((s * np.cos(phi), s * np.sin(phi), np.cos(theta)[:, None] + 0 * phi), axis=-1)
+    second = harmonics.on(theta, 8) - harmonics.from_degree(3).on(theta, 8)
+    np.testing.assert_allclose(second, np.einsum("tpi,ij,tpj->tp", u, harmonics.quadratic(), u), atol=1e-12)
+    body = shape_of(nodule(10.0, sh_sd=0.0, sh_sd_l2=0.25)).body
+    points = body.surface_mm(4) - body.centre_mm
+    quadratic = np.stack([a * b for a, b in itertools.combinations_with_replacement(points.T, 2)], axis=1)
+    fitted = np.linalg.lstsq(quadratic, np.ones(len(points)), rcond=None)[0]
+    np.testing.assert_allclose(quadratic @ fitted, 1, atol=1e-9)
 
 
 def test_ratings_set_the_power_and_overrides_replace_it():
