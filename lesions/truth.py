@@ -287,7 +287,7 @@ def _resampled_oblique(nodule: NoduleTruth, grid: Grid) -> tuple[tuple[int, int,
     low = np.clip(whole_low, 0, grid.shape)
     high = np.clip(whole_high, low, grid.shape)
     index = np.stack(np.meshgrid(*(np.arange(a, b) for a, b in zip(low, high, strict=True)), indexing="ij"), axis=-1)
-    n = int(np.clip(np.ceil(2 * max(grid.spacing_mm) / min(nodule.grid.spacing_mm)), 2, 8))
+    n = int(np.clip(np.ceil(max(grid.spacing_mm) / min(nodule.grid.spacing_mm)), 2, 8))
     part = (np.arange(n) + 0.5) / n - 0.5
     total = np.zeros(index.shape[:3])
     for shift in np.stack(np.meshgrid(part, part, part, indexing="ij"), axis=-1).reshape(-1, 3):
