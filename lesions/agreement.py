@@ -152,6 +152,8 @@ def _place(nodule: Nodule) -> None:
         length = math.sqrt(sum(c * c for c in nodule.axis))
         if not 0.99 < length < 1.01:
             raise ValueError(f"axis must be a unit vector, got {nodule.axis} of length {length:.3g}")
+    if nodule.attachment == "airway" and nodule.kind != "mucus_plug":
+        raise ValueError(f"attachment 'airway' contradicts kind {nodule.kind!r}: only a mucus_plug fills an airway")
     far = nodule.max_distance_to_pleura_mm
     if far is not None and far < nodule.min_distance_to_pleura_mm:
         raise ValueError(

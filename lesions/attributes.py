@@ -34,7 +34,7 @@ Kind = Literal[
 ]
 Calcification = Literal["popcorn", "laminated", "diffuse", "eccentric", "central", "absent"]
 InternalStructure = Literal["soft_tissue", "fluid", "fat", "air"]
-Attachment = Literal["none", "vessel", "pleura", "fissure"]
+Attachment = Literal["none", "vessel", "pleura", "fissure", "airway"]
 
 LIDC_CALCIFICATION: dict[int, Calcification] = {
     1: "popcorn",
@@ -90,12 +90,12 @@ a tenth of a nodule."""
 
 KIND_DEFAULTS: dict[str, dict[str, Any]] = {
     "nodule": {},
-    "calcified": {"calcification": "diffuse"},
+    "calcified": {"calcification": "diffuse", "sphericity": 4.5, "sh_sd": 0.06, "margin": 5.0},
     "fat_containing": {"fat_fraction": 0.3},
     "cavitary": {"cavity": 0.2, "cavity_irregularity": 0.45},
     "cystic": {"cavity": 0.08, "cavity_irregularity": 0.15},
     "perifissural": {"attachment": "fissure", "elongation": 0.75, "flatness": 0.6, "sh_sd": 0.04, "margin": 5.0},
-    "granuloma": {"calcification": "diffuse", "sphericity": 5.0, "margin": 5.0},
+    "granuloma": {"calcification": "diffuse", "sphericity": 5.0, "sh_sd": 0.06, "margin": 5.0},
     "hamartoma": {"calcification": "popcorn", "fat_fraction": 0.2, "lobulation": 2.0, "margin": 5.0},
     "lymph_node": {
         "max_distance_to_pleura_mm": 15.0,
@@ -104,8 +104,8 @@ KIND_DEFAULTS: dict[str, dict[str, Any]] = {
         "sh_sd": 0.04,
         "margin": 5.0,
     },
-    "scar": {"elongation": 0.5, "flatness": 0.15, "sphericity": 1.0, "margin": 4.0},
-    "mucus_plug": {"sphericity": 1.0, "margin": 4.0, "solid_hu": 20.0},
+    "scar": {"attachment": "pleura", "elongation": 0.5, "flatness": 0.15, "sphericity": 1.0, "margin": 4.0},
+    "mucus_plug": {"attachment": "airway", "sphericity": 1.0, "margin": 4.0, "solid_hu": 20.0},
     "pleural_plaque": {"attachment": "pleura", "elongation": 0.8, "flatness": 0.25, "sphericity": 2.0, "margin": 5.0},
     "vessel_crossing": {"attachment": "vessel", "sphericity": 1.0, "margin": 5.0, "texture_sd_hu": 0.0},
 }

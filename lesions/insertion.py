@@ -15,7 +15,8 @@ from .interior import difference
 from .measures import axial_diameters_mm, crossings, max_diameter_mm
 from .nodule import Lobe, Nodule
 from .parts import Parts, parts_of
-from .periphery import LONGEST_TAG_MM, halo_of, strands_of, tags_of
+from .periphery import LONGEST_TAG_MM, TAG_RADIUS_MM, halo_of, strands_of, tags_of
+from .plugs import plug_of
 from .raster import Raster, rasterise
 from .sizing import sized
 from .surroundings import FADES_AT, ON_FISSURE_MM, Displacement, Matter, distances_mm, fissure_mm, lobe_at, matter_on
@@ -23,6 +24,9 @@ from .truth import NoduleTruth, Truth
 
 BOUNDED_REACH = 1.1
 """What bounds a nodule is looked at up to so many diameters from its centre."""
+
+LONG = 1.8
+"""A scar's length in those of other forms."""
 
 TOUCH = 1e-3
 """Two nodules overlap where both fill more than this share of a point."""
@@ -75,7 +79,11 @@ def _inserted(twin: Twin, nodule: Nodule) -> tuple[Inset, NoduleTruth, NDArray[n
     if spec.n_pleural_tags:
         tags = tags_of(spec, lung_around(twin, centre, 0.5 * spec.target_diameter_mm + LONGEST_TAG_MM))
     raster = rasterise(
-        spec, room=_room(twin, spec, centre), include_mm=_included(spec, tags), beyond_mm=1.1 * spec.halo_mm
+        spec,
+        room=_room(twin, spec, centre),
+        tubes=_tubes(twin, spec),
+        include_mm=_included(spec, tags),
+        beyond_mm=1.1 * spec.halo_mm,
     )
     x, y, z = np.asarray(raster.grid.origin_mm) + centre
     grid = Grid(raster.grid.shape, raster.grid.spacing_mm, (float(x), float(y), float(z)))
@@ -109,14 +117,20 @@ def _room(twin: Twin, nodule: Nodule, centre: NDArray[np.float64]) -> Room | Non
     if attachment not in ("pleura", "fissure"):
         return None
     around = lung_around if attachment == "pleura" else lobe_around
-    return around(twin, centre, BOUNDED_REACH * nodule.target_diameter_mm + 3.0)
+    reach = BOUNDED_REACH * (LONG if nodule.kind == "scar" else 1.0)
+    return around(twin, centre, reach * nodule.target_diameter_mm + 3.0)
+
+
+def _tubes(twin: Twin, nodule: Nodule) -> NDArray[np.float64] | None:
+    """The airway that a mucus plug fills, if it lies in one."""
+    return plug_of(nodule, twin.airways) if nodule.attributes.attachment == "airway" else None
 
 
 def _included(nodule: Nodule, tags: NDArray[np.float64] | None) -> NDArray[np.float64] | None:
     """Points that the lattice must reach for what the nodule does around it."""
     points = []
     if tags is not None:
-        points.append(tags[:, 3:6])
+        points += [tags[:, 3:6] - TAG_RADIUS_MM[-1], tags[:, 3:6] + TAG_RADIUS_MM[-1]]
     if nodule.displacement != 0:
         radius = 0.5 * FADES_AT * nodule.target_diameter_mm
         points.append(np.array([[-radius] * 3, [radius] * 3]))

@@ -243,7 +243,9 @@ class Nodule(BaseModel):
         default=None, description="World point (x, y, z) of the centroid [mm, LPS]; none: to be placed"
     )
     attachment: Attachment | None = Field(
-        default=None, description="What the nodule touches [none, vessel, pleura, fissure]; none: by kind"
+        default=None,
+        description="What the nodule touches [none, vessel, pleura, fissure; airway: a mucus plug fills one]; "
+        "none: by kind",
     )
     axis: tuple[float, float, float] | None = Field(
         default=None, description="World direction (x, y, z) of the longest axis [1]; none: drawn"

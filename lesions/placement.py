@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from twins import LUNG, Structure, Twin
+from twins import LOBES, LUNG, Structure, Twin
 
 from .attachment import lobe_around, lung_around
 from .clearance import Clearance
 from .nodule import Nodule
-from .raster import LIE_FLAT
+from .plugs import WIDENED, fits, forks_of, plug_radius_mm
+from .raster import LIE_FLAT, stands
 from .shape import Shape, shape_of
 from .sizing import sized
 from .surroundings import AERATED
@@ -66,8 +67,7 @@ def place(twin: Twin, nodules: Sequence[Nodule], *, rng: np.random.Generator) ->
     for asked in (*(n for n in nodules if n.centre_mm is not None), *(n for n in nodules if n.centre_mm is None)):
         nodule = sized(asked)
         shape = shape_of(nodule)
-        low, high = shape.extent_mm()
-        full = max(float(np.abs(low).max()), float(np.abs(high).max()))
+        full = shape.full_reach_mm()
         if nodule.centre_mm is None:
             stream = np.random.Generator(np.random.Philox(key=np.array([word, nodule.key], dtype=np.uint64)))
             centre = _drawn(field_of, nodule, shape, full, taken, stream)
@@ -84,8 +84,12 @@ Taken = list[tuple[str, NDArray[np.float64], float]]
 def _drawn(
     where: Clearance, nodule: Nodule, shape: Shape, full_mm: float, taken: Taken, rng: np.random.Generator
 ) -> NDArray[np.float64]:
+    if nodule.attributes.attachment == "airway":
+        return _in_airway(where, nodule, full_mm, taken, rng)
+    # A scar may run beside or through what lies at its ends.
+    reach = 0.6 * nodule.target_diameter_mm if nodule.kind == "scar" else shape.reach_mm()
     try:
-        allowed = _roomy(where, nodule, shape.reach_mm())
+        allowed = _roomy(where, nodule, reach)
     except PlacementError:
         # No voxel has room for the ball of the largest radius; an oblong body may fit all the same.
         fitting = _fitting(where, nodule, shape.surface_mm()[::7], full_mm, taken, rng)
@@ -166,6 +170,9 @@ def _fitting(
         if np.any((index < 0) | (index >= where.grid.shape)):
             continue
         at = tuple(index.T)
+        found = where.structure[at]
+        if np.any(np.isin(found, LOBES) & (found != where.structure.flat[pick])):
+            continue
         if _free(centre[None], full_mm, taken)[0] and all(
             float(distance[at].min()) >= gap + half for _, gap, distance in gaps
         ):
@@ -185,6 +192,8 @@ def _gaps(where: Clearance, nodule: Nodule) -> list[tuple[str, float, Any]]:
     ]
     if attachment != "vessel":
         gaps.append((f"vessels {wide}", nodule.min_distance_to_vessel_mm, where.vessel_mm(thickness)))
+    if attachment in ("none", "vessel") and nodule.kind != "scar":  # a fissure bounds what grows beside it
+        gaps.append(("fissures", 0.0, where.fissure_mm()))
     return gaps
 
 
@@ -241,6 +250,8 @@ def _against(
     # Half the thickness of one that lies flat, else the radius.
     thin = nodule.attributes.flatness if nodule.kind in LIE_FLAT else None
     half = 0.5 * nodule.target_diameter_mm * (1.0 if thin is None else thin ** (2 / 3))
+    if nodule.kind == "scar":
+        half = _half_of_scar(nodule)
     depth = half * rng.uniform(*DEPTH)
     for pick in rng.permutation(np.flatnonzero(near))[:N_TRIES]:
         point = _points(where, np.array([pick]))[0]
@@ -258,6 +269,45 @@ def _against(
         f"nodule {nodule.id!r}: attachment {nodule.attributes.attachment!r}: none of {N_TRIES} places at it is free "
         f"and {depth:.1f} mm from it"
     )
+
+
+def _half_of_scar(nodule: Nodule) -> float:
+    """Half its length if it stands on the pleura, half its thickness if it lies along it [mm]."""
+    second, third = nodule.attributes.elongation or 1.0, nodule.attributes.flatness or 1.0
+    longest = 0.5 * nodule.target_diameter_mm / (second * third) ** (1 / 3)
+    return longest if stands(nodule) else third * longest
+
+
+def _in_airway(
+    where: Clearance, nodule: Nodule, full_mm: float, taken: Taken, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """A fork of an airway of the calibre that the plug fills."""
+    twin, radius = where.twin, plug_radius_mm(nodule.target_volume_mm3)
+    if not len(twin.airways):
+        raise PlacementError(
+            f"nodule {nodule.id!r}: attachment 'airway' needs a twin with an airway tree; attachment: none lays it "
+            "anywhere"
+        )
+    forks = forks_of(twin.airways)
+    asked = [int(Structure[nodule.lobe])] if nodule.lobe is not None else [int(s) for s in AERATED]
+    index = np.rint(twin.grid.world_to_index(forks.at_mm)).astype(int)
+    inside = np.all((index >= 0) & (index < twin.grid.shape), axis=1) & np.isin(forks.lobe, asked)
+    inside[inside] = np.isin(twin.structure[tuple(index[inside].T)], [int(s) for s in LUNG])
+    right = inside & fits(forks, nodule.target_volume_mm3)
+    if not right.any():
+        raise PlacementError(
+            f"nodule {nodule.id!r}: a plug of its volume has a radius of {radius:.1f} mm and fills airways of "
+            f"{radius / WIDENED[1]:.1f} to {radius / WIDENED[0]:.1f} mm radius before a fork; none of "
+            f"{np.count_nonzero(inside)} forks in {nodule.lobe or 'the lungs'} is of that calibre"
+        )
+    free = np.flatnonzero(right)
+    free = free[_free(forks.at_mm[free], full_mm, taken)]
+    if not len(free):
+        raise PlacementError(
+            f"nodule {nodule.id!r}: {np.count_nonzero(right)} forks have the right calibre, but none is "
+            f"{NODULE_GAP_MM:g} mm from the {len(taken)} nodules already placed"
+        )
+    return np.asarray(forks.at_mm[free[rng.integers(len(free))]])
 
 
 def _lobe_mask(where: Clearance, nodule: Nodule) -> NDArray[np.bool_]:

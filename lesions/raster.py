@@ -44,6 +44,9 @@ N_GROWTHS, LARGEST_GROWTH = 20, 3.0
 LIE_FLAT = frozenset({"pleural_plaque", "perifissural"})
 """Kinds whose shortest axis stands on the surface that bounds them."""
 
+STANDING, TILT_SD_DEG = 0.6, 12.0
+"""Share of scars that run inwards from the pleura, and SD of their tilt from its normal (design defaults)."""
+
 FAR_MM = 1e3
 """"Far outside" where no tube is near."""
 
@@ -59,8 +62,9 @@ class Raster:
     Parameters
     ----------
     grid
-        Lattice in millimetres relative to the nodule's centroid, or for a bounded one relative to the centroid that it
-        would have unbounded (its spec's ``centre_mm``); axis-aligned, cubic voxels.
+        Lattice in millimetres relative to the nodule's centroid; axis-aligned, cubic voxels. For a bounded one relative
+        to the centroid that it would have unbounded, for one laid along given tubes to the point that they are given
+        about: its spec's ``centre_mm``.
     occupancy, core_occupancy
         ``(z, y, x)`` float32, share of each voxel inside the truth contour of the whole, of the solid core (None
         without one).
@@ -72,7 +76,7 @@ class Raster:
     n_spicules
         Number of spicules.
     centroid_mm
-        Centroid ``(x, y, z)`` on the lattice [mm]; zero unless bounded.
+        Centroid ``(x, y, z)`` on the lattice [mm]; zero unless bounded or laid along tubes.
     """
 
     grid: Grid
@@ -95,6 +99,7 @@ def rasterise(
     *,
     spacing_mm: float | None = None,
     room: Room | None = None,
+    tubes: NDArray[np.float64] | None = None,
     include_mm: NDArray[np.float64] | None = None,
     beyond_mm: float = 0.0,
 ) -> Raster:
@@ -111,6 +116,9 @@ def rasterise(
         Spacing of the lattice; by default that of :func:`fine_spacing_mm`.
     room
         What bounds the nodule, around its ``centre_mm``: the form grows until the part inside the room has the volume.
+    tubes
+        Segments ``(n, 8)`` about its ``centre_mm`` that are its form, in place of drawn ones
+        (:func:`lesions.plugs.plug_of`).
     include_mm
         Points ``(n, 3)`` about the centroid that the lattice must hold as well [mm].
     beyond_mm
@@ -127,7 +135,10 @@ def rasterise(
             f"the equivalent diameter, {nodule.target_diameter_mm / 4:.2f} mm"
         )
     step = fine_spacing_mm(nodule.target_diameter_mm) if spacing_mm is None else spacing_mm
-    shape = shape_of(nodule) if room is None else _grown(nodule, room, 2 * step)
+    if tubes is not None:
+        shape = Shape(None, tubes, 0, None)
+    else:
+        shape = shape_of(nodule) if room is None else _grown(nodule, room, 2 * step)
     sigma = nodule.attributes.margin_mm / WIDTH_10_90
     pad = TAIL * sigma + 2.5 * step + beyond_mm
     low, high = shape.extent_mm()
@@ -163,7 +174,7 @@ def rasterise(
         core_profile = fill_to(core, core_volume / step**3, 1.0 / blur, _gaussian_edge, within=profile)
 
     centroid = centroid_mm(grid, occupancy)
-    if room is None:
+    if room is None and tubes is None:
         x, y, z = np.asarray(grid.origin_mm) - centroid
         grid, centroid = Grid(shape_zyx, grid.spacing_mm, (float(x), float(y), float(z))), np.zeros(3)
     return Raster(grid, occupancy, profile, core_occupancy, core_profile, body, shape.n_spicules, centroid)
@@ -172,8 +183,8 @@ def rasterise(
 def _grown(nodule: Nodule, room: Room, step: float) -> Shape:
     """The form at the scale at which the part of it inside the room has the volume, to within about 1 %."""
     centre = np.asarray(nodule.centre_mm)
-    flat = nodule.kind in LIE_FLAT
-    shape = shape_of(nodule, normal=room.inward(centre) if flat else None)
+    axis, normal = _laid_along(nodule, room, centre)
+    shape = shape_of(nodule if axis is None else nodule.model_copy(update={"axis": axis}), normal=normal)
     scale = 1.0
     for _ in range(N_GROWTHS):
         grown = shape.scaled(scale)
@@ -193,6 +204,24 @@ def _grown(nodule: Nodule, room: Room, step: float) -> Shape:
         f"nodule {nodule.id!r} at centre_mm {nodule.centre_mm}: too little of it lies inside the {room.name}; its "
         "centre must lie in the lung, less than its radius from the surface"
     )
+
+
+def stands(nodule: Nodule) -> bool:
+    """Whether a scar runs from the pleura into the lung, as septa do; else it lies along the pleura."""
+    return nodule.kind == "scar" and nodule.axis is None and bool(nodule.stream("scar").random() < STANDING)
+
+
+def _laid_along(
+    nodule: Nodule, room: Room, centre: NDArray[np.float64]
+) -> tuple[tuple[float, float, float] | None, NDArray[np.float64] | None]:
+    """How a form that grows against a surface is turned: world direction of its longest axis, and of its shortest."""
+    if stands(nodule):
+        tilt = np.tan(np.deg2rad(TILT_SD_DEG)) * nodule.stream("scar tilt").standard_normal(3)
+        heading = room.inward(centre) + tilt
+        x, y, z = heading / np.linalg.norm(heading)
+        return (float(x), float(y), float(z)), None
+    flat = nodule.kind in LIE_FLAT or (nodule.kind == "scar" and nodule.axis is None)
+    return None, room.inward(centre) if flat else None
 
 
 def _in_world(grid: Grid, nodule: Nodule) -> Grid:

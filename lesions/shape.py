@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from .harmonics import NORMALS, Harmonics, draw_harmonics, harmonics_of
 from .nodule import Nodule
-from .spicules import NO_SPICULES, draw_spicules
+from .spicules import NO_SPICULES, draw_spicules, draw_strands
 from .tubes import draw_tubes, tube_surface_mm
 
 N_THETA, N_PHI = 128, 256
@@ -159,6 +159,11 @@ class Shape:
         """Largest distance of the body's surface from its centroid, spicules not counted [mm]."""
         return float(np.sqrt((self.surface_mm() ** 2).sum(axis=1).max()))
 
+    def full_reach_mm(self) -> float:
+        """The same with spicules [mm]."""
+        ends = np.linalg.norm(self.spicules[:, 3:6], axis=1) + self.spicules[:, 7]
+        return max(self.reach_mm(), float(ends.max(initial=0.0)))
+
 
 def shape_of(nodule: Nodule, *, normal: NDArray[np.float64] | None = None) -> Shape:
     """Draw the form that ``nodule.key`` stands for. The body alone has the nodule's volume; spicules come on top of it.
@@ -178,6 +183,8 @@ def shape_of(nodule: Nodule, *, normal: NDArray[np.float64] | None = None) -> Sh
     spicules, n_spicules = NO_SPICULES, 0
     if attributes.spiculation >= 3:
         spicules, n_spicules = draw_spicules(nodule, body)
+    elif nodule.kind == "scar":
+        spicules = draw_strands(nodule, body, axes)
     core = _core(nodule, body) if nodule.type == "part_solid" else None
     shape = Shape(body, spicules, n_spicules, core)
     return shape if nodule.turn_deg == (0.0, 0.0, 0.0) else shape.turned(_by_vector(nodule.turn_deg))

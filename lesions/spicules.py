@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 NO_SPICULES = np.zeros((0, 8))
 
-ROOT_RADIUS_MM = (0.4, 0.9)
+ROOT_RADIUS_MM = (0.45, 0.95)
 """Uniform [mm]; fine spicules are under 2 mm wide (design default)."""
 
 LENGTH_MEDIAN, LENGTH_SIGMA = 0.75, 0.5
@@ -33,6 +33,9 @@ FOOT = 1.8
 
 FORKS = 0.28
 """Probability that a spicule forks halfway (design default: that of the public VICTRE breast mass model)."""
+
+N_STRANDS = (4, 9)
+"""Number of a scar's strands, from and below (design default)."""
 
 TAPER = 0.86
 BEND_SD_DEG = 6.6
@@ -51,11 +54,23 @@ def draw_spicules(nodule: Nodule, body: Body) -> tuple[NDArray[np.float64], int]
     count = nodule.n_spicules
     if count is None:
         count = max(1, int(rng.poisson(np.interp(nodule.attributes.spiculation, (3, 4, 5), MEAN_SPICULES))))
+    return _drawn(rng, count, nodule, body, (1.0, 1.0, 1.0)), count
+
+
+def draw_strands(nodule: Nodule, body: Body, axes: tuple[float, float, float]) -> NDArray[np.float64]:
+    """Segments of the strands in which a scar ends: spicules that leave it along its longer ``axes``."""
+    rng = nodule.stream("spicules")
+    return _drawn(rng, int(rng.integers(*N_STRANDS)), nodule, body, axes)
+
+
+def _drawn(
+    rng: np.random.Generator, count: int, nodule: Nodule, body: Body, axes: tuple[float, float, float]
+) -> NDArray[np.float64]:
     radius = 0.5 * nodule.target_diameter_mm
     chosen: list[NDArray[np.float64]] = []
     rows: list[NDArray[np.float64]] = []
     for _ in range(count):
-        candidates = rng.standard_normal((N_CANDIDATES, 3))
+        candidates = np.einsum("nk,jk->nj", axes * rng.standard_normal((N_CANDIDATES, 3)), body.rotation)
         candidates /= np.linalg.norm(candidates, axis=1, keepdims=True)
         nearest = (candidates @ np.array(chosen).T).max(axis=1) if chosen else np.zeros(N_CANDIDATES)
         u = candidates[np.argmin(nearest)]
@@ -76,7 +91,7 @@ def draw_spicules(nodule: Nodule, body: Body) -> tuple[NDArray[np.float64], int]
                 aside = end + step * _bent(heading, FORK_SD_DEG, rng)
                 rows.append(np.concatenate((start, aside, [width, width * TAPER])))
             start, width, heading = end, width * TAPER, _bent(heading, BEND_SD_DEG, rng)
-    return (np.array(rows) if rows else NO_SPICULES), count
+    return np.array(rows) if rows else NO_SPICULES
 
 
 def _radius_along(body: Body, u: NDArray[np.float64]) -> float:

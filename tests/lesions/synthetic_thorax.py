@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from twins import Grid, Structure, Twin, material
+from twins import Grid, Structure, Tree, Twin, material
 
 MATERIALS = tuple(material(m) for m in ("air", "lung_tissue", "muscle", "blood"))
+FORK = (40.0, -10.0, 20.0)
 LUNG_DENSITY = 0.16  # g/cm3: about -850 HU
 
 
@@ -51,3 +52,24 @@ def block(shape=(60, 60, 80), spacing=2.0, *, lobes=True, vessel=True, origin=No
     share = (1 - 0.001205 / LUNG_DENSITY) / (1 - 0.001205 / 1.05)
     fraction = np.where(lungs, round(share * 65535), 0).astype(np.uint16)
     return Twin(grid, structure, first, second, fraction, density, MATERIALS)
+
+
+def airway_lines() -> list[np.ndarray]:
+    """A bronchus that comes from the middle to ``FORK`` and forks at 60 degrees; its branches bend on."""
+    back = np.array([[10.0, -10.0, 20.0], [25.0, -10.0, 20.0], FORK])
+    return [back, *(np.array([FORK, [46.0, -10.0, 20 + s * 6.0], [56.0, -10.0, 20 + s * 8.0]]) for s in (1, -1))]
+
+
+def airway_tree() -> Tree:
+    """Those lines as a tree of the block's left upper lobe, 1.8 mm in radius before the fork."""
+    lines = airway_lines()
+    radius = np.array([2.0, 1.9, 1.6, 1.5, 1.4, 1.3])
+    return Tree(
+        start_mm=np.concatenate([line[:-1] for line in lines]),
+        end_mm=np.concatenate([line[1:] for line in lines]),
+        start_radius_mm=radius,
+        end_radius_mm=radius - 0.1,
+        parent=np.array([-1, 0, 1, 2, 1, 4]),
+        generation=np.array([4, 4, 5, 5, 5, 5]),
+        lobe=np.full(6, Structure.LEFT_UPPER_LOBE),
+    )
