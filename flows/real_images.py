@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,14 +35,21 @@ from twins.importers.volume import read_volume as read_ct
 from .study import make_key
 from .volumes import nearest, read_volume, write_volume
 
+TAGS = ("0018|1210", "0018|0050")
+"""DICOM attributes of a CT: convolution kernel, slice thickness [mm] (PS3.3 C.8.2.1, C.7.6.2)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sharpness:
-    """What is said about a CT's resolution; with nothing said it is measured in the image."""
+    """What is said about a CT's resolution; with nothing said it is measured in the image.
+
+    A DICOM series says its slice thickness, and its kernel where the image tells nothing.
+    """
 
     fwhm_mm: float | None = None
     kernel: str | None = None
     slice_thickness_mm: float | None = None
+    thickness_source: str = "given"
 
     def resolution(self, grid: Grid) -> Resolution | None:
         """The resolution, or None where the image is to tell it."""
@@ -50,7 +57,11 @@ class Sharpness:
         if self.fwhm_mm is not None and self.kernel is not None:
             raise ValueError("give the in-plane FWHM or the kernel, not both")
         if self.fwhm_mm is not None:
-            said = "given" if self.slice_thickness_mm is not None else "estimated as the distance of the slices"
+            said = (
+                self.thickness_source
+                if self.slice_thickness_mm is not None
+                else "estimated as the distance of the slices"
+            )
             return Resolution(self.fwhm_mm, thickness, slice_source=said)
         return None if self.kernel is None else resolution_of_kernel(self.kernel, thickness)
 
@@ -79,7 +90,7 @@ def write_seeds(
         _labels_on(labels, volume),
         name=ct.name.partition(".")[0],
         label=label,
-        resolution=_resolution(volume, hu, sharpness or Sharpness()),
+        resolution=_resolution(ct, volume, hu, sharpness or Sharpness()),
         source=source,
         licence=licence,
     )
@@ -167,26 +178,68 @@ def _host(ct: Path, sharpness: Sharpness, lungs: Path | None) -> tuple[Host, Vol
     volume, hu = _read(ct)
     mask = None if lungs is None else _labels_on(lungs, volume) > 0
     try:
-        host = prepare(
-            hu,
-            volume.grid,
-            lungs=mask,
-            resolution=sharpness.resolution(volume.grid),
-            slice_thickness_mm=sharpness.slice_thickness_mm,
-        )
+        return _prepared(ct, volume, hu, sharpness, mask), volume
     except ValueError as error:
         raise ValueError(f"{volume.name}: {error}") from None
-    return host, volume
 
 
-def _resolution(volume: Volume, hu: NDArray[np.int16], sharpness: Sharpness) -> Resolution:
-    given = sharpness.resolution(volume.grid)
+def _resolution(ct: Path, volume: Volume, hu: NDArray[np.int16], sharpness: Sharpness) -> Resolution:
+    given = _with_header(ct, sharpness)[0].resolution(volume.grid)
     if given is not None:
         return given
     try:
-        return prepare(hu, volume.grid, slice_thickness_mm=sharpness.slice_thickness_mm).resolution
+        return _prepared(ct, volume, hu, sharpness, None).resolution
     except ValueError as error:
         raise ValueError(f"{volume.name}: {error}; or give --fwhm or --kernel") from None
+
+
+def _prepared(
+    ct: Path, volume: Volume, hu: NDArray[np.int16], sharpness: Sharpness, lungs: NDArray[np.bool_] | None
+) -> Host:
+    """The host at the resolution said; else as measured; else, of a DICOM series, as its kernel suggests."""
+    sharpness, kernel = _with_header(ct, sharpness)
+    said, thickness = sharpness.resolution(volume.grid), sharpness.slice_thickness_mm
+    if said is not None:
+        return prepare(hu, volume.grid, lungs=lungs, resolution=said)
+    try:
+        host = prepare(hu, volume.grid, lungs=lungs, slice_thickness_mm=thickness)
+    except ValueError:
+        if kernel is None:
+            raise
+        said = resolution_of_kernel(kernel, volume.grid.spacing_mm[0] if thickness is None else thickness)
+        host = prepare(hu, volume.grid, lungs=lungs, resolution=said)
+    if thickness is None:
+        return host
+    return replace(host, resolution=replace(host.resolution, slice_source=sharpness.thickness_source))
+
+
+def _with_header(ct: Path, sharpness: Sharpness) -> tuple[Sharpness, str | None]:
+    """What is said, with the slice thickness of a DICOM header where none is; and the header's kernel."""
+    kernel, thickness = _header(ct)
+    if thickness is None or sharpness.slice_thickness_mm is not None:
+        return sharpness, kernel
+    return replace(sharpness, slice_thickness_mm=thickness, thickness_source="said by the DICOM header"), kernel
+
+
+def _header(ct: Path) -> tuple[str | None, float | None]:
+    """Kernel and slice thickness [mm] that the first file of a DICOM folder names."""
+    if not ct.is_dir():
+        return None, None
+    import SimpleITK as sitk
+
+    files = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(ct))
+    if not files:
+        return None, None
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(files[0])
+    reader.ReadImageInformation()
+    kernel, thickness = (reader.GetMetaData(tag).strip() if reader.HasMetaDataKey(tag) else "" for tag in TAGS)
+    try:
+        known = float(thickness)
+    except ValueError:
+        known = 0.0
+    # several values where a scanner names more than the kernel: the first is it
+    return kernel.split("\\")[0] or None, known if 0 < known <= 20 else None
 
 
 def _labels_on(path: Path, volume: Volume) -> NDArray[np.integer]:

@@ -89,6 +89,78 @@ def test_nodules_of_a_sample_go_into_a_ct(files, tmp_path):
     assert truth["lesions"][0]["volume_mm3"] == pytest.approx(np.pi / 6 * 125, rel=1e-4)
 
 
+def write_series(path, folder, kernel="B40f", thickness_mm="2.0"):
+    """A CT as a DICOM series, slices under names that are not in their order."""
+    image = sitk.ReadImage(str(path))
+    folder.mkdir()
+    writer = sitk.ImageFileWriter()
+    writer.KeepOriginalImageUIDOn()
+    direction = image.GetDirection()
+    for k in range(image.GetSize()[2]):
+        piece = image[:, :, k]
+        place = image.TransformIndexToPhysicalPoint((0, 0, k))
+        for tag, value in (
+            ("0008|0060", "CT"), ("0008|0016", "1.2.840.10008.5.1.4.1.1.2"), ("0008|0018", f"1.2.3.4.{k + 1}"),
+            ("0020|000d", "1.2.3"), ("0020|000e", "1.2.3.4"), ("0020|0013", str(k + 1)),
+            ("0020|0032", "\\".join(map(str, place))),
+            ("0020|0037", "\\".join(str(direction[i]) for i in (0, 3, 6, 1, 4, 7))),
+            ("0018|1210", kernel), ("0018|0050", thickness_mm),
+        ):  # fmt: skip
+            piece.SetMetaData(tag, value)
+        writer.SetFileName(str(folder / f"{(7 * k) % 101:03d}.dcm"))
+        writer.Execute(piece)
+    return folder
+
+
+def test_a_dicom_series_is_a_host_like_the_same_ct_in_one_file(files, tmp_path, capsys):
+    series = write_series(files / "ct.nii.gz", tmp_path / "series")
+    lungs = ["--lungs", str(files / "lungs.nii.gz"), "--fwhm", "1.1"]
+    assert main(["lesions", "hosts", str(series), *lungs, "--out", str(tmp_path / "d.h5")]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "along z 2.00 mm FWHM, said by the DICOM header" in said
+    assert main(["lesions", "hosts", str(files / "ct.nii.gz"), *lungs, "--out", str(tmp_path / "n.h5")]) == 0
+    one_file = " ".join(capsys.readouterr().out.split())
+    for what in ("in plane", "noise"):
+        assert said.split(what)[1][:20] == one_file.split(what)[1][:20]
+    assert "DICOM" not in one_file
+    (tmp_path / "specs.jsonl").write_text('{"id": "x", "key": 1, "equivalent_diameter_mm": 5}\n')
+    words = [
+        "lesions",
+        "insert",
+        str(series),
+        "--host",
+        str(tmp_path / "d.h5"),
+        "--nodules",
+        str(tmp_path / "specs.jsonl"),
+    ]
+    assert main([*words, "--out", str(tmp_path / "new.nii.gz")]) == 0
+    after, grid = read_volume(tmp_path / "new.nii.gz")
+    mask, _ = read_volume(tmp_path / "new_mask.nii.gz")
+    (lesion,) = json.loads((tmp_path / "new_truth.json").read_text())["lesions"]
+    index = np.argwhere(mask == 1).mean(axis=0)
+    np.testing.assert_allclose(grid.index_to_world(index), lesion["centre_mm"], atol=0.5)
+    before, on = read_volume(files / "ct.nii.gz")
+    at = tuple(np.rint(on.world_to_index(lesion["centre_mm"])).astype(int))
+    here = tuple(np.rint(index).astype(int))
+    assert after[here] - before[at].astype(float) > 600
+
+
+def test_a_dicom_header_names_the_kernel_where_the_image_tells_nothing(files, tmp_path, capsys):
+    image = sitk.ReadImage(str(files / "ct.nii.gz"))
+    inner = image[9:-9, 9:-9, :]  # no skin, no trachea
+    inner[0, 0, 0] = 300
+    sitk.WriteImage(inner, str(tmp_path / "inner.nii.gz"))
+    lungs = sitk.ReadImage(str(files / "lungs.nii.gz"))[9:-9, 9:-9, :]
+    sitk.WriteImage(lungs, str(tmp_path / "lungs.nii.gz"))
+    words = ["--lungs", str(tmp_path / "lungs.nii.gz"), "--out", str(tmp_path / "h.h5")]
+    series = write_series(tmp_path / "inner.nii.gz", tmp_path / "series", kernel="B60f")
+    assert main(["lesions", "hosts", str(series), *words]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "in plane 0.90 mm FWHM, estimated from the name of kernel B60f" in said
+    assert main(["lesions", "hosts", str(tmp_path / "inner.nii.gz"), *words]) == 2
+    assert "inner.nii.gz: " in " ".join(capsys.readouterr().err.split())  # one file has no header to go by
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
