@@ -13,12 +13,12 @@ import numpy as np
 from numba import njit, prange
 
 from .abdomen import liver, organs
-from .cage import SKIN_MM
+from .cage import RIB_LAYER_MM, SKIN_MM
 from .canvas import INK, Canvas, coverage, deposit
-from .fields import Field, locate, noise, stream
-from .lungs import Chest, superellipse
+from .fields import Field, locate, noise, smooth_min, stream
+from .lungs import Chest
 from .musculature import muscles
-from .shapes import Blob, Coat, frame_along, paint, unite
+from .shapes import Blob, Coat, Tube, curve, frame_along, paint, unite
 from .structures import Structure
 
 if TYPE_CHECKING:
@@ -54,12 +54,12 @@ def _breasts(spec: TwinSpec, chest: Chest, shrink: float = 1.0) -> list[Blob]:
     size = spec.breast_scale * math.sqrt(max(0.5, spec.bmi / 27)) * shrink
     out = []
     for side in (-1.0, 1.0):
-        x = side * 0.285 * cage.width_mm
-        y = float(cage.body_front(z)) + 22
+        x = side * 0.305 * cage.width_mm
+        y = float(cage.body_front(z)) + 24
         out.append(
             Blob(
                 (x, y, z),
-                (58 * size, 44 * size, 60 * size),
+                (64 * size, 42 * size, 62 * size),
                 Coat("adipose", Structure.BREAST),
                 frame_along((0, 0.15, 1.0), (1, side * 0.35, 0)),
             )
@@ -67,25 +67,24 @@ def _breasts(spec: TwinSpec, chest: Chest, shrink: float = 1.0) -> list[Blob]:
     return out
 
 
-def _glands(spec: TwinSpec, chest: Chest) -> list[Blob]:
-    """Lobes of gland behind the nipple: a fan of ellipsoids (10-30 % of the breast)."""
+def _glands(spec: TwinSpec, chest: Chest) -> list[Blob | Tube]:
+    """Gland: lobes that fan out from behind the nipple, more and thicker ones in a denser breast (10-30 % of it)."""
     rng = stream(spec.key, "glands")
-    bodies = []
+    dense = rng.uniform(0.55, 1.25) * (1.15 - 0.006 * (spec.age_y - 40))
+    coat = Coat("breast_gland", Structure.BREAST)
+    bodies: list[Blob | Tube] = []
     for breast in _breasts(spec, chest):
         c, semi = np.asarray(breast.centre_mm), np.asarray(breast.semi_mm)
-        for _ in range(14):
-            u = rng.normal(size=3)
-            u /= np.linalg.norm(u)
-            at = c + np.array([0, -0.30, 0]) * semi + 0.32 * u * semi * np.array([1, 0.8, 1])
-            size = rng.uniform(3, 8) * np.array([1, 1.5, 1])
-            bodies.append(
-                Blob(
-                    at,
-                    size,
-                    Coat("breast_gland", Structure.BREAST),
-                    frame_along(rng.normal(size=3), rng.normal(size=3)),
-                )
-            )
+        side = float(np.sign(c[0]))
+        nipple = c + np.array([side * 0.10, -0.93, -0.05]) * semi
+        for _ in range(30):
+            u = rng.normal(size=3) * [1.0, 0.35, 0.9] + [side * 0.35, 1.0, 0.0]
+            reach = rng.uniform(0.35, 0.95) * u / np.linalg.norm(u) * semi * [0.95, 1.15, 0.95]
+            bend = rng.normal(0, 4.0, 3)
+            line = curve([nipple + 0.06 * reach, nipple + 0.5 * reach + bend, nipple + reach], 8)
+            width = rng.uniform(1.5, 5.0) * dense
+            radius = width * np.array([0.5, 0.8, 1.0, 1.05, 1.0, 0.8, 0.55, 0.3])
+            bodies.append(Tube(line, np.maximum(radius, 0.6), coat))
     return bodies
 
 
@@ -95,18 +94,16 @@ def _fields(spec: TwinSpec, chest: Chest) -> list[Field]:
     z, y, x = lattice.axes_mm()
     step = lattice.spacing_mm[0]
     rng = stream(spec.key, "body")
-    front, back = cage.body_front(z), cage.body_back(z)
     level = cage.level(z)
     bumps = noise(lattice, 34.0, rng)
     waves = noise(lattice, 24.0, rng)
-    power = 2.5
-    trunk = superellipse(lattice, cage.body_half_width(z), 0.5 * (front + back), 0.5 * (back - front), power)
+    smooth = _trunk(chest)
     furrow = np.exp(-((x / 13) ** 2))[None, None, :] * (y > 0)[None, :, None] * 5.0
-    trunk = (trunk + furrow + 1.3 * bumps).astype(np.float32)
+    trunk = (smooth + furrow + 1.3 * bumps).astype(np.float32)
     pectorals = [
         Blob(
-            cage.section(math.radians(139), -0.01 * cage.height_mm, side, np.asarray(4.0)),
-            (46, 24 if cage.is_male else 20, 46),
+            cage.section(math.radians(136), 0.06 * cage.height_mm, side, np.asarray(9.0)),
+            (58, 25 if cage.is_male else 20, 66),
             Coat("muscle", Structure.MUSCLE),
             frame_along((0, 0.42, 1), (1, side * 0.45, 0)),
         )
@@ -132,6 +129,30 @@ def _fields(spec: TwinSpec, chest: Chest) -> list[Field]:
         liver(chest, under, bumps),
         (waves * 10).astype(np.float32),
     ]
+
+
+def _trunk(chest: Chest) -> Field:
+    """First-order distance to the outline without pectorals and breasts: superellipses, above widest at the back.
+
+    Above the axillae the girdle stands out behind and the outline recedes beside the pectorals; nowhere does it come
+    nearer to the ribs than a thin layer of muscle and fat.
+    """
+    cage = chest.cage
+    z, y, x = (v.astype(np.float32) for v in chest.lattice.axes_mm())
+    column = lambda v: np.asarray(v, np.float32)[:, None, None]  # noqa: E731
+    front, back = cage.body_front(z), cage.body_back(z)
+    rise = np.clip((cage.level(z) - 0.50) / 0.25, 0, 1)
+    high = column(rise * rise * (3 - 2 * rise))
+    half_depth, half_width = column(0.5 * (back - front)), column(cage.body_half_width(z))
+    v = (y[None, :, None] - column(0.5 * (front + back))) / half_depth
+    width = half_width * (1 + (0.02 + 0.13 * high) * np.clip(v, -1.2, 0.6) - 0.02 * high)
+    u, v = np.abs(x[None, None, :]) / width, np.abs(v)
+    power = 2.35 - 0.15 * high
+    gauge = np.maximum((u**power + v**power) ** (1 / power), np.float32(0.05))
+    slope = np.sqrt((u ** (power - 1) / width) ** 2 + (v ** (power - 1) / half_depth) ** 2) / gauge ** (power - 1)
+    trunk = ((gauge - 1) / np.maximum(slope, np.float32(1e-4))).astype(np.float32)
+    least = np.float32(RIB_LAYER_MM + 4 + 0.7 * cage.fat_mm + SKIN_MM)
+    return smooth_min(trunk, chest.wall - least, 8.0)
 
 
 @njit(parallel=True, cache=True, error_model="numpy")

@@ -9,6 +9,7 @@ mass index, height, age and sex as in Bellemare et al. 2001 (coefficients: desig
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
@@ -36,6 +37,12 @@ RIB_LAYER_MM = 12.0
 SKIN_MM = 1.8
 """Thickness of the skin [mm]."""
 
+SUPINE_KYPHOSIS = 0.75
+"""Kyphosis of a supine person / standing [1]. Design default, unverified."""
+
+_BEND_LEVEL = 0.37
+"""Level of the hindmost vertebra (T8)."""
+
 _LEVELS = [-0.5, -0.2, 0.0, 0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 1.0, 1.1, 1.4]
 _WIDTH = [0.84, 0.88, 0.92, 0.95, 1.0, 0.985, 0.91, 0.83, 0.70, 0.52, 0.42, 0.40]
 _DEPTH = [0.94, 0.96, 0.98, 1.0, 0.98, 0.93, 0.81, 0.72, 0.60, 0.50, 0.46, 0.46]
@@ -51,7 +58,7 @@ class Cage:
     stature: float
     is_male: bool
     fat_mm: float
-    kyphosis: float
+    bend_mm: float
 
     @classmethod
     def of(cls, spec: TwinSpec, height_mm: float) -> Cage:
@@ -67,7 +74,7 @@ class Cage:
             spec.height_cm / 176,
             male,
             fat,
-            1.0 + 0.012 * (spec.age_y - 60),
+            _bend_mm(SUPINE_KYPHOSIS * spec.target_kyphosis_deg(), height_mm, spec.height_cm / 176),
         )
 
     @property
@@ -94,9 +101,8 @@ class Cage:
 
     def back(self, z_mm: ArrayLike) -> NDArray[np.float64]:
         """World y of the hindmost point of the cage, beside the spine: the kyphosis [mm]."""
-        t = self.level(z_mm) - 0.42
-        bend = np.where(t > 0, 85.0, 55.0) * self.kyphosis
-        return 0.5 * self.depth_mm - 8.0 - bend * t**2 / (1 + 0.5 * np.abs(t))
+        t = self.level(z_mm) - _BEND_LEVEL
+        return 0.5 * self.depth_mm - 8.0 - self.bend_mm * t**2 / (1 + 0.5 * np.abs(t))
 
     def centre(self, z_mm: ArrayLike) -> NDArray[np.float64]:
         """World y of the centre of the section [mm]."""
@@ -155,8 +161,21 @@ class Cage:
     def body_back(self, z_mm: ArrayLike) -> NDArray[np.float64]:
         """World y of the back of the body [mm]."""
         level = self.level(z_mm)
-        muscle = (30 if self.is_male else 25) + 10 * _smooth_step((level - 0.6) / 0.4)
+        muscle = (29 if self.is_male else 24) + 8 * _smooth_step((level - 0.6) / 0.4)
         return self.back(z_mm) + RIB_LAYER_MM + muscle + 0.75 * self.fat_mm + SKIN_MM
+
+
+def _bend_mm(cobb_deg: float, height_mm: float, stature: float) -> float:
+    """The bend that gives the spine this angle between T4 and T12 [mm]."""
+    slopes = []
+    for z in (10.0 * stature, -192.0 * stature):
+        t = abs(z / height_mm + CARINA_LEVEL - _BEND_LEVEL)
+        slopes.append((2 * t + 0.5 * t * t) / (1 + 0.5 * t) ** 2 / height_mm)
+    target, bend = math.radians(cobb_deg), 0.0
+    for _ in range(6):
+        angle = sum(math.atan(bend * k) for k in slopes)
+        bend += (target - angle) / sum(k / (1 + (bend * k) ** 2) for k in slopes)
+    return bend
 
 
 def _profile(level: ArrayLike, values: list[float]) -> NDArray[np.float64]:

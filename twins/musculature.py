@@ -31,14 +31,14 @@ _SHEETS = np.array(
     [
         (0, 12.4, 7.5, 5.5, 44, 132, 18, 0.22, 0.96, 0.12),  # serratus anterior
         (0, 13.0, 8.5, 6.0, 110, 150, 13, 0.62, 0.98, 0.10),  # pectoralis minor
-        (0, 12.6, 10.0, 7.5, 8, 52, 12, 0.55, 1.02, 0.10),  # rhomboids
+        (0, 12.6, 17.0, 12.0, 8, 56, 14, 0.52, 1.06, 0.10),  # rhomboids, serratus posterior
         (1, 0.8, 16.0, 11.5, 26, 104, 18, -1.0, 0.90, 0.14),  # latissimus dorsi, teres major
-        (1, 0.8, 11.0, 8.5, -20, 54, 15, 0.30, 2.0, 0.14),  # trapezius
-        (1, 0.8, 18.0, 11.0, 96, 173, 22, 0.44, 1.06, 0.14),  # pectoralis major
+        (1, 0.8, 12.0, 9.0, -20, 58, 15, 0.30, 2.0, 0.14),  # trapezius
+        (1, 0.8, 24.0, 13.0, 98, 174, 20, 0.44, 1.10, 0.14),  # pectoralis major
         (1, 0.8, 8.5, 6.5, 70, 160, 22, -1.0, 0.34, 0.14),  # external oblique
         (1, 0.8, 9.0, 7.0, 150, 178, 14, -1.0, 0.20, 0.12),  # rectus abdominis
         (0, 12.0, 5.5, 4.5, 60, 150, 22, -1.0, 0.12, 0.12),  # internal oblique
-        (1, 1.0, 30.0, 22.0, 34, 112, 22, 0.80, 2.0, 0.16),  # girdle above the apex
+        (1, 1.0, 44.0, 32.0, 20, 108, 22, 0.86, 2.0, 0.14),  # girdle above the apex
     ]
 )
 
@@ -61,17 +61,24 @@ def muscles(chest: Chest, fascia: Field, bumps: Field) -> Field:
         axes = np.asarray(blade.axes, float)
         normal = axes[2]
         at = np.asarray(blade.centre_mm, float)
+        out = axes[1] * (1 if np.dot(axes[1], [side, -0.3, 0]) > 0 else -1)
+        up = axes[0]
         bodies += [
-            Blob(at - 10.0 * normal, (60 * size, 37 * size, 9.0), coat, axes),  # subscapularis
-            Blob(at + 11.5 * normal, (60 * size, 38 * size, 11.0), coat, axes),  # infraspinatus
+            Blob(at - 11.5 * normal + 2 * out, (60 * size, 40 * size, 11.0 * size), coat, axes),  # subscapularis
+            Blob(at + 12.5 * normal + 3 * out, (62 * size, 41 * size, 12.0 * size), coat, axes),  # infraspinatus
+            Blob(at + 36 * out - 16 * up + 2 * normal, (52 * size, 17 * size, 15 * size), coat, axes),  # teres
         ]
         arm = np.asarray(head.centre_mm, float)
         bodies += [
-            Blob(arm, (33 * size, 36 * size, 46 * size), coat),  # deltoid around the head of the humerus
-            Blob(arm + np.array([-side * 30, 16, -34]) * size, (19 * size, 15 * size, 60 * size), coat,
-                 frame_along((-side * 0.35, 0.1, 1.0), (1, 0, 0))),  # teres, long head of triceps
-            Tube(curve([arm + np.array([0, -24, 10]), arm + np.array([-side * 48, -34, -34]) * size], 8),
-                 np.linspace(15, 9, 8) * size, coat),  # tendon side of the pectorals
+            Blob(arm + np.array([0, 2, -4]) * size, (33 * size, 38 * size, 46 * size), coat),  # deltoid
+            Blob(arm + np.array([-side * 26, 18, -38]) * size, (22 * size, 19 * size, 60 * size), coat,
+                 frame_along((-side * 0.35, 0.1, 1.0), (1, 0, 0))),  # long head of triceps, latissimus tendon
+            Tube(curve([arm + np.array([0, -24, 10]), arm + np.array([-side * 40, -42, -14]) * size,
+                        arm + np.array([-side * 84, -62, -30]) * size], 12),
+                 np.linspace(14, 12, 12) * size, coat),  # pectorals towards the arm
+            Tube(curve([arm + np.array([-side * 8, -4, 34]) * size, arm + np.array([-side * 70, 14, 44]) * size,
+                        arm + np.array([-side * 118, 22, 56]) * size], 12),
+                 np.linspace(20, 26, 12) * size, coat),  # supraspinatus, upper trapezius, levator
         ]  # fmt: skip
     unite(field, lattice.origin_mm, lattice.spacing_mm[0], bodies, blend_mm=1.5)
     return field
@@ -105,7 +112,7 @@ def _sheets(
                 across = abs(x[i])
                 phi = math.atan2(across, y[j] - centre[k])
                 wave = bumps[k, j, i]
-                best = w - 11.2  # ribs and what is between them
+                best = w - 11.2 + 5.0 * min(1.0, max(0.0, (t - 0.92) / 0.1))  # ribs and what is between them
                 for m in range(sheets.shape[0]):
                     b = _plateau(t, sheets[m, 6], sheets[m, 7], sheets[m, 8])
                     b *= _plateau(phi + 0.05 * wave, sheets[m, 3], sheets[m, 4], sheets[m, 5])
@@ -116,7 +123,7 @@ def _sheets(
                     best = min(best, abs(depth) - half)
                 if phi < 1.2:  # erector spinae: two columns with a plane of fat between them
                     # a block with corners of 12 mm
-                    a = max(0.0, across - (34.0 + 3.0 * wave) * stature)
+                    a = max(0.0, across - (38.0 + 3.0 * wave) * stature)
                     b = max(0.0, 12.0 + deep - s)
                     column = max(math.sqrt(a * a + b * b) - 12.0, 2.2 - across)
                     plane = 0.8 - abs(across - (21.0 + 2.0 * wave) * stature)

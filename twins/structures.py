@@ -32,6 +32,7 @@ class Structure(IntEnum):
     HEART = 30
     HEART_MUSCLE = 31
     PERICARDIAL_FAT = 32
+    CORONARY_ARTERY = 33
     AORTA = 40
     PULMONARY_TRUNK = 41
     SUPERIOR_VENA_CAVA = 42
@@ -56,6 +57,7 @@ class Structure(IntEnum):
     ABDOMEN = 65
     OESOPHAGUS = 70
     LYMPH_NODE = 71
+    CALCIFICATION = 72
     CONTRAST_BLOOD = 80
 
 

@@ -16,10 +16,11 @@ from .bronchovascular import grow_trees, paint_trees
 from .canvas import Canvas, palette
 from .grid import Grid, Point
 from .lungs import Chest, solve
+from .mediastinum import paint_mediastinum
 from .parenchyma import paint_lungs
-from .shapes import paint
-from .skeleton import front, ribs, spine
+from .skeleton import paint_skeleton
 from .spec import TwinSpec
+from .tissue import enhanced, paint_texture
 from .twin import Twin
 
 GENERATOR = "lungtwin-population-3"
@@ -49,17 +50,16 @@ def build(spec: TwinSpec, *, spacing_mm: float = 1.0) -> Twin:
     chest = solve(spec)
     canvas = Canvas.of_air(grid_of(chest, spacing_mm))
     paint_body(canvas, spec, chest)
-    centre = chest.mediastinum
-    paint(canvas, [*centre.oesophagus(), *centre.wrapped_vessels(), *centre.heart_bodies()])
+    paint_mediastinum(canvas, spec, chest)
     trees = grow_trees(spec, chest)
     paint_lungs(canvas, spec, chest)
-    cage_ribs, ends = ribs(chest.cage)
-    paint(canvas, [*spine(chest.cage), *front(chest.cage, ends), *cage_ribs])
+    paint_skeleton(canvas, spec, chest)
     paint_trees(canvas, chest, trees)
+    paint_texture(canvas, spec)
     return Twin(
         canvas.grid,
         *(canvas.structure, canvas.material_a, canvas.material_b, canvas.fraction_b, canvas.density),
-        materials=palette(),
+        materials=enhanced(palette(), spec),
         patient=spec.patient(),
         airways=trees.airways,
         arteries=trees.arteries,

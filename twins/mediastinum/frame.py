@@ -1,10 +1,10 @@
-"""The mediastinum: heart, great vessels, oesophagus and the central airways, as analytic bodies around the carina.
+"""The frame of the mediastinum, and in it great vessels, oesophagus and central airways around the carina.
 
 Points are given as ``(x, forward, z)``: millimetres to the left, in front of the vertebral bodies, and above the
 carina, for
 a chest of reference size (cage 272 mm wide, 142 mm between spine and breast bone at the heart); they are scaled to
 the chest.
-Sizes: heart chambers after the volumes of ICRP 110; aorta 34.1/31.9 mm ascending, 25.8/23.1 mm descending
+Sizes: aorta 34.1/31.9 mm ascending, 25.8/23.1 mm descending
 (Framingham, n 3431);
 pulmonary trunk 25.1 mm (Framingham, n 3171); trachea and main bronchi as in the airway tree. Positions are design
 defaults (unverified) after general anatomy.
@@ -17,18 +17,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .cage import Cage
-from .shapes import Blob, Coat, Tube, curve, frame_along
-from .structures import Structure
+from ..cage import Cage
+from ..shapes import Blob, Coat, Tube, curve
+from ..structures import Structure
 
 Lines = dict[str, tuple[list[tuple[float, float, float]], list[float]]]
-
-MUSCLE_COAT = Coat("heart_muscle", Structure.HEART_MUSCLE)
-BLOOD_COAT = Coat("blood", Structure.HEART)
-
-
-SLEEVE_MM = 1.6
-"""Fat between neighbouring great vessels [mm]. Design default, unverified."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,44 +66,6 @@ class Mediastinum:
         radius = np.maximum(line[:, 3], 0.5)
         return Tube(line[:, :3], np.column_stack([radius * flat, radius]), coat)
 
-    def chambers(self) -> list[Blob]:
-        """Outer surfaces of the four chambers: right atrium, right ventricle, left atrium, left ventricle."""
-        h = self.heart * 1.12
-        dz = min(max(self.descent, 0.9), 1.15)
-        axis = np.array([0.62, -0.60, -0.50])
-        ventricle = frame_along(axis, (1.0, 0.9, 0.1))
-        tilt = frame_along((0.35, -0.25, -0.9), (1.0, 0.1, 0.0))
-        shape = (
-            ((-29, 55, -76), (22, 27, 35 * dz), ((1, 0, 0), (0, 1, 0), (0, 0, 1))),
-            ((8, 86, -86), (46, 33, 40 * dz), tilt),
-            ((6, 33, -56), (37, 22, 24), ((1, 0, 0), (0, 1, 0), (0, 0, 1))),
-            ((45, 62, -91), (35, 36, 51), ventricle),
-        )
-        return [Blob(self.at(c), np.multiply(semi, h), MUSCLE_COAT, axes=axes) for c, semi, axes in shape]
-
-    def heart_bodies(self) -> list[Blob | Tube]:
-        """Chambers with walls and blood, in painting order."""
-        walls = (2.5, 3.0, 2.0, 9.0)  # right atrium, right ventricle, left atrium, left ventricle [mm]
-        return [
-            Blob(
-                b.centre_mm,
-                b.semi_mm,
-                Coat("blood", Structure.HEART, "heart_muscle", wall, Structure.HEART_MUSCLE),
-                b.axes,
-            )
-            for b, wall in zip(self.chambers(), walls, strict=True)
-        ]
-
-    def wrapped_vessels(self) -> list[Tube]:
-        """Great vessels in painting order, each group in a sleeve of fat that parts it from those before."""
-        tubes = self.vessels()
-        fat = Coat("adipose", Structure.MEDIASTINUM)
-        return [
-            body
-            for group in (tubes[:5], tubes[5:8], tubes[8:])  # veins, pulmonary arteries, aorta with its branches
-            for body in (*(Tube(t.points_mm, t.radius_mm + SLEEVE_MM, fat, t.normal) for t in group), *group)
-        ]
-
     def vessels(self) -> list[Tube]:
         """Great vessels, walls included, in painting order."""
         m = self.cage.is_male
@@ -132,7 +87,7 @@ class Mediastinum:
             self.tube(
                 [(-24, 26, -104), (-24, 34, -88), (-28, 44, -74)], 11.5, Coat("blood", Structure.INFERIOR_VENA_CAVA)
             ),
-            self.tube([(12, 64, -56), (19, 58, -38), (20, 46, -24), (16, 34, -19)], trunk, lung),
+            self.tube([(20, 74, -48), (21, 67, -36), (20, 52, -25), (16, 34, -19)], trunk, lung),
             self.tube(
                 [(17, 38, -20), (-6, 29, -20), (-24, 27, -21), (-34, 23, -24)],
                 [11.5 * s, 10.5 * s, 9.5 * s, 8.0 * s],
@@ -180,8 +135,11 @@ class Mediastinum:
             self.tube([(18, 10, 36), (24, 6, 62), (34, 2, 88), (58, 8, 106)], 5.0, branch),
         ]
 
-    def oesophagus(self) -> list[Tube]:
-        """Oesophagus: a flat tube with a wall of 3 mm and a fleck of air where it gapes."""
+    def oesophagus(self, gape: float) -> list[Tube]:
+        """Oesophagus: a flat tube with a wall of 3 mm, and air where it gapes: flecks in 40 % of persons.
+
+        ``gape`` (0-1) is the person's draw.
+        """
         wall = Coat("gut_wall", Structure.OESOPHAGUS)
         path = [
             (2, 3, 140),
@@ -193,11 +151,14 @@ class Mediastinum:
             (14, 22, -128),
             (26, 36, -150),
         ]
+        bodies = [self.tube(path, [8, 8.5, 9, 9, 9, 9, 9, 10], wall, n=60, flat=0.62)]
         gap = Coat("air", Structure.OESOPHAGUS)
-        return [
-            self.tube(path, [8, 8.5, 9, 9, 9, 9, 9, 10], wall, n=60, flat=0.62),
-            self.tube([(4, 5, 44), (4, 6, 28), (4, 7, 12)], [0.6, 2.2, 0.6], gap, n=14, flat=0.7),
-        ]
+        for k, shift in enumerate((0.0, -66.0, 54.0)):
+            size = 2.6 * max(0.0, 1.0 - gape / 0.4) - 0.5 * k
+            if size > 0.4:
+                line = [(4, 5 + 0.02 * max(-shift, 0), 40 + shift), (4, 6, 28 + shift), (4, 7, 14 + shift)]
+                bodies.append(self.tube(line, [0.5, size, 0.5], gap, n=14, flat=0.7))
+        return bodies
 
     def airway_knots(self) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
         """Centre-lines and lumen radii of the named central airways: trachea to lobar bronchi."""
@@ -242,7 +203,7 @@ class Mediastinum:
         """Centre-lines and radii of the arteries from the pulmonary trunk to each lobe."""
         s = 1.0 if self.cage.is_male else 0.92
         lines: Lines = {
-            "trunk": ([(12, 64, -56), (19, 58, -38), (20, 46, -24), (17, 38, -20)], [12.6, 12.6, 12.6, 12.0]),
+            "trunk": ([(20, 74, -48), (21, 67, -36), (20, 52, -25), (17, 38, -20)], [12.6, 12.6, 12.6, 12.0]),
             "right": ([(17, 38, -20), (-6, 29, -20), (-24, 27, -21), (-34, 23, -24)], [11.5, 10.5, 9.5, 8.0]),
             "left": ([(17, 38, -20), (30, 24, -12), (42, 12, -13), (47, 5, -20)], [11.0, 10.0, 9.0, 7.5]),
             "right upper": ([(-34, 23, -24), (-40, 23, -14), (-44, 21, -5)], [5.8, 5.2, 4.6]),
@@ -279,17 +240,18 @@ class Mediastinum:
         ]
 
     def fat(self) -> list[Blob]:
-        """Fat that fills the front of the mediastinum and the angles between heart and diaphragm."""
+        """Fat in front of the great vessels, around the hila, and in the angles between heart and diaphragm."""
         coat = Coat("adipose", Structure.MEDIASTINUM)
         room = float(self.cage.spine(-40.0) - self.cage.front(-40.0)) / self.forward
+        plump = float(np.clip(0.72 + 0.025 * (self.cage.fat_mm - 4.0), 0.72, 1.25))
         return [
-            Blob(self.at((2, room - 42, -16)), (15 * self.across, 34, 52), coat),
-            Blob(self.at((2, 46, 32)), (28 * self.across, 24, 34), coat),
-            Blob(self.at((12, room - 12, -88)), (46 * self.across, 26, 50), coat),
-            Blob(self.at((-44, room - 28, -118)), (24, 28, 26), coat),
-            Blob(self.at((62, room - 34, -120)), (30, 30, 24), coat),
+            Blob(self.at((3, 62, 12)), (20 * self.across * plump, 26, 34), coat),
+            Blob(self.at((2, 48, 34)), (27 * self.across * plump, 22, 28), coat),
+            Blob(self.at((4, room - 26, -28)), (8 * self.across * plump, 30, 52), coat),
             Blob(self.at((-8, 24, -10)), (30 * self.across, 24, 26), coat),
             Blob(self.at((24, 22, -4)), (22 * self.across, 22, 18), coat),
-            Blob(self.at((0, 22, -60)), (30 * self.across, 24, 66), coat),
-            Blob(self.at((12, 58, -118)), (66 * self.across, 52, 32), coat),
+            Blob(self.at((0, 22, -60)), (26 * self.across, 22, 66), coat),
+            Blob(self.at((-40, room - 30, -122)), (22 * plump, 26 * plump, 17), coat),
+            Blob(self.at((64, room - 34, -122)), (26 * plump, 30 * plump, 17), coat),
+            Blob(self.at((12, 58, -120)), (58 * self.across, 44, 22), coat),
         ]
