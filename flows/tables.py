@@ -106,7 +106,7 @@ def nodule_rows(store: Store, plan: Plan, records: Sequence[CaseRecord]) -> list
                         "type": nodule.type,
                         "kind": nodule.kind,
                         "is_mimic": nodule.is_mimic,
-                        **{k: v for k, v in nodule.record().items() if k not in {"nodule", "grid", "centre_mm"}},
+                        **nodule.measures(),
                         **_outcome_columns(outcome),
                         **{
                             f"spec_{name}": value

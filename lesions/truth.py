@@ -139,6 +139,18 @@ class NoduleTruth:
         """Longest axial diameter, what RECIST 1.1 sums over target lesions (Eur. J. Cancer 45 (2009) 228) [mm]."""
         return self.long_axis_mm
 
+    def measures(self) -> dict[str, Any]:
+        """All single figures and words about the object: the columns of a dataset's table, in its order.
+
+        The place, the spec and the arrays are left out; the diameters as rules report them are added.
+        """
+        figures = {k: v for k, v in self.record().items() if k not in ("nodule", "grid", "centre_mm")}
+        return figures | {
+            "lung_rads_mean_diameter_mm": self.lung_rads_mean_diameter_mm,
+            "fleischner_diameter_mm": self.fleischner_diameter_mm,
+            "recist_diameter_mm": self.recist_diameter_mm,
+        }
+
     def record(self) -> dict[str, Any]:
         """All but the arrays as plain data: the spec under ``nodule``, the lattice under ``grid``."""
         data = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in (*_ARRAYS, "nodule", "grid")}

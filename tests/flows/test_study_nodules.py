@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from flows.study import StudySpec, load_study, make_plan, resolve
+from lesions import Nodule, insert
 from lesions.cohorts import load_cohort
+from tests.lesions.synthetic_thorax import block
 from twins.specfile import SpecError, parse_spec
 
 HEAD = """
@@ -163,3 +167,17 @@ def test_a_mistake_is_named_with_its_place(text, words):
     with pytest.raises(SpecError) as caught:
         make_plan(study(f"    population: {{}}\n    {text}\n"))
     assert words in str(caught.value)
+
+
+def test_the_guide_names_every_figure_of_the_truth():
+    text = (Path(__file__).resolve().parents[2] / "docs" / "studies.md").read_text()
+    table = text[text.index("## nodules.csv") :]
+    twin = block((30, 30, 40), 2.0)
+    (nodule,) = insert(twin, [Nodule(id="a", key=1, equivalent_diameter_mm=6, centre_mm=(15.0, -12.0, 11.0))])[
+        1
+    ].nodules
+    figures = nodule.measures()
+    assert [name for name in figures if f"`{name}`" not in table] == []
+    assert figures["recist_diameter_mm"] == nodule.long_axis_mm
+    assert {"volume_mm3", "lobe", "fleischner_diameter_mm"} < set(figures)
+    assert all(value is None or isinstance(value, bool | int | float | str) for value in figures.values())
