@@ -163,6 +163,21 @@ def test_ratings_given_size_are_those_of_lidc(tables, name):
     assert np.abs(got - wanted).max() <= 0.05
 
 
+def test_lidc_readings_go_together_as_their_copula_says(tables):
+    copula = load_copula("readings")
+    z = np.random.default_rng(98).multivariate_normal(np.zeros(len(copula.variables)), copula.correlation, 60_000)
+    cuts = {r: np.asarray(copula.thresholds[r]) for r in RATINGS}
+    columns = [1.0 + np.searchsorted(cuts[r], z[:, copula.variables.index(r)]) for r in RATINGS]
+    percent = 100 * ndtr(z[:, -1])
+    diameter = np.exp(np.interp(percent, copula.quantiles_percent, np.log(copula.diameter_mm))) / 1.094
+    kept = (diameter >= 3) & (diameter <= 30)
+    wanted = spearmanr(np.stack([*columns, diameter], axis=1)[kept]).statistic
+    drawn = tables["lidc"]
+    got = spearmanr(np.stack([drawn[r] for r in (*RATINGS, "equivalent_diameter_mm")], axis=1)).statistic
+    assert np.abs(got - wanted).max() <= 0.05
+    assert wanted[RATINGS.index("lobulation"), RATINGS.index("spiculation")] > 0.4
+
+
 def test_screening_sizes_are_nelsons(tables):
     volume = np.pi / 6 * tables["screening"]["equivalent_diameter_mm"] ** 3
     # of 8309 nodules 58.5 % were below 50 mm3 and 24.7 % within 50-500 mm3; those below 15 mm3 are hardly seen
