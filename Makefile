@@ -7,7 +7,7 @@ PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 READY := $(VENV)/.ready
 OUT ?= out/demo
 
-.PHONY: demo test check lint bench gpu-check docs lock clean
+.PHONY: demo test check lint bench gpu-check docs lock readers clean
 
 demo: $(READY)
 	$(BIN)/lungtwin build demo --out $(OUT)
@@ -45,6 +45,11 @@ lock:
 	(echo "# Exact versions that were tested together; written by 'make lock'."; \
 	 $(VENV)-lock/bin/python -m pip freeze --exclude-editable --exclude lungtwin) > constraints.txt
 	rm -rf $(VENV)-lock
+
+# Heavy foreign readers for tests of exports (about 3 GB; PyTorch for the CPU where the index has it): `make check` uses them.
+readers:
+	test -x .readers/bin/python || $(PYTHON) -m venv .readers
+	.readers/bin/python -m pip install --quiet torch monai nnunetv2 nibabel SimpleITK datasets ome-zarr mlcroissant
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if v >= (3, 11) else "lungtwin needs Python >= 3.11, %s is %d.%d; try: make PYTHON=python3.12 $(MAKECMDGOALS)" % (sys.executable, *v))'

@@ -13,6 +13,7 @@ from lesions import Truth
 from twins import Grid
 
 from .dataset import Dataset
+from .image_checks import Pictures
 from .store import sha256_of
 from .study.keys import make_key
 from .tables import spelled
@@ -40,11 +41,15 @@ def verify(root: str | os.PathLike[str], *, progress: Callable[[float, str], Non
         If the folder holds no finished dataset.
     """
     dataset = Dataset.open(root)
+    pictures = Pictures(dataset)
     checks: list[tuple[str, Callable[[Dataset], tuple[int, list[str]]]]] = [
         ("files have their sealed digests", _digests),
         ("manifest digests are the sealed ones", _manifest_digests),
         ("image, mask and anatomy share one geometry, as in the manifest", _geometry),
         ("images are int16 HU in range", _hounsfield),
+        ("air, lung and soft tissue have their HU", lambda _: pictures.tissues()),
+        ("nodules stand out from the lung around them, where the mask is", lambda _: pictures.contrasts()),
+        ("images of different lineages are no copies of each other", lambda _: pictures.duplicates()),
         ("nodules.csv agrees with the truth files", _truth),
         ("masks agree with the exact truth", _masks),
         ("labels follow from the model, its inputs and the study's seed", _outcomes),
@@ -128,6 +133,11 @@ def _truth(dataset: Dataset) -> tuple[int, list[str]]:
                 problems.append(f"{row['image_id']} {nodule.id}: position differs from the truth")
             if not np.isclose(float(line["volume_mm3"]), nodule.volume_mm3, rtol=1e-7):
                 problems.append(f"{row['image_id']} {nodule.id}: volume differs from the truth")
+            facts = {"type": nodule.type, "kind": nodule.kind, "is_mimic": nodule.nodule.is_mimic} | nodule.record()
+            for name in facts.keys() & line.keys() - {"volume_mm3", "nodule", "grid", "centre_mm"}:
+                if line[name] != spelled(facts[name]):
+                    listed_as, known = line[name] or "empty", spelled(facts[name]) or "empty"
+                    problems.append(f"{row['image_id']} {nodule.id}: {name} is {listed_as}, the truth says {known}")
     return n, problems
 
 

@@ -69,3 +69,27 @@ def nearest(array: NDArray[np.generic], source: Grid, target: Grid) -> NDArray[n
     for axis, away in enumerate(outside):
         found[(slice(None),) * axis + (away,)] = 0
     return found
+
+
+def resized(grid: Grid, shape: tuple[int, int, int]) -> Grid:
+    """A lattice of ``shape`` voxels ``(z, y, x)`` over the same box."""
+    ratio = np.asarray(grid.shape) / shape
+    x, y, z = grid.index_to_world(0.5 * ratio - 0.5)
+    dz, dy, dx = np.asarray(grid.spacing_mm) * ratio
+    return Grid(shape, (float(dz), float(dy), float(dx)), (float(x), float(y), float(z)), grid.direction)
+
+
+def averaged(array: NDArray[np.generic], shape: tuple[int, int, int]) -> NDArray[np.float32]:
+    """Means of an array ``(z, y, x)`` over ``shape`` equal parts; the mean of all is kept."""
+    out = array.astype(np.float32)
+    for axis, n in enumerate(shape):
+        out = np.moveaxis(np.tensordot(_overlap(array.shape[axis], n), out, axes=(1, axis)), 0, axis)
+    return out
+
+
+def _overlap(n_old: int, n_new: int) -> NDArray[np.float32]:
+    """Share of each new cell that each old cell fills, ``(n_new, n_old)``; rows sum to 1."""
+    old, new = np.arange(n_old + 1) / n_old, np.arange(n_new + 1) / n_new
+    high = np.minimum(new[1:, None], old[None, 1:])
+    low = np.maximum(new[:-1, None], old[None, :-1])
+    return (np.clip(high - low, 0, None) * n_new).astype(np.float32)

@@ -21,13 +21,23 @@ def add_to(app: typer.Typer) -> None:
 
 def verify(
     dataset: Folder,
+    exported: Annotated[
+        list[Path] | None,
+        typer.Option("--export", help="Folder of an export of this dataset, checked against it too; repeatable."),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
 ) -> None:
-    """Check a dataset: digests, geometry, masks against truth, labels against draws. Status 1 if anything is wrong."""
+    """Check a dataset, and exports of it: digests, geometry, HU, truth, labels, lineages. Status 1 if one is wrong."""
     from ..verification import verify as check
 
     with bar("verify", quiet=quiet) as progress:
         findings = check(dataset, progress=progress)
+    if exported:
+        from ..exports.checking import check_export
+
+        for folder in exported:
+            with bar(f"verify {folder.name}", quiet=quiet) as progress:
+                findings += check_export(dataset, folder, progress=progress)
     for finding in findings:
         mark = "[red]wrong[/]" if finding.problems else "[green]fine [/]"
         out.print(f"{mark} {finding.check} ({finding.n_checked} checked)")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.ndimage import gaussian_filter
 
 import lesions
 from flows.dataset import SEAL
@@ -31,6 +32,7 @@ class Person:
     id: str
     nodules: list[tuple[str, str, str, tuple[float, float, float], float, str]]
     sex: str = "female"
+    shift_mm: tuple[float, float] = (0.0, 0.0)
     more: dict[str, Any] = field(default_factory=dict)
     lesion_keys: dict[str, int] = field(default_factory=dict)
 
@@ -43,17 +45,18 @@ TWO = (
             ("small", "nodule", "ground_glass", (11.0, 3.0, -82.0), 4.0, "benign"),
             ("scar", "scar", "solid", (10.0, -6.0, -105.0), 6.0, "benign"),
         ],
+        shift_mm=(1.2, 1.6),
     ),
-    Person("bob", [("only", "nodule", "part_solid", (10.4, 2.3, -91.3), 7.5, "benign")], sex="male"),
+    Person("bob", [("only", "nodule", "part_solid", (10.4, 2.3, -91.3), 7.5, "benign")], "male", (-1.4, -1.4)),
     Person("cyd", [], sex="female"),
 )
 """Three lineages, one without nodules, one with a hard negative."""
 
 
-def anatomy() -> np.ndarray:
+def anatomy(shift_mm: tuple[float, float] = (0.0, 0.0)) -> np.ndarray:
     """A body with two lungs of five lobes, a trachea, a spine, a vessel inside a lung and one outside."""
     z, y, x = np.meshgrid(*GRID.axes_mm(), indexing="ij")
-    cx, cy, _ = GRID.centre_mm
+    cx, cy = GRID.centre_mm[0] + shift_mm[0], GRID.centre_mm[1] + shift_mm[1]
     out = np.where(((x - cx) / 17) ** 2 + ((y - cy) / 13.5) ** 2 < 1, int(S.MUSCLE), 0).astype(np.uint16)
     left = ((x - cx - 8) / 6.5) ** 2 + ((y - cy) / 9) ** 2 < 1
     right = ((x - cx + 8) / 6.5) ** 2 + ((y - cy) / 9) ** 2 < 1
@@ -73,15 +76,15 @@ def write_finished(root: Path, persons=TWO, scans=("low", "high"), *, seed: int 
     """Write the dataset; returns its folder."""
     for name in ("images", "masks", "anatomy", "twins", "truth"):
         (root / name).mkdir(parents=True)
-    structure, manifest, nodules = anatomy(), [], []
+    manifest, nodules = [], []
     for person in persons:
-        truth = truth_of(person)
+        truth, structure = truth_of(person), anatomy(person.shift_mm)
         lesions.save(truth, root / f"truth/{person.id}.h5")
         (root / f"twins/{person.id}.h5").write_text(f"stands for the twin {person.id}")
         for number, scan in enumerate(scans):
             image_id = f"{person.id}_{scan}"
             mask = truth.labels(GRID)
-            write_volume(root / f"images/{image_id}.nii.gz", image_of(truth, structure, image_id), GRID)
+            write_volume(root / f"images/{image_id}.nii.gz", image_of(truth, structure, person.id, image_id), GRID)
             write_volume(root / f"masks/{image_id}.nii.gz", mask, GRID)
             write_volume(root / f"anatomy/{image_id}.nii.gz", structure, GRID)
             manifest.append(manifest_row(root, person, scan, image_id, seed, mas=30.0 * (1 + number)))
@@ -103,7 +106,12 @@ def seal(root: Path) -> None:
     (root / SEAL).write_text("".join(lines))
 
 
-def image_of(truth: Truth, structure: np.ndarray, name: str) -> np.ndarray:
+def noise(name: str, sd_hu: float) -> np.ndarray:
+    return np.random.Generator(np.random.Philox(key=make_key(0, name))).normal(0, sd_hu, GRID.shape)
+
+
+def image_of(truth: Truth, structure: np.ndarray, person: str, name: str) -> np.ndarray:
+    """HU of the tissues, with texture that is the person's own, and noise that is the image's."""
     hu = np.full(GRID.shape, -1000.0)
     hu[structure > 0] = 40.0
     hu[(structure >= 10) & (structure <= 14)] = -860.0
@@ -111,9 +119,8 @@ def image_of(truth: Truth, structure: np.ndarray, name: str) -> np.ndarray:
     for i, nodule in enumerate(truth.nodules):
         share = truth.occupancy(GRID, i)
         hu += share * ({"solid": 40.0, "part_solid": -200.0, "ground_glass": -600.0}[nodule.type] - hu)
-    key = make_key(0, name)
-    noise = np.random.Generator(np.random.Philox(key=key)).normal(0, 15, GRID.shape)
-    return np.rint(np.clip(hu + noise, -1024, 3071)).astype(np.int16)
+    hu[structure > 0] += gaussian_filter(noise(person, 400.0), 1.0)[structure > 0]
+    return np.rint(np.clip(hu + noise(name, 15.0), -1024, 3071)).astype(np.int16)
 
 
 def truth_of(person: Person) -> Truth:

@@ -9,8 +9,8 @@ import pytest
 import SimpleITK as sitk
 
 from flows.exports import SplitSpec
-from flows.exports.lung_ddpm import averaged, resized
 from flows.exports.lungs import filled_lungs
+from flows.volumes import averaged, resized
 from twins import Grid, Structure
 
 from .finished import GRID, TWO, anatomy, write_finished
@@ -101,16 +101,16 @@ def test_lung_ddpm_has_its_lattice_and_values_and_the_affine_covers_the_same_box
 
 
 def test_the_new_voxels_share_the_old_box():
-    assert resized(Grid((512, 512, 512), (1.0, 0.7, 0.7)), 128).spacing_mm == (4.0, 2.8, 2.8)
+    assert resized(Grid((512, 512, 512), (1.0, 0.7, 0.7)), (128, 128, 128)).spacing_mm == (4.0, 2.8, 2.8)
 
 
 def test_averaging_keeps_means_of_every_part():
     rng = np.random.Generator(np.random.Philox(key=3))
     array = rng.normal(size=(7, 256, 130)).astype(np.float32)
-    out = averaged(array, 128)
+    out = averaged(array, (128, 128, 128))
     assert out.mean() == pytest.approx(array.mean(), abs=1e-6)
     np.testing.assert_allclose(out[:, 0, :].mean(), array[:, :2, :].mean(), atol=1e-5)
-    np.testing.assert_allclose(averaged(np.full((3, 5, 9), 7, np.int16), 128), 7, rtol=1e-6)
+    np.testing.assert_allclose(averaged(np.full((3, 5, 9), 7, np.int16), (128, 128, 128)), 7, rtol=1e-6)
 
 
 def test_2d_classes_have_sides_and_the_slice_through_each_nodule(source, exported):
