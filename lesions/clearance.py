@@ -76,6 +76,22 @@ class Clearance:
             self.maps["fissure"] = out
         return self.maps["fissure"]
 
+    def lobe_edge_mm(self) -> NDArray[np.float32]:
+        """Distance to the voxels where two lobes of a lung, or a lobe and a fissure, meet; infinite where none do."""
+        if "lobe edge" not in self.maps:
+            edge = self.structure == Structure.FISSURE
+            for lung in LOBES_OF_A_LUNG:
+                lobe = np.where(np.isin(self.structure, lung), self.structure, 0)
+                for axis in range(3):
+                    before, after = (np.delete(lobe, end, axis) for end in (-1, 0))
+                    meet = (before != after) & (before > 0) & (after > 0)
+                    for end in (0, -1):
+                        pad = [(0, 0)] * 3
+                        pad[axis] = (1, 0) if end == 0 else (0, 1)
+                        edge |= np.pad(meet, pad)
+            self.maps["lobe edge"] = self._away_from(edge)
+        return self.maps["lobe edge"]
+
     def airway_mm(self, thickness_mm: float) -> NDArray[np.float32]:
         """Distance to airways at least that wide: of the twin's tree, or where it has none of all its airway voxels."""
         name = f"airway {thickness_mm:.3f}" if len(self.twin.airways) else "airway"

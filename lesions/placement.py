@@ -42,6 +42,10 @@ DEPTH = (0.3, 0.8)
 """A nodule bounded by pleura or fissure has its unbounded centre this many half thicknesses inside (design default)."""
 
 
+CROSS_FISSURES = ("scar", "mucus_plug", "vessel_crossing")
+"""Kinds that may run through a fissure; all else that grows beside one is bounded by it (design default)."""
+
+
 class PlacementError(ValueError):
     """No place satisfies what a nodule asks for; the message names the constraint and the numbers."""
 
@@ -192,8 +196,8 @@ def _gaps(where: Clearance, nodule: Nodule) -> list[tuple[str, float, Any]]:
     ]
     if attachment != "vessel":
         gaps.append((f"vessels {wide}", nodule.min_distance_to_vessel_mm, where.vessel_mm(thickness)))
-    if attachment in ("none", "vessel") and nodule.kind != "scar":  # a fissure bounds what grows beside it
-        gaps.append(("fissures", 0.0, where.fissure_mm()))
+    if attachment in ("none", "vessel") and nodule.kind not in CROSS_FISSURES:
+        gaps.append(("fissures", 0.0, where.lobe_edge_mm()))
     return gaps
 
 

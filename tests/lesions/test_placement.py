@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from lesions import Nodule, PlacementError, insert, place
+from lesions.cohorts import draw_table
 from lesions.placement import NODULE_GAP_MM
 from lesions.shape import shape_of
+from lesions.sizing import sized
 from twins import Structure, Tree
 
 from .synthetic_thorax import block
@@ -184,7 +186,7 @@ def test_only_branches_that_are_thick_enough_are_kept_clear():
 
 def test_an_oblong_body_finds_the_room_that_its_ball_would_not():
     # A slab of lung 24 mm thick: a body 31 mm long and 15 mm wide fits lying down, not standing up.
-    twin = block((20, 60, 80), 2.0, vessel=False)
+    twin = block((20, 60, 80), 2.0, vessel=False, lobes=False)
     shapes = {"elongation": 0.5, "flatness": 0.5, "sh_sd": 0.0, "min_distance_to_pleura_mm": 1.0}
     outcomes = []
     for key in range(12):
@@ -201,3 +203,49 @@ def test_an_oblong_body_finds_the_room_that_its_ball_would_not():
         assert shape_of(spec).reach_mm() > 12
         assert np.abs(z).max() <= 11.0 + 1.0  # gap of 1 mm, and half a thinned voxel
     assert 0 < sum(outcomes) < 12
+
+
+def surface_and_reach(spec):
+    """Points of a drawn form about its place, and how far it reaches, spicules included."""
+    shape = shape_of(sized(spec))
+    reach = shape.reach_mm()
+    if len(shape.spicules):
+        reach = max(reach, float(np.linalg.norm(shape.spicules[:, 3:6], axis=1).max()))
+    return shape.surface_mm()[::23], reach
+
+
+def check_draws(twin, n_forms, n_draws):
+    """Eight nodules of a cohort at a time, in four lobes: none leaves its own, none meets another, no place twice."""
+    table = draw_table(np.random.default_rng(7), n_forms, cohort="uniform_log", diameter_mm=(3.0, 12.0))
+    lobes = ["RIGHT_UPPER_LOBE", "RIGHT_LOWER_LOBE", "LEFT_UPPER_LOBE", "LEFT_LOWER_LOBE"]
+    specs = [table.nodule(i, name=f"n{i}", fields={"lobe": lobes[i % 4]}) for i in range(n_forms)]
+    forms = {spec.id: surface_and_reach(spec) for spec in specs}
+    places = set()
+    for k in range(n_draws // 8):
+        placed = place(twin, [specs[(8 * k + i) % n_forms] for i in range(8)], rng=rng(k))
+        for i, spec in enumerate(placed):
+            surface, reach = forms[spec.id]
+            index = np.rint(twin.grid.world_to_index(surface + np.asarray(spec.centre_mm))).astype(int)
+            assert np.all(twin.structure[tuple(index.T)] == Structure[spec.lobe]), (k, spec.id)
+            for other in placed[:i]:
+                apart = np.linalg.norm(np.subtract(spec.centre_mm, other.centre_mm))
+                assert apart > reach + forms[other.id][1]
+        places |= {spec.centre_mm for spec in placed}
+    assert len(places) == n_draws
+
+
+def two_lungs():
+    """The block with a wall between its lungs."""
+    twin = block((70, 70, 90), 2.0, vessel=False)
+    structure = twin.structure.copy()
+    structure[:, :, 43:47] = Structure.MUSCLE
+    return replace(twin, structure=structure)
+
+
+def test_no_draw_leaves_its_lobe_or_meets_another():
+    check_draws(two_lungs(), 16, 48)
+
+
+@pytest.mark.slow
+def test_none_of_10000_draws_leaves_its_lobe_or_meets_another():
+    check_draws(two_lungs(), 400, 10_000)
