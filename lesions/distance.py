@@ -12,6 +12,22 @@ import math
 from numba import njit, prange
 
 
+@njit(cache=True, error_model="numpy")
+def _angle(y, x):  # type: ignore[no-untyped-def]  # noqa: ANN001
+    """Angle of (x, y) from 0 to 2 pi, to 2e-8 (arctangent by Abramowitz and Stegun 4.4.49)."""
+    a, b = abs(x), abs(y)
+    t = min(a, b) / max(a, b) if a + b > 0.0 else 0.0
+    s = t * t
+    c = 0.0429096138 + s * (-0.0161657367 + s * 0.0028662257)
+    c = -0.1420889944 + s * (0.1065626393 + s * (-0.0752896400 + s * c))
+    angle = t * (1.0 + s * (-0.3333314528 + s * (0.1999355085 + s * c)))
+    if b > a:
+        angle = 0.5 * math.pi - angle
+    if x < 0.0:
+        angle = math.pi - angle
+    return 2 * math.pi - angle if y < 0.0 else angle
+
+
 @njit(cache=True, parallel=True, error_model="numpy")
 def body_distance(radius_mm, slope, rotation, centre_mm, origin_mm, step_mm, near_mm, out):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
     """Overwrite ``out`` with the signed distance to a star-shaped body.
@@ -48,11 +64,8 @@ def body_distance(radius_mm, slope, rotation, centre_mm, origin_mm, step_mm, nea
                 if length < 1e-9:
                     out[k, j, i] = radius_mm[0, 0] * slope[0, 0]
                     continue
-                t = math.acos(min(1.0, max(-1.0, z / length))) * per_theta
-                angle = math.atan2(y, x)
-                if angle < 0.0:
-                    angle += 2 * math.pi
-                p = angle * per_phi
+                t = _angle(math.sqrt(x * x + y * y), z) * per_theta
+                p = _angle(y, x) * per_phi
                 it = min(last_theta, int(t))
                 ip = min(last_phi, int(p))
                 ft, fp = t - it, p - ip

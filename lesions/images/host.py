@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import binary_erosion, gaussian_filter, maximum_filter, uniform_filter
+from scipy.ndimage import gaussian_filter
 
 from twins import Grid, Material, Structure, Twin, material
 from twins.importers.anatomy import find_anatomy
 from twins.importers.body import find_body
-from twins.importers.noise import denoise
 
 from ..hounsfield import density_g_cm3
+from .background import MIN_VOXELS, Window, background_hu, ball, fine_noise_hu, robust_level_hu
 from .resolution import Resolution, measure_resolution
 
 COARSE_MM = 1.8
@@ -25,15 +24,6 @@ VESSEL_HU = -500.0
 
 NEAR_MM = 10.0
 """The local level of the lung is that of the parenchyma up to this far from a lesion [mm] (design default)."""
-
-STANDS_OUT = (1.5, 3.0)
-"""Without its noise, what differs from the lung's level by less than the first times the SD of noise and texture stays;
-from the second on it is anatomy, that a lesion takes the place of (design defaults)."""
-
-FINE_MM = 6.0
-"""Noise and texture finer than this make up ``noise_sd_hu`` [mm] (design default)."""
-
-MIN_VOXELS = 100
 
 STAND_IN = Material("lung_around", 1.0, material("lung_tissue").mass_fractions, "lung tissue at the host's own HU")
 """What the lung around a lesion counts as where shares are worked out."""
@@ -91,7 +81,7 @@ class Host:
         ValueError
             If there is next to none.
         """
-        window, squared = self._ball(centre_mm, reach_mm + NEAR_MM)
+        window, squared = ball(self.grid, centre_mm, reach_mm + NEAR_MM)
         lung = np.isin(self.structure[window], IN_LUNG[:2]) & (squared <= (reach_mm + NEAR_MM) ** 2)
         values = self.hu[window][lung].astype(np.float64)
         if len(values) < MIN_VOXELS:
@@ -100,46 +90,11 @@ class Host:
                 f"only {len(values)} voxels of aerated lung lie within {reach_mm + NEAR_MM:.0f} mm of {at} mm, at "
                 f"least {MIN_VOXELS} are needed to know the lung's level"
             )
-        level = float(np.median(values))
-        for _ in range(3):
-            spread = 1.4826 * float(np.median(abs(values - level)))
-            level = float(np.median(values[abs(values - level) <= max(3 * spread, 1.0)]))
-        return level
+        return robust_level_hu(values)
 
-    def background_hu(self, window: tuple[slice, slice, slice], level_hu: float) -> NDArray[np.float32]:
-        """What a lesion takes the place of ``(z, y, x)`` [HU]: the lung's level, or the anatomy that stands out of it.
-
-        Noise and the fine texture of the lung are no part of it, and so remain in the image.
-        """
-        pad = (2, 8, 8)
-        wide = tuple(
-            slice(max(0, w.start - p), min(n, w.stop + p)) for w, p, n in zip(window, pad, self.grid.shape, strict=True)
-        )
-        hu = np.ascontiguousarray(self.hu[wide], np.float32)
-        clean = denoise(hu, self.noise_sd_hu, np.ones(hu.shape, bool))
-        inner = tuple(slice(w.start - v.start, w.stop - v.start) for w, v in zip(window, wide, strict=True))
-        excess = clean - np.float32(level_hu)
-        low, high = (max(1.0, self.noise_sd_hu) * factor for factor in STANDS_OUT)
-        # Smoothed, so that single noisy voxels do not count; widened, so that anatomy goes with its blurred rim.
-        t = np.clip((abs(gaussian_filter(excess, (0.0, 0.7, 0.7))) - low) / (high - low), 0, 1)
-        weight = gaussian_filter(maximum_filter(t * t * (3 - 2 * t), (1, 5, 5)), (0.0, 0.7, 0.7))
-        return np.asarray((level_hu + excess * weight)[inner], np.float32)
-
-    def _ball(
-        self, centre_mm: NDArray[np.float64], radius_mm: float
-    ) -> tuple[tuple[slice, slice, slice], NDArray[np.float64]]:
-        """Window around a world point, and the squared distance of its voxels [mm2]."""
-        index = self.grid.world_to_index(centre_mm)
-        window, squared = [], np.zeros((1, 1, 1))
-        for axis in range(3):
-            step, n = self.grid.spacing_mm[axis], self.grid.shape[axis]
-            first = min(n - 1, max(0, math.floor(index[axis] - radius_mm / step)))
-            last = max(first + 1, min(n, math.ceil(index[axis] + radius_mm / step) + 1))
-            shape = [1, 1, 1]
-            shape[axis] = -1
-            squared = squared + (((np.arange(first, last) - index[axis]) * step) ** 2).reshape(shape)
-            window.append(slice(first, last))
-        return (window[0], window[1], window[2]), squared
+    def background_hu(self, window: Window, displaced: NDArray[np.float32], level_hu: float) -> NDArray[np.float32]:
+        """What a lesion takes the place of ``(z, y, x)`` [HU]; see :func:`lesions.images.background.background_hu`."""
+        return background_hu(self.hu, window, displaced, level_hu, self.noise_sd_hu)
 
 
 def prepare(
@@ -198,18 +153,11 @@ def prepare(
     structure[(right | left) & (smooth > VESSEL_HU)] = Structure.LUNG_VESSEL
     if airway is not None:
         structure[airway & ~(right | left)] = Structure.BRONCHUS
-    return Host(hu, grid, structure, _noise_hu(hu, grid, structure), resolution)
-
-
-def _noise_hu(hu: NDArray[np.number], grid: Grid, structure: NDArray[np.uint16]) -> float:
-    """SD of what is finer than ``FINE_MM`` in the aerated lung [HU], from its median absolute deviation."""
-    aerated = binary_erosion(np.isin(structure, IN_LUNG[:2]), np.ones((1, 3, 3), bool))
-    if np.count_nonzero(aerated) < MIN_VOXELS:
-        raise ValueError(f"the lungs hold only {np.count_nonzero(aerated)} aerated voxels, {MIN_VOXELS} are needed")
-    n = [max(3, round(FINE_MM / s)) for s in grid.spacing_mm[1:]]
-    image = np.asarray(hu, np.float32)
-    fine = (image - uniform_filter(image, (1, *n)))[aerated]
-    return float(1.4826 * np.median(abs(fine - np.median(fine))) / math.sqrt(1 - 1 / (n[0] * n[1])))
+    try:
+        noise = fine_noise_hu(hu, grid.spacing_mm, np.isin(structure, IN_LUNG[:2]))
+    except ValueError as error:
+        raise ValueError(f"lungs: {error}") from None
+    return Host(hu, grid, structure, noise, resolution)
 
 
 def _found(hu: NDArray[np.number], grid: Grid, *, need_lungs: bool) -> tuple[NDArray[np.bool_], ...]:

@@ -7,14 +7,19 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from twins import Inset
+from twins import Material
 
-from ..hounsfield import hounsfield_equivalent
+from ..hounsfield import density_g_cm3, hounsfield_equivalent
 from ..insertion import insert
+from ..interior import difference
 from ..nodule import Nodule
+from ..parts import parts_of
+from ..periphery import halo_of
 from ..placement import place
+from ..raster import Raster
 from ..shape import shape_of
 from ..sizing import sized
+from ..surroundings import Matter
 from ..truth import NoduleTruth, Truth
 from .host import STAND_IN, Host
 from .piece import Piece, composed
@@ -65,20 +70,38 @@ def insert_nodules(
     return composed(host, pieces), Truth(tuple(truths))
 
 
+def lung_shares(nodule: Nodule, raster: Raster, level_hu: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """A sized nodule in lung that reads ``level_hu`` throughout, on the raster's lattice.
+
+    Returns the share of each voxel ``(z, y, x)`` that it displaces, and that share times the HU that takes its place.
+    """
+    around = density_g_cm3(STAND_IN, level_hu)
+    base = Matter(
+        (STAND_IN,),
+        np.broadcast_to(np.float32(around), (1, *raster.grid.shape)),
+        np.broadcast_to(np.float32(1), raster.grid.shape),
+    )
+    halo = halo_of(nodule, raster, base) if nodule.halo_mm else None
+    materials, delta = difference(nodule, raster, base, parts_of(nodule, raster), halo=halo)
+    return _shares(materials, delta, around)
+
+
 def _piece(host: Host, nodule: Nodule) -> tuple[Piece, NoduleTruth]:
     low, high = shape_of(sized(nodule)).extent_mm()
     reach = float(np.maximum(abs(low), abs(high)).max())
     level = host.level_hu(np.asarray(nodule.centre_mm, np.float64), reach)
     twin, truth = insert(host.twin(level), [nodule])
     (inset,) = twin.insets
-    displaced, brought = _shares(inset, float(twin.density.flat[0]) * 1e-4)
+    displaced, brought = _shares(inset.materials, inset.delta_g_cm3, float(twin.density.flat[0]) * 1e-4)
     return Piece(nodule.id, inset.grid, displaced, brought, level), truth.nodules[0]
 
 
-def _shares(inset: Inset, around_g_cm3: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _shares(
+    materials: Sequence[Material], delta_g_cm3: NDArray[np.float32], around_g_cm3: float
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Displaced share, and that share times the HU that takes its place: linear in the densities, so both are exact."""
-    row = inset.materials.index(STAND_IN)
-    displaced = -inset.delta_g_cm3[row] / np.float32(around_g_cm3)
-    others = [k for k in range(len(inset.materials)) if k != row]
-    new = hounsfield_equivalent([inset.materials[k] for k in others], inset.delta_g_cm3[others]) + 1000.0
+    row = list(materials).index(STAND_IN)
+    displaced = -delta_g_cm3[row] / np.float32(around_g_cm3)
+    others = [k for k in range(len(materials)) if k != row]
+    new = hounsfield_equivalent([materials[k] for k in others], delta_g_cm3[others]) + 1000.0
     return displaced, np.asarray(new - 1000.0 * displaced, np.float32)

@@ -46,7 +46,7 @@ def test_what_is_added_is_the_predicted_object_and_noise_is_kept(host):
         window, share = imaged(nodule.occupancy, nodule.grid, host.grid, host.resolution)
         level = host.level_hu(np.asarray(nodule.centre_mm), 6.0)
         before, now = (a[window].astype(float) for a in (host.hu, after))
-        plain = abs(host.background_hu(window, level) - level) < 1  # no vessel stands out there
+        plain = abs(host.background_hu(window, np.ones_like(share), level) - level) < 1  # no vessel stands out there
         lung = np.isin(host.structure[window], [int(Structure.RIGHT_LUNG), int(Structure.LEFT_LUNG)]) & plain
         error.append((now - before - share * (40 - level))[lung])
         # Neighbours in a row: what varies slowly (gravity, emphysema) is no noise.

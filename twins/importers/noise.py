@@ -107,30 +107,42 @@ def _bilateral(image, guide, where, reach, salient, stride, out):  # type: ignor
 
     image, guide, where, out (z, y, x); reach difference of guide values at which a weight is zero; salient difference
     between image and guide beyond which a voxel keeps itself apart; stride in-plane step of the window.
+
+    A row's voxels are worked on side by side, for one neighbour after the other: such loops use vector instructions.
     """
     nz, ny, nx = image.shape
     scale = np.float32(1.0) / (reach * reach)
-    one = np.float32(1.0)
+    one, zero = np.float32(1.0), np.float32(0.0)
     for k in prange(nz):
         k0, k1 = max(k - 1, 0), min(k + 1, nz - 1)
+        centre, total, weighted = np.empty(nx, np.float32), np.empty(nx, np.float32), np.empty(nx, np.float32)
         for j in range(ny):
-            j0, j1 = max(j - 2 * stride, j % stride), min(j + 2 * stride, ny - 1)
+            first, last = nx, 0
             for i in range(nx):
-                if not where[k, j, i]:
-                    continue
-                i0, i1 = max(i - 2 * stride, i % stride), min(i + 2 * stride, nx - 1)
-                own = image[k, j, i]
-                centre = guide[k, j, i]
-                if abs(own - centre) > salient:
-                    centre = own
-                total = one
-                weighted = np.float32(0.0)
-                for kk in range(k0, k1 + 1):
-                    for jj in range(j0, j1 + 1, stride):
-                        for ii in range(i0, i1 + 1, stride):
-                            d = guide[kk, jj, ii] - centre
-                            w = max(one - d * d * scale, np.float32(0.0))
+                if where[k, j, i]:
+                    first, last = min(first, i), i + 1
+            if first >= last:
+                continue
+            for i in range(first, last):
+                own, near = image[k, j, i], guide[k, j, i]
+                centre[i] = own if abs(own - near) > salient else near
+                total[i] = one
+                weighted[i] = zero
+            for kk in range(k0, k1 + 1):
+                for jj in range(max(j - 2 * stride, j % stride), min(j + 2 * stride, ny - 1) + 1, stride):
+                    for shift in range(-2 * stride, 2 * stride + 1, stride):
+                        a, b = max(first, -shift), min(last, nx - shift)
+                        if a >= b:
+                            continue
+                        guides, values = guide[kk, jj, a + shift : b + shift], image[kk, jj, a + shift : b + shift]
+                        about, own_row = centre[a:b], image[k, j, a:b]
+                        sums, means = total[a:b], weighted[a:b]
+                        for i in range(b - a):
+                            d = guides[i] - about[i]
+                            w = max(one - d * d * scale, zero)
                             w *= w
-                            total += w
-                            weighted += w * (image[kk, jj, ii] - own)
-                out[k, j, i] = own + weighted / total
+                            sums[i] += w
+                            means[i] += w * (values[i] - own_row[i])
+            for i in range(first, last):
+                if where[k, j, i]:
+                    out[k, j, i] = image[k, j, i] + weighted[i] / total[i]
