@@ -26,7 +26,7 @@ KERNEL = PROFILE.kernel("B30f")
 LUNG_DENSITY = 0.16
 
 CLEAR_MM = 5.0
-"""Two widths of the point spread function with merged columns: 2 x 2.4 mm (MTF50 of the softened kernel 0.18/mm)."""
+"""Three widths of the point spread function in the plane (1.5 mm), and all that a slice of 4.8 mm reaches."""
 
 SPHERE = {"sh_sd": 0.0, "sh_sd_l2": 0.0, "margin_mm": 0.0, "texture_sd_hu": 0.0}
 NODULES = {
