@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numba import njit, prange
 
-from .abdomen import liver, organs
+from .abdomen import liver, mesentery, organs, paint_stomach
 from .cage import RIB_LAYER_MM, SKIN_MM
 from .canvas import INK, Canvas, coverage, deposit
 from .fields import Field, locate, noise, smooth_min, stream
@@ -45,6 +45,8 @@ def paint_body(canvas: Canvas, spec: TwinSpec, chest: Chest) -> None:
     )
     if not chest.cage.is_male:
         paint(canvas, _glands(spec, chest))
+    paint(canvas, mesentery(spec, chest))
+    paint_stomach(canvas, spec, chest)
     paint(canvas, organs(spec, chest))
 
 

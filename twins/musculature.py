@@ -38,7 +38,7 @@ _SHEETS = np.array(
         (1, 0.8, 8.5, 6.5, 70, 160, 22, -1.0, 0.34, 0.14),  # external oblique
         (1, 0.8, 9.0, 7.0, 150, 178, 14, -1.0, 0.20, 0.12),  # rectus abdominis
         (0, 12.0, 5.5, 4.5, 60, 150, 22, -1.0, 0.12, 0.12),  # internal oblique
-        (1, 1.0, 44.0, 32.0, 20, 108, 22, 0.86, 2.0, 0.14),  # girdle above the apex
+        (1, 1.0, 34.0, 25.0, 14, 104, 40, 0.86, 2.0, 0.14),  # girdle above the apex
     ]
 )
 
@@ -112,10 +112,10 @@ def _sheets(
                 across = abs(x[i])
                 phi = math.atan2(across, y[j] - centre[k])
                 wave = bumps[k, j, i]
-                best = w - 11.2 + 5.0 * min(1.0, max(0.0, (t - 0.92) / 0.1))  # ribs and what is between them
+                best = w - 11.2 * min(1.0, max(0.0, (0.97 - t) / 0.1))  # ribs and what is between them
                 for m in range(sheets.shape[0]):
                     b = _plateau(t, sheets[m, 6], sheets[m, 7], sheets[m, 8])
-                    b *= _plateau(phi + 0.05 * wave, sheets[m, 3], sheets[m, 4], sheets[m, 5])
+                    b *= _plateau(phi + 0.09 * wave, sheets[m, 3], sheets[m, 4], sheets[m, 5])
                     if b <= 0.0:
                         continue
                     half = 0.5 * sheets[m, 2] * (1.0 + 0.12 * wave) * b - 2.5 * (1.0 - b)
@@ -128,4 +128,6 @@ def _sheets(
                     column = max(math.sqrt(a * a + b * b) - 12.0, 2.2 - across)
                     plane = 0.8 - abs(across - (21.0 + 2.0 * wave) * stature)
                     best = min(best, max(column, plane))
+                if w > 13.0:  # septa of fat wander between the muscles
+                    best = max(best, 0.7 - 11.0 * abs(wave - 0.25))
                 out[k, j, i] = best

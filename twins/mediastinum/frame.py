@@ -251,7 +251,7 @@ class Mediastinum:
             Blob(self.at((-8, 24, -10)), (30 * self.across, 24, 26), coat),
             Blob(self.at((24, 22, -4)), (22 * self.across, 22, 18), coat),
             Blob(self.at((0, 22, -60)), (26 * self.across, 22, 66), coat),
-            Blob(self.at((-40, room - 30, -122)), (22 * plump, 26 * plump, 17), coat),
-            Blob(self.at((64, room - 34, -122)), (26 * plump, 30 * plump, 17), coat),
+            Blob(self.at((-26, 78, -112)), (18 * plump, 22 * plump, 20), coat),
+            Blob(self.at((60, 82, -112)), (15 * plump, 19 * plump, 20), coat),
             Blob(self.at((12, 58, -120)), (58 * self.across, 44, 22), coat),
         ]

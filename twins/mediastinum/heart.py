@@ -23,12 +23,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numba import njit, prange
 from numpy.typing import ArrayLike, NDArray
 
-from ..canvas import INK, Canvas, coverage, deposit
-from ..fields import Field, locate, smooth_max, smooth_min, stream
+from ..canvas import Canvas
+from ..fields import Field, smooth_max, smooth_min, stream
 from ..grid import Grid
+from ..nested import Layer, paint_nested
 from ..shapes import Blob, Coat, Tube, curve, frame_along
 from ..structures import Structure
 
@@ -44,8 +44,15 @@ STEP_MM = 2.0
 LEFT_WALL_MM, RIGHT_WALL_MM, SEPTUM_MM, ATRIAL_WALL_MM = 9.5, 3.0, 9.0, 2.0
 """Thickness of the muscle of the ventricles, between them, and of the atria [mm]."""
 
-PERICARDIUM_MM = 1.2
+PERICARDIUM_MM = 0.9
 """Thickness of the pericardium [mm]."""
+
+_LAYERS = (
+    Layer("muscle", Structure.PERICARDIAL_FAT),
+    Layer("adipose", Structure.PERICARDIAL_FAT),
+    Layer("heart_muscle", Structure.HEART_MUSCLE),
+    Layer("blood", Structure.HEART),
+)
 
 _AXIS = (0.62, -0.60, -0.50)
 _TO_RIGHT_VENTRICLE = (-0.60, -0.70, 0.10)
@@ -120,8 +127,9 @@ class Heart:
         atria = smooth_min(left_atrium, right_atrium, 20.0)
         ventricles = smooth_min(left_wall, right - f(RIGHT_WALL_MM), 24.0)
         # fat: thick over the grooves and the right ventricle, thin over the left one
-        cover = f(self.fat_mm) * (1 + 0.4 * np.tanh(wave) + 0.5 * np.clip((a - 10) / 40, 0, 1))
+        cover = f(self.fat_mm) * (0.25 + 0.45 * np.tanh(wave) + 1.2 * np.clip((a - 12) / 36, 0, 1))
         sac = smooth_min(atria, ventricles, 22.0) - cover - f(PERICARDIUM_MM)
+        sac = np.minimum(sac, muscle - f(PERICARDIUM_MM))
         return blood.astype(f), muscle.astype(f), sac.astype(f)
 
     def lattice(self) -> Grid:
@@ -145,15 +153,8 @@ class Heart:
         """Paint sac, fat, muscle and blood."""
         lattice = self.lattice()
         z, y, x = (v.astype(np.float32) for v in lattice.axes_mm())
-        fields = np.stack(self.fields(x[None, None, :], y[None, :, None], z[:, None, None]), axis=-1)
-        _paint_heart(
-            *canvas.arrays,
-            np.asarray(canvas.grid.origin_mm),
-            canvas.spacing_mm,
-            fields,
-            np.asarray(lattice.origin_mm),
-            STEP_MM,
-        )
+        fields = self.fields(x[None, None, :], y[None, :, None], z[:, None, None])
+        paint_nested(canvas, lattice, fields, PERICARDIUM_MM, _LAYERS)
 
     def on_surface(self, local: ArrayLike, lift_mm: float) -> NDArray[np.float64]:
         """World points over the muscle at ``lift_mm``, near points in the frame of the heart."""
@@ -245,62 +246,3 @@ def _waves(x: Array, y: Array, z: Array, phases: Array) -> Field:
         total = total + np.sin(np.float32(n[0]) * x + np.float32(n[1]) * y + np.float32(n[2]) * z
                                + np.float32(phases[3 * k + 2]))  # fmt: skip
     return np.asarray(total * np.float32(0.577), np.float32)
-
-
-@njit(parallel=True, cache=True, error_model="numpy")
-def _paint_heart(
-    structure: Array, material_a: Array, material_b: Array, fraction_b: Array, density: Array, origin: Array,
-    spacing: Any, fields: Array, corner: Array, step: Any,
-) -> None:  # fmt: skip
-    """``fields`` (k, j, i, 3): distances of blood, muscle with blood, sac; slices are independent."""
-    nz, ny, nx = structure.shape
-    mz, my, mx = fields.shape[0], fields.shape[1], fields.shape[2]
-    y0 = max(0, math.ceil((corner[1] - origin[1]) / spacing))
-    y1 = min(ny, math.floor((corner[1] + (my - 1) * step - origin[1]) / spacing) + 1)
-    x0 = max(0, math.ceil((corner[0] - origin[0]) / spacing))
-    x1 = min(nx, math.floor((corner[0] + (mx - 1) * step - origin[0]) / spacing) + 1)
-    for k in prange(nz):
-        z = origin[2] + k * spacing
-        if z < corner[2] or z > corner[2] + (mz - 1) * step:
-            continue
-        cz, w = locate((z - corner[2]) / step, mz)
-        value = np.zeros(3, np.float32)
-        for j in range(y0, y1):
-            cy, v = locate((origin[1] + j * spacing - corner[1]) / step, my)
-            for i in range(x0, x1):
-                cx, u = locate((origin[0] + i * spacing - corner[0]) / step, mx)
-                if fields[cz, cy, cx, 2] > 2.5 * step:
-                    continue
-                value[:] = 0.0
-                for a in range(2):
-                    for b in range(2):
-                        wab = (w if a else 1 - w) * (v if b else 1 - v)
-                        for c in range(3):
-                            value[c] += wab * (
-                                (1 - u) * fields[cz + a, cy + b, cx, c] + u * fields[cz + a, cy + b, cx + 1, c]
-                            )
-                sac = coverage(value[2], spacing)
-                if sac <= 0.0:
-                    continue
-                inner = min(sac, coverage(value[2] + PERICARDIUM_MM, spacing))
-                heart = min(inner, coverage(value[1], spacing))
-                blood = min(heart, coverage(value[0], spacing))
-                deposit(
-                    structure, material_a, material_b, fraction_b, density, k, j, i, 1.0 - sac,
-                    np.uint8(INK_FAT), (inner - heart) * 0.95, np.uint8(INK_MUSCLE), (sac - inner) * 1.05,
-                )  # fmt: skip
-                if heart > 0.0:
-                    deposit(
-                        structure, material_a, material_b, fraction_b, density, k, j, i, 1.0,
-                        np.uint8(INK_HEART), (heart - blood) * 1.05, np.uint8(INK_BLOOD), blood * 1.06,
-                    )  # fmt: skip
-                if blood > 0.5:
-                    structure[k, j, i] = np.uint16(S_BLOOD)
-                elif heart > 0.5:
-                    structure[k, j, i] = np.uint16(S_MUSCLE)
-                elif sac > 0.5:
-                    structure[k, j, i] = np.uint16(S_FAT)
-
-
-INK_FAT, INK_MUSCLE, INK_HEART, INK_BLOOD = INK["adipose"], INK["muscle"], INK["heart_muscle"], INK["blood"]
-S_BLOOD, S_MUSCLE, S_FAT = int(Structure.HEART), int(Structure.HEART_MUSCLE), int(Structure.PERICARDIAL_FAT)
