@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from twins.specfile import SpecError, read_spec, suggestion
 
-from .spec import StudySpec, is_file_name, is_table
+from .spec import StudySpec, is_file_name, is_file_of_margins, is_table
 
 if TYPE_CHECKING:
     from .spec import PatientEntry, ScanEntry, TwinEntry
@@ -53,6 +53,11 @@ def _twin_from(twin: TwinEntry, folder: Path, path: Path) -> TwinEntry:
         if not table.is_file():
             raise SpecError(f"{path}: twins.{twin.id}.cohort: no such file: {table}")
         twin = twin.model_copy(update={"cohort": str(table)})
+    if twin.people is not None and is_file_of_margins(twin.people):
+        margins = folder / twin.people
+        if not margins.is_file():
+            raise SpecError(f"{path}: twins.{twin.id}.people: no such file: {margins}")
+        twin = twin.model_copy(update={"people": str(margins)})
     patient: PatientEntry | None = twin.patient
     if patient is None:
         return twin

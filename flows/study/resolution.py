@@ -125,6 +125,7 @@ def _resolved_twin(entry: TwinEntry, case: str, twin: str, nodules: Sequence[Nod
         "count": 1,
         "drawn_nodules": None,
         "cohort": None,
+        "people": None,
         "design": None,
         "nodules": tuple(NoduleFields(**nodule.model_dump(mode="json")) for nodule in nodules),
     }
@@ -132,7 +133,7 @@ def _resolved_twin(entry: TwinEntry, case: str, twin: str, nodules: Sequence[Nod
         fields = given(entry.population)
         fields.setdefault("key", make_key(study.seed, "twin", twin, "anatomy"))
         try:
-            spec = draw_twin(stream(study.seed, "twin", twin, "person"), **fields)
+            spec = draw_twin(stream(study.seed, "twin", twin, "person"), cohort=entry.people or "nlst", **fields)
         except (ValidationError, ValueError) as error:
             raise SpecError(f"{study.name}: twins.{twin}.population: {first_line(error)}") from None
         explicit["population"] = TwinFields(**spec.model_dump(mode="json"))

@@ -11,6 +11,7 @@ from ctsim import Profile, Sampling
 from lesions import Nodule
 from lesions.cohorts import COHORTS
 from twins import Patient, TwinSpec
+from twins.cohorts import COHORTS as PEOPLE
 from twins.specfile import suggestion
 
 from .design import Design
@@ -87,6 +88,12 @@ class TwinEntry(_Frozen):
     population: TwinFields | None = Field(
         default=None, description="Fields of a TwinSpec; those left out are drawn [spec]"
     )
+    people: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Cohort that population twins are drawn from: nlst (unless given), general, copd, uniform, or a "
+        "YAML or CSV file of margins relative to the study file [name or path]",
+    )
     patient: PatientEntry | None = Field(default=None, description="A patient twin instead [spec]")
     nodules: tuple[NoduleFields, ...] = Field(
         default=(), max_length=250, description="Nodules; type and size are drawn where left out [specs]"
@@ -119,6 +126,13 @@ class TwinEntry(_Frozen):
             raise ValueError(f"unknown cohort {value!r}{suggestion(value, COHORTS)}")
         return value
 
+    @field_validator("people")
+    @classmethod
+    def _people_are_known(cls, value: str | None) -> str | None:
+        if value is not None and not is_file_of_margins(value) and value not in PEOPLE:
+            raise ValueError(f"unknown cohort of persons {value!r}{suggestion(value, PEOPLE)}")
+        return value
+
     @field_validator("drawn_diameter_mm")
     @classmethod
     def _range_grows(cls, value: tuple[float, float]) -> tuple[float, float]:
@@ -132,6 +146,8 @@ class TwinEntry(_Frozen):
             raise ValueError("design: brings its own nodules; 'nodules' and 'drawn_nodules' must be left out")
         if (self.population is None) == (self.patient is None):
             raise ValueError("needs exactly one of 'population' and 'patient'")
+        if self.people is not None and self.population is None:
+            raise ValueError("people: persons are drawn for 'population', which is not given")
         if self.patient is not None and self.count != 1:
             raise ValueError(f"count: a patient twin is one person, got {self.count}")
         if len(self.nodules) + (self.drawn_nodules or 0) > 250:
@@ -274,6 +290,11 @@ class StudySpec(_Frozen):
 def is_table(cohort: str) -> bool:
     """Whether an entry's ``cohort`` means a file rather than a cohort that comes with the package."""
     return "/" in cohort or cohort.endswith(".csv")
+
+
+def is_file_of_margins(people: str) -> bool:
+    """Whether an entry's ``people`` means a file rather than a cohort that comes with the package."""
+    return "/" in people or people.endswith((".csv", ".yaml", ".yml"))
 
 
 def is_file_name(profile: str) -> bool:

@@ -35,6 +35,7 @@ def broken(tiny, old: str, new: str) -> str:
         ("seed: 7", "seed: 7\nlabel_mode: threshold", "label_threshold must be given"),
         ("seed: 7", "seed: 7\nlabel_threshold: 0.5", "only for it, got 0.5 for bernoulli"),
         ("seed: 7", "seed: 7\nlabel_mode: soft", "label_draws must be 1 for label_mode soft"),
+        ("population: {", "people: nslt\n    population: {", "unknown cohort of persons 'nslt'; did you mean 'nlst'"),
         ("population: {", "patient: {file: a.h5}\n    population: {", "exactly one of 'population' and 'patient'"),
     ],
 )
@@ -131,3 +132,13 @@ def test_the_plan_table_has_one_row_per_image_and_positive_estimates():
     lines = plan.csv().splitlines()
     assert len(lines) == 1 + len(plan.rows) == 5
     assert all(row.estimated_s > 0 and row.estimated_mb > 0 for row in plan.rows)
+
+
+def test_an_entry_names_the_cohort_of_its_people():
+    study = load_study("demo")
+    population = study.twins[0].population.model_copy(update={"copd": None})
+    entry = study.twins[0].model_copy(update={"count": 12, "people": "copd", "population": population})
+    people = [case.population for case in make_plan(with_twins(study, [entry])).cases]
+    assert all(person.copd for person in people)
+    once = resolve(with_twins(study, [entry]))
+    assert resolve(once) == once
