@@ -93,13 +93,14 @@ def strip(panels: Sequence[Panel], *, height_px: int = 300) -> str:
     for panel, width in zip(panels, widths, strict=True):
         axes = figure.add_axes((left / total, 0.0, width / total, 1.0))
         left += width + gap
-        _draw(axes, panel)
+        draw_panel(axes, panel)
     data = io.BytesIO()
     figure.savefig(data, format="png", facecolor="black", metadata={"Software": None})
     return "data:image/png;base64," + base64.b64encode(data.getvalue()).decode()
 
 
-def _draw(axes: Any, panel: Panel) -> None:
+def draw_panel(axes: Any, panel: Panel) -> None:
+    """Draw a panel into axes that fill its box."""
     from matplotlib.patheffects import Normal, Stroke
 
     level, width = WINDOWS[panel.window]
