@@ -55,6 +55,11 @@ FORMATS: Mapping[str, Format] = {
     "totalsegmentator": Format("label_maps", "label images with the ids of TotalSegmentator v2"),
     "lung-ddpm": Format("lung_ddpm", "Lung-DDPM: CT and SEG on 128 x 128 x 128"),
     "slices": Format("slices", "8-bit slices with six classes, for 2-D semantic diffusion and GANs"),
+    "croissant": Format("croissant", "the dataset's own tree with Croissant metadata"),
+    "huggingface": Format("huggingface", "Hugging Face: NIfTI folders with metadata.jsonl and a card"),
+    "ome-zarr": Format("ome_zarr", "OME-Zarr 0.4 multiscale images with labels"),
+    "xcist": Format("xcist", "voxelized XCIST phantoms of the twins with their nodules"),
+    "sinograms": Format("sinograms", "sinograms (HDF5) of every scan, simulated again"),
 }
 """Every format by the name that the command line takes."""
 

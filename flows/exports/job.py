@@ -83,9 +83,13 @@ class Job:
 
     def copy_image(self, image: SourceImage, name: str) -> None:
         """Copy the image file, byte by byte, to a path below the root."""
+        self.copy(image.row["image_file"], name)
+
+    def copy(self, path: str, name: str) -> None:
+        """Copy a file of the dataset, byte by byte and checked, to a path below the root."""
         target = self.root / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(image.image_path, target)
+        shutil.copyfile(self.source.path(path), target)
 
     def write_json(self, name: str, data: Any) -> None:
         """Write plain data; the same data give the same bytes."""

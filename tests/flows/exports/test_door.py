@@ -20,7 +20,11 @@ def copy(finished, tmp_path):
     return shutil.copytree(finished, tmp_path / "copy")
 
 
-@pytest.mark.parametrize("name", FORMATS)
+FROM_FILES = [name for name in FORMATS if name not in ("xcist", "sinograms")]
+"""Formats that need no real twin."""
+
+
+@pytest.mark.parametrize("name", FROM_FILES)
 def test_an_export_is_the_same_bytes_again_and_leaves_the_dataset_alone(finished, exported, tmp_path, name):
     before = bytes_of(finished)
     again = export_dataset(finished, name, tmp_path / "again")

@@ -9,9 +9,11 @@ import pytest
 import SimpleITK as sitk
 
 from flows.exports import SplitSpec
+from flows.exports.label_maps import MAISI, TOTALSEGMENTATOR
 from flows.exports.lungs import filled_lungs
 from flows.volumes import averaged, resized
 from twins import Grid, Structure
+from twins.importers.schemes import scheme
 
 from .finished import GRID, TWO, anatomy, write_finished
 
@@ -40,6 +42,21 @@ def test_lobes_trachea_and_paired_bones_have_the_tools_ids_at_their_places(expor
     places = [(8, 2, -80), (8, 2, -110), (-8, 2, -70), (-8, 2, -91), (-8, 2, -110), (0, -1, -90), (11, -9, -70)]
     places.append((-11, -9, -70))
     assert tuple(at(labels, (CX + x, CY + y, float(z))) for x, y, z in places) == ids
+
+
+@pytest.mark.parametrize(("which", "ids"), [("totalsegmentator_v2", TOTALSEGMENTATOR), ("maisi", MAISI)])
+def test_numbers_are_those_by_which_the_importer_reads_such_labels(which, ids):
+    known = scheme(which).labels
+    for structure, number in ids.items():
+        if structure in (Structure.HEART_MUSCLE, Structure.PERICARDIAL_FAT, Structure.CORONARY_ARTERY):
+            assert known[number][0] == Structure.HEART  # one organ there
+        elif number == 20:
+            assert which == "maisi"  # VISTA3D's whole lung
+        elif isinstance(number, tuple):
+            assert [known[n][0] for n in number] == [structure, structure]
+            assert ["left" in known[n][1] for n in number] == [True, False]
+        else:
+            assert known[number][0] == structure
 
 
 def test_vessels_inside_a_lung_are_lung_and_hilar_ones_are_not(exported):
