@@ -8,12 +8,14 @@ analytic bodies painted at the voxels. Painting order: body, mediastinum, lungs,
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
 from .body import paint_body
 from .bronchovascular import grow_trees, paint_trees
 from .canvas import Canvas, palette
+from .card import calibration
 from .grid import Grid, Point
 from .lungs import Chest, solve
 from .mediastinum import paint_mediastinum
@@ -38,15 +40,15 @@ def build(spec: TwinSpec, *, spacing_mm: float = 1.0) -> Twin:
     spec
         Who; see :func:`twins.draw`.
     spacing_mm
-        Voxel size, 0.5 to 6 [mm].
+        Voxel size, 0.4 to 6 [mm].
 
     Raises
     ------
     ValueError
         If ``spacing_mm`` is out of range, or no chest of the person's size holds the lung volume.
     """
-    if not 0.5 <= spacing_mm <= 6:
-        raise ValueError(f"spacing_mm must lie in 0.5 ... 6, got {spacing_mm}")
+    if not 0.4 <= spacing_mm <= 6:
+        raise ValueError(f"spacing_mm must lie in 0.4 ... 6, got {spacing_mm}")
     chest = solve(spec)
     canvas = Canvas.of_air(grid_of(chest, spacing_mm))
     paint_body(canvas, spec, chest)
@@ -56,7 +58,7 @@ def build(spec: TwinSpec, *, spacing_mm: float = 1.0) -> Twin:
     paint_skeleton(canvas, spec, chest)
     paint_trees(canvas, chest, trees)
     paint_texture(canvas, spec)
-    return Twin(
+    twin = Twin(
         canvas.grid,
         *(canvas.structure, canvas.material_a, canvas.material_b, canvas.fraction_b, canvas.density),
         materials=enhanced(palette(), spec),
@@ -67,6 +69,11 @@ def build(spec: TwinSpec, *, spacing_mm: float = 1.0) -> Twin:
         landmarks_mm=_landmarks(chest),
         provenance={"kind": "population", "spec": spec.model_dump(mode="json"), "generator": GENERATOR},
     )
+    reached = [
+        {"name": t.name, "target": round(t.target, 5), "measured": round(t.measured, 5), "unit": t.unit}
+        for t in calibration(twin)
+    ]
+    return replace(twin, provenance={**twin.provenance, "calibration": reached})
 
 
 def grid_of(chest: Chest, spacing_mm: float) -> Grid:

@@ -15,11 +15,11 @@ from ..lung_function import (
 from ..patient import Patient
 from ..spec import TwinSpec
 from ..structures import LOBES, LUNG
-from ..twin import Twin
+from ..twin import DENSITY_STEP_G_CM3, Twin
 from .airways import airways
 from .branches import volume_mm3
 from .density import EMPHYSEMA_HU, HU_PER_G_CM3, density
-from .gross import TISSUE, counts_of, gross, lobe_percent, lung_volume_l
+from .gross import TISSUE, census, gross, lobe_percent, lung_volume_l
 from .items import Card, Item, Target, judged
 from .vessels import vessels
 
@@ -60,7 +60,7 @@ def card(twin: Twin) -> Card:
     ):
         values |= part
         tables |= extra
-    volume_l = lung_volume_l(counts_of(twin), twin)
+    volume_l = lung_volume_l(census(twin).voxels, twin)
     tables["extent_mm"] = _extent_mm(twin, lung)
     items = [*_volume_item(volume_l, person, inflation), *judged(values, sex=person.sex)]
     return Card(tuple(items), tables, calibration(twin), max(twin.grid.spacing_mm))
@@ -76,7 +76,8 @@ def calibration(twin: Twin) -> tuple[Target, ...]:
     spec = spec_of(twin)
     if spec is None:
         return ()
-    counts = counts_of(twin)
+    found = census(twin, round((1000 + EMPHYSEMA_HU) / HU_PER_G_CM3 / DENSITY_STEP_G_CM3))
+    counts = found.voxels
     right, left = spec.right_share, 1 - spec.right_share
     shares = (
         right * (1 - spec.right_middle_share - spec.right_lower_share),
@@ -92,15 +93,21 @@ def calibration(twin: Twin) -> tuple[Target, ...]:
         for name, share in zip((f"{lobe.name.lower()}_percent" for lobe in LOBES), shares, strict=True)
         if name in measured
     ]
-    voxels, total, low = 0, 0.0, 0
-    for structure, values in zip(twin.structure, twin.density, strict=True):
-        here = values[np.isin(structure, TISSUE)].astype(float) * 1e-4
-        voxels, total = voxels + here.size, total + float(here.sum())
-        low += int(np.count_nonzero(here < (1000 + EMPHYSEMA_HU) / HU_PER_G_CM3))
+    tissue = list(TISSUE)
+    voxels = int(counts[tissue].sum())
     if voxels:
         expected = _mass_g(twin, spec) / (1000 * spec.target_volume_l())
-        targets.append(Target("lung_density_g_cm3", expected, total / voxels, "g/cm3"))
-        targets.append(Target("laa950_percent", spec.emphysema_percent, 100 * low / voxels, "%"))
+        targets.append(
+            Target(
+                "lung_density_g_cm3",
+                expected,
+                DENSITY_STEP_G_CM3 * float(found.density[tissue].sum()) / voxels,
+                "g/cm3",
+            )
+        )
+        targets.append(
+            Target("laa950_percent", spec.emphysema_percent, 100 * float(found.low[tissue].sum()) / voxels, "%")
+        )
     return tuple(targets)
 
 

@@ -1,7 +1,8 @@
 """Parts two, three and eight of the card: histogram of the lungs, gradient, emphysema.
 
-Values are those of the lungs with their vessels, without the air of the bronchi, behind a point spread of 1.4 mm full width at half maximum, as a
-standard kernel has it, in the scale ``HU = -1000 + 995 density`` (g/cm3; within 3 HU for lung at 60-80 keV).
+Values are those of the lungs with their vessels, without the air of the bronchi, behind a point spread of 1.4 mm full
+width at half maximum, as a standard kernel has it, in the scale ``HU = -1000 + 995 density`` (g/cm3; within 3 HU for
+lung at 60-80 keV).
 """
 
 from __future__ import annotations

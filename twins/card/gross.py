@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
+from numba import njit, prange
 from numpy.typing import NDArray
 
 from ..structures import AERATED, LOBES, LUNG, Structure
@@ -26,12 +30,33 @@ _OF_WALL = (*_BONE_AND_MUSCLE, *_WALL_FAT, Structure.SKIN, Structure.SOFT_TISSUE
 RIGHT = (Structure.RIGHT_UPPER_LOBE, Structure.RIGHT_MIDDLE_LOBE, Structure.RIGHT_LOWER_LOBE, Structure.RIGHT_LUNG)
 
 
-def counts_of(twin: Twin) -> NDArray[np.int64]:
-    """Voxels of each structure id, slice by slice: little memory."""
-    found = np.zeros(256, np.int64)
-    for section in twin.structure:
-        found += np.bincount(section.ravel(), minlength=256)[:256]
-    return found
+@dataclass(frozen=True, slots=True, eq=False)
+class Census:
+    """Per structure id (256): voxels, sum of their stored densities, voxels below a stored density."""
+
+    voxels: NDArray[np.int64]
+    density: NDArray[np.int64]
+    low: NDArray[np.int64]
+
+
+def census(twin: Twin, low: int = 0) -> Census:
+    """Count all voxels by structure in one pass; ``low`` in steps of the stored density."""
+    found = np.zeros((twin.grid.shape[0], 3, 256), np.int64)
+    _count(twin.structure, twin.density, low, found)
+    return Census(*found.sum(0))
+
+
+@njit(parallel=True, cache=True)
+def _count(structure: Any, density: Any, low: Any, out: Any) -> None:
+    for k in prange(structure.shape[0]):
+        for j in range(structure.shape[1]):
+            for i in range(structure.shape[2]):
+                s = structure[k, j, i] & 255
+                rho = density[k, j, i]
+                out[k, 0, s] += 1
+                out[k, 1, s] += rho
+                if rho < low:
+                    out[k, 2, s] += 1
 
 
 def lung_volume_l(counts: NDArray[np.int64], twin: Twin) -> float:
@@ -49,7 +74,7 @@ def lobe_percent(counts: NDArray[np.int64]) -> dict[str, float]:
 
 def gross(twin: Twin, lung: NDArray[np.bool_]) -> dict[str, float]:
     """Values of the group ``gross``; ``lung`` is the closed mask of both lungs."""
-    counts = counts_of(twin)
+    counts = census(twin).voxels
     aerated = counts[list(AERATED)].sum()
     values = {"right_lung_percent": 100 * float(counts[list(RIGHT)].sum() / aerated), **lobe_percent(counts)}
     spans = [np.flatnonzero(lung.any(axis)) for axis in ((1, 2), (0, 2), (0, 1))]
