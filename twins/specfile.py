@@ -109,6 +109,8 @@ def _real_location(location: Sequence[Any], data: Any) -> tuple[Any, ...]:
     here, real = data, []
     for position, part in enumerate(location):
         if isinstance(here, dict):
+            if part not in here and isinstance(part, str) and part.isdigit() and int(part) in here:
+                part = int(part)
             if part in here:
                 here = here[part]
             elif position < len(location) - 1:

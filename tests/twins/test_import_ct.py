@@ -152,11 +152,20 @@ def test_a_spacing_may_be_asked_for(chest_file):
     assert mean_around(twin, twin_hu(twin), -80, -30) == pytest.approx(-850, abs=8)
 
 
-def test_what_is_not_an_axis_parallel_chest_ct_is_refused(chest, tmp_path):
+def test_an_oblique_ct_is_set_straight(chest, chest_file, tmp_path):
     c, s = np.cos(0.1), np.sin(0.1)
-    oblique = write(chest, tmp_path / "oblique.nii.gz", direction=(c, -s, 0, s, c, 0, 0, 0, 1))
+    x, y = np.array([[c, -s], [s, c]]) @ np.array([-200.0, -140.0])
+    path = write(chest, tmp_path / "oblique.nii.gz", direction=(c, -s, 0, s, c, 0, 0, 0, 1), origin=(x, y, 30.0))
     with pytest.raises(ValueError, match=r"oblique\.nii\.gz: oblique volumes.*5\.73 degrees"):
-        from_ct(oblique)
+        read_volume(path)
+    straight, own = from_ct(path, spacing_mm=4.0), from_ct(chest_file, spacing_mm=4.0)
+    assert straight.provenance["mended"]["turned_deg"] == 5.73
+    for lung in (15, 16):
+        volumes = [(t.structure == lung).sum() * t.grid.voxel_volume_mm3 for t in (straight, own)]
+        assert volumes[0] == pytest.approx(volumes[1], rel=0.02)
+
+
+def test_what_is_no_chest_ct_is_refused(chest, tmp_path):
     raw = write((chest.astype(np.int32) + 1024).astype(np.int16), tmp_path / "raw.nii.gz")
     with pytest.raises(ValueError, match=r"raw\.nii\.gz: not CT in HU.*intercept"):
         from_ct(raw)
@@ -173,7 +182,7 @@ def test_what_is_not_an_axis_parallel_chest_ct_is_refused(chest, tmp_path):
     with pytest.raises(FileNotFoundError, match="none"):
         from_ct(tmp_path / "none.nii.gz")
     with pytest.raises(ValueError, match="kvp must lie between 70 and 150"):
-        from_ct(oblique, kvp=40)
+        from_ct(write(chest, tmp_path / "chest.nii.gz"), kvp=40)
 
 
 @pytest.mark.parametrize("kvp", [80.0, 120.0, 140.0])

@@ -7,8 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .ct import from_ct as from_ct
+    from .icrp import from_icrp as from_icrp
+    from .xcat import from_xcat as from_xcat
+    from .xcist import from_xcist as from_xcist
 
-_HOMES = {"from_ct": ".ct"}
+_HOMES = {
+    "from_ct": ".ct",
+    "from_icrp": ".icrp",
+    "from_xcat": ".xcat",
+    "from_xcist": ".xcist",
+}
 
 __all__ = sorted(_HOMES)
 

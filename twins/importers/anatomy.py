@@ -48,14 +48,15 @@ def find_anatomy(hu: NDArray[np.float32], body: Mask, spacing_mm: Triple) -> Ana
         If there is no lung.
     """
     voxel_ml = float(np.prod(spacing_mm)) / 1000
-    airway, carina = _find_airway(hu, body, spacing_mm)
+    airway, carina = find_airway(hu, body, spacing_mm)
     right, left = _find_lungs(hu, body & ~airway, spacing_mm)
-    between = _hull(right | left) & body & ~(right | left)
-    bone, blood = _tell_bone_from_blood(hu, body & ~(right | left | airway), between, spacing_mm, voxel_ml)
+    between = hull(right | left) & body & ~(right | left)
+    bone, blood = tell_bone_from_blood(hu, body & ~(right | left | airway), between, spacing_mm, voxel_ml)
     return Anatomy(right, left, airway, between, bone, carina, blood)
 
 
-def _grow(mask: Mask, radius_mm: float, spacing_mm: Triple) -> Mask:
+def grow(mask: Mask, radius_mm: float, spacing_mm: Triple) -> Mask:
+    """The mask and all within ``radius_mm`` of it [mm]."""
     return np.asarray(ndimage.distance_transform_edt(~mask, sampling=spacing_mm) <= radius_mm)
 
 
@@ -64,13 +65,13 @@ def _close(mask: Mask, radius_mm: float, spacing_mm: Triple) -> Mask:
     n = int(np.ceil(radius_mm / min(spacing_mm))) + 1
     pad = [(int(np.ceil(radius_mm / s)) + 1,) * 2 for s in spacing_mm]
     wide = np.pad(mask, pad, mode="edge") if n else mask
-    grown = _grow(wide, radius_mm, spacing_mm)
+    grown = grow(wide, radius_mm, spacing_mm)
     closed = ndimage.distance_transform_edt(grown, sampling=spacing_mm) > radius_mm
     inner = tuple(slice(p[0], -p[1]) for p in pad)
     return np.asarray(closed[inner] | mask)
 
 
-def _find_airway(hu: NDArray[np.float32], body: Mask, spacing_mm: Triple) -> tuple[Mask, int | None]:
+def find_airway(hu: NDArray[np.float32], body: Mask, spacing_mm: Triple) -> tuple[Mask, int | None]:
     """Region growing from the trachea with the highest threshold that does not leak into the lungs."""
     nothing = np.zeros(hu.shape, bool)
     area, voxel_ml = spacing_mm[1] * spacing_mm[2], float(np.prod(spacing_mm)) / 1000
@@ -101,7 +102,7 @@ def _find_airway(hu: NDArray[np.float32], body: Mask, spacing_mm: Triple) -> tup
         lumen = grown
     if not lumen.any():
         return nothing, None
-    return (_grow(lumen, 2.5, spacing_mm) & (hu < -300)) | lumen, _carina(lumen, seed[0], area)
+    return (grow(lumen, 2.5, spacing_mm) & (hu < -300)) | lumen, carina_slice(lumen, seed[0], area)
 
 
 def _looks_like_trachea(hu: NDArray[np.float32], lumen: Mask, middle: float, spacing_mm: Triple) -> bool:
@@ -115,7 +116,7 @@ def _looks_like_trachea(hu: NDArray[np.float32], lumen: Mask, middle: float, spa
     return bool(off_middle < 40 and 0.4 < ratio < 2.5 and lumen.sum() > 0.55 * box and np.median(hu[ring]) > -300)
 
 
-def _carina(lumen: Mask, top: int, area: float) -> int | None:
+def carina_slice(lumen: Mask, top: int, area: float) -> int | None:
     """First slice below ``top`` in which the lumen has two large pieces."""
     for k in range(top, -1, -1):
         label, n = ndimage.label(lumen[k], structure=np.ones((3, 3)))
@@ -140,22 +141,45 @@ def _find_lungs(hu: NDArray[np.float32], inside: Mask, spacing_mm: Triple) -> tu
         pieces = [label == i for i in order]
     else:
         pieces = _split(label == order[0], spacing_mm)
-    pieces = [p for p in pieces if p.any()]
-    middle = ndimage.center_of_mass(inside)[2]
-    at = [ndimage.center_of_mass(p)[2] for p in pieces]
-    if len(pieces) == 1:
-        right, left = (pieces[0], np.zeros_like(pieces[0]))
-        if at[0] > middle:
-            right, left = left, right
-    else:
-        right, left = pieces if at[0] < at[1] else pieces[::-1]
+    right, left = _right_and_left(pieces, float(ndimage.center_of_mass(inside)[2]))
     right = _fill_slices(_close(right, LUNG_CLOSING_MM, spacing_mm)) & inside
     left = _fill_slices(_close(left, LUNG_CLOSING_MM, spacing_mm)) & inside & ~right
     solid = (right | left) & (hu > -550)
     in_slice = (1e6, spacing_mm[1], spacing_mm[2])  # the top of a dome is thin along z, but wide
     thick = ndimage.distance_transform_edt(solid, sampling=in_slice) > LARGEST_VESSEL_RADIUS_MM
-    other = solid & _grow(thick, LARGEST_VESSEL_RADIUS_MM + 2.0, spacing_mm)  # diaphragm domes, masses
+    other = solid & grow(thick, LARGEST_VESSEL_RADIUS_MM + 2.0, spacing_mm)  # diaphragm domes, masses
     return right & ~other, left & ~other
+
+
+def sides(lungs: Mask, spacing_mm: Triple) -> tuple[Mask, Mask]:
+    """Right and left part of a mask of both lungs ``(z, y, x)``: small pieces go with the nearer large one.
+
+    A single lung is told by where it lies in the array.
+    """
+    label, n = ndimage.label(lungs)
+    sizes = np.bincount(label.ravel(), minlength=n + 1)
+    sizes[0] = 0
+    order = np.argsort(sizes)[::-1]
+    two = n >= 2 and sizes[order[1]] >= 0.1 * sizes[order[0]]
+    pieces = [label == i for i in order[:2]] if two else _split(label == order[0], spacing_mm)
+    right, left = _right_and_left([p for p in pieces if p.any()], (lungs.shape[2] - 1) / 2)
+    rest = lungs & ~right & ~left
+    if rest.any() and right.any() and left.any():
+        to_right, to_left = (ndimage.distance_transform_edt(~p, sampling=spacing_mm) for p in (right, left))
+        right, left = right | (rest & (to_right <= to_left)), left | (rest & (to_right > to_left))
+    elif rest.any():
+        right, left = (right | rest, left) if right.any() else (right, left | rest)
+    return right, left
+
+
+def _right_and_left(pieces: list[Mask], middle: float) -> tuple[Mask, Mask]:
+    """Pieces by their place along x; a single one by the side of ``middle`` [index] on which it lies."""
+    pieces = [p for p in pieces if p.any()]
+    at = [ndimage.center_of_mass(p)[2] for p in pieces]
+    if len(pieces) == 1:
+        right, left = (pieces[0], np.zeros_like(pieces[0]))
+        return (left, right) if at[0] > middle else (right, left)
+    return (pieces[0], pieces[1]) if at[0] < at[1] else (pieces[1], pieces[0])
 
 
 def _split(joined: Mask, spacing_mm: Triple) -> list[Mask]:
@@ -180,7 +204,7 @@ def _fill_slices(mask: Mask) -> Mask:
     return np.stack([ndimage.binary_fill_holes(part) for part in mask])
 
 
-def _hull(lungs: Mask) -> Mask:
+def hull(lungs: Mask) -> Mask:
     """Convex hull of the lungs, slice by slice, from the lowest full slice up; above the apices that of the nearest."""
     area = lungs.sum(axis=(1, 2))
     full = np.flatnonzero(area > 0.25 * area.max())
@@ -201,7 +225,7 @@ def _hull(lungs: Mask) -> Mask:
     return out
 
 
-def _tell_bone_from_blood(
+def tell_bone_from_blood(
     hu: NDArray[np.float32], solid: Mask, between: Mask, spacing_mm: Triple, voxel_ml: float
 ) -> tuple[Mask, float | None]:
     """Bone by connection and place.
@@ -227,4 +251,4 @@ def _tell_bone_from_blood(
     is_blood[0] = False
     dense = (label > 0) & ~is_blood[label]
     bone = _fill_slices(_close(dense, 4.0, spacing_mm)) & solid
-    return _grow(bone, 2.5, spacing_mm) & solid & ~_grow(is_blood[label], 3.0, spacing_mm), blood
+    return grow(bone, 2.5, spacing_mm) & solid & ~grow(is_blood[label], 3.0, spacing_mm), blood

@@ -7,59 +7,63 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numba import njit, prange
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from ..grid import Grid, Point
 from ..patient import Patient
 from ..structures import Structure
-from ..twin import DENSITY_STEP_G_CM3, FRACTION_STEP, Twin
+from ..twin import Twin
 from .anatomy import Anatomy, find_anatomy
 from .body import find_body
-from .hu_scale import (
-    CURVES,
-    HIGHEST_HU,
-    LOWEST_HU,
-    STEPS_PER_HU,
-    Lookup,
-    effective_kev,
-    mixture_lookup,
-    patient_materials,
-)
+from .hu_scale import effective_kev, mixture_lookup, patient_materials
+from .labelled import Names, anatomy_of, solid_in_lung
+from .labels import check_lungs, read_labels, structures_on
+from .matter import voxels
 from .noise import denoise, estimate_noise_hu
 from .truncation import carried_on, extend, measured_region, outline_of
-from .volume import read_volume
+from .volume import Volume, read_volume
 
-VERSION = "patient-ct-2"
+VERSION = "patient-ct-3"
 """Changes whenever the same file would give another twin."""
 
 _COARSE_MM = 1.8
 _MARGIN_MM = 10.0
 _PATCH_MM = 12.0
-_VESSEL_HU = -500.0
 
 
 def from_ct(
     path: str | os.PathLike[str],
     *,
+    labels: str | os.PathLike[str] | None = None,
+    scheme: str | os.PathLike[str] = "auto",
     patient: Patient | None = None,
     spacing_mm: float | None = None,
-    kvp: float = 120.0,
+    kvp: float | None = None,
+    series: str | None = None,
 ) -> Twin:
-    """Make a patient twin from a chest CT.
+    """Make a patient twin from a chest CT, alone or with a label map.
 
     Parameters
     ----------
     path
-        NIfTI, NRRD, MHA... file, or a folder with one DICOM series; axis-parallel, in HU.
+        NIfTI, NRRD, MHA... file, or a folder with one DICOM series, in HU. Oblique volumes and tilted slices are
+        interpolated onto the patient's axes.
+    labels
+        A label map of the same patient on any lattice: lobes, organs and bones get its names. It must hold lung.
+    scheme
+        What its numbers mean: ``"totalsegmentator_v2"``, ``"totalsegmentator_v1"``, ``"maisi"``, ``"lungmask_lobes"``,
+        ``"lungs"`` (any label is lung), a YAML file, or ``"auto"`` (by the names in its header).
     patient
-        Who it is; ``None`` means that nothing is known.
+        Who it is; what it leaves open is taken from a DICOM header (sex, age, height, BMI).
     spacing_mm
         Voxel size of the twin [mm]; ``None`` keeps the CT's in-plane spacing and divides its slices into voxels of
         about that height.
     kvp
-        Tube voltage of the scan, 70 to 150 [kV]; decides the effective energy.
+        Tube voltage of the scan, 70 to 150 [kV]; decides the effective energy. If not given: that of a DICOM header,
+        else 120.
+    series
+        SeriesInstanceUID, where a folder holds several.
 
     Returns
     -------
@@ -73,13 +77,15 @@ def from_ct(
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the file cannot be used (oblique, not CT in HU, no body, no lung): the message names it and the reason; or
-        if ``spacing_mm`` or ``kvp`` is out of range.
+        If a file cannot be used (not CT in HU, slices missing, no body, no lung, labels beside the CT): the message
+        names it and the reason; or if ``spacing_mm`` or ``kvp`` is out of range.
     """
     if spacing_mm is not None and not 0.3 <= spacing_mm <= 10:
         raise ValueError(f"spacing_mm must lie between 0.3 and 10 mm, got {spacing_mm}")
+    volume = read_volume(path, straighten=True, series=series)
+    kvp = float(volume.header.get("kvp", 120.0)) if kvp is None else kvp
     lookup = mixture_lookup(kvp)
-    volume = read_volume(path)
+    label_map = None if labels is None else read_labels(labels, scheme)
     step = max(1, round(_COARSE_MM / volume.grid.spacing_mm[1]))
     try:
         hu, grid, added, extension = _whole(volume.hu, volume.grid, step)
@@ -95,11 +101,16 @@ def from_ct(
         noise = estimate_noise_hu(hu, seen, patch=min(max(round(_PATCH_MM / grid.spacing_mm[1]), 6), 16))
         clean = denoise(hu, noise, body)
         coarse_body = coarse_body[:, start[0] // step : stop[0] // step, start[1] // step : stop[1] // step]
-        anatomy = find_anatomy(_coarser(clean, step), coarse_body, _coarse_spacing(grid, step))
+        coarse, coarse_spacing = _coarser(clean, step), _coarse_spacing(grid, step)
+        names = None
+        if label_map is None:
+            anatomy = find_anatomy(coarse, coarse_body, coarse_spacing)
+        else:
+            anatomy, names = _of_labels(structures_on(label_map, grid), clean, grid, coarse, coarse_body, step)
     except ValueError as error:
         raise ValueError(f"{volume.name}: {error}") from None
     fine = _fine_grid(grid, spacing_mm)
-    arrays = _voxels(clean, grid, fine, coarse_body, anatomy, step, lookup)
+    arrays = voxels(clean, grid, fine, coarse_body, anatomy, step, lookup, names)
     landmarks: dict[str, Point] = {}
     carina = _carina_point(anatomy, grid, step)
     if carina is not None:
@@ -110,6 +121,8 @@ def from_ct(
         "source": volume.name,
         "sha256": volume.sha256,
         "host_grid": volume.host_grid.to_dict(),
+        "mended": dict(volume.mended),
+        "labels": None if label_map is None else label_map.account(),
         "noise_sd_hu": round(noise, 3),
         "kvp_assumed": float(kvp),
         "effective_kev": {"bone": effective_kev(kvp), "iodine": effective_kev(kvp, iodine=True)},
@@ -130,10 +143,33 @@ def from_ct(
         fraction_b=arrays[3],
         density=arrays[4],
         materials=patient_materials(),
-        patient=Patient() if patient is None else patient,
+        patient=_who(patient, volume),
         landmarks_mm=landmarks,
         provenance=provenance,
     )
+
+
+def _of_labels(
+    structure: NDArray[np.uint16],
+    clean: NDArray[np.float32],
+    grid: Grid,
+    coarse: NDArray[np.float32],
+    coarse_body: NDArray[np.bool_],
+    step: int,
+) -> tuple[Anatomy, Names]:
+    check_lungs(structure, clean, grid.spacing_mm)
+    middle = step // 2
+    thinned = structure[:, middle::step, middle::step][:, : coarse.shape[1], : coarse.shape[2]]
+    spacing = _coarse_spacing(grid, step)
+    solid = _finer(solid_in_lung(thinned, coarse, spacing), step, structure.shape)
+    structure = np.where(solid, np.uint16(Structure.SOFT_TISSUE), structure)
+    return anatomy_of(thinned, coarse, coarse_body, spacing), Names(structure, grid.spacing_mm)
+
+
+def _who(patient: Patient | None, volume: Volume) -> Patient:
+    said = {name: value for name, value in volume.header.items() if name in Patient.model_fields}
+    known = {} if patient is None else {name: value for name, value in patient if value is not None}
+    return Patient(**{**said, **known})
 
 
 def _whole(
@@ -200,178 +236,3 @@ def _carina_point(anatomy: Anatomy, grid: Grid, step: int) -> Point | None:
     y, x = ndimage.center_of_mass(anatomy.airway[anatomy.carina])
     point = grid.index_to_world((anatomy.carina, (y + 0.5) * step - 0.5, (x + 0.5) * step - 0.5))
     return (float(point[0]), float(point[1]), float(point[2]))
-
-
-def _positions(fine: Grid, grid: Grid, axis: int, step: int = 1) -> NDArray[np.float64]:
-    """Index along ``axis`` of ``grid`` (made coarser by ``step``) of every fine voxel, kept inside."""
-    at = (fine.axes_mm()[axis] - grid.axes_mm()[axis][0]) / grid.spacing_mm[axis]
-    return np.clip((at + 0.5) / step - 0.5, 0, grid.shape[axis] // step - 1)
-
-
-def _linear(array: NDArray[np.float32], at: NDArray[np.float64], axis: int) -> NDArray[np.float32]:
-    low = np.minimum(at.astype(np.int64), array.shape[axis] - 1)
-    high = np.minimum(low + 1, array.shape[axis] - 1)
-    shape = [1] * array.ndim
-    shape[axis] = len(at)
-    w = (at - low).astype(np.float32).reshape(shape)
-    return np.asarray(array.take(low, axis) * (1 - w) + array.take(high, axis) * w, np.float32)
-
-
-def _voxels(
-    clean: NDArray[np.float32],
-    grid: Grid,
-    fine: Grid,
-    body: NDArray[np.bool_],
-    anatomy: Anatomy,
-    step: int,
-    lookup: Lookup,
-) -> tuple[NDArray[Any], ...]:
-    """Structure, two materials, fraction and density on the fine grid, in slabs."""
-    spacing = _coarse_spacing(grid, step)
-    named = (body, anatomy.right_lung, anatomy.left_lung, anatomy.airway, anatomy.between, anatomy.bone)
-    inside = [_signed(mask, spacing) for mask in named]
-    blur = [0.4 * max(0.0, f / g - 1) for f, g in zip(fine.spacing_mm, grid.spacing_mm, strict=True)]
-    if max(blur) > 0:
-        clean = ndimage.gaussian_filter(clean, blur)
-    in_plane = [_positions(fine, grid, axis) for axis in (1, 2)]
-    same = all(np.array_equal(at, np.arange(n)) for at, n in zip(in_plane, grid.shape[1:], strict=True))
-    if not same:
-        clean = _linear(_linear(clean, in_plane[0], 1), in_plane[1], 2)
-    coarse_at = [_positions(fine, grid, axis, step) for axis in (1, 2)]
-    z_at = _positions(fine, grid, 0)
-    table = (
-        lookup.material_a,
-        lookup.material_b,
-        lookup.fraction_b / FRACTION_STEP,
-        lookup.density / DENSITY_STEP_G_CM3,
-    )
-    words = tuple(
-        np.rint(np.asarray(t, np.float64)).astype(d)
-        for t, d in zip(table, (np.uint8, np.uint8, np.uint16, np.uint16), strict=True)
-    )
-    blood = 1e9 if anatomy.blood_hu is None else anatomy.blood_hu
-    thresholds = np.array([75.0 if anatomy.blood_hu is not None else 1e9, (blood + 50) / 2, blood + 150], np.float32)
-    out = tuple(np.zeros(fine.shape, d) for d in (np.uint16, np.uint8, np.uint8, np.uint16, np.uint16))
-    carina = -1 if anatomy.carina is None else anatomy.carina
-    for k in range(0, fine.shape[0], 16):
-        part = slice(k, min(k + 16, fine.shape[0]))
-        hu = np.empty((part.stop - part.start, *fine.shape[1:]), np.float32)
-        _between_slices(clean, z_at[part], hu)
-        fields = np.stack([_linear(f, z_at[part], 0) for f in inside])
-        above = (z_at[part] > carina).astype(np.uint8)
-        target = [o[part] for o in out]
-        _classify(
-            hu, fields, coarse_at[0], coarse_at[1], above, thresholds, words[0], words[1], words[2], words[3],
-            target[0], target[1], target[2], target[3], target[4],
-        )  # fmt: skip
-    return out
-
-
-def _signed(mask: NDArray[np.bool_], spacing: tuple[float, float, float], reach_mm: float = 8.0) -> NDArray[np.float32]:
-    """Distance to the border, positive inside, cut at ``reach_mm``: interpolates without stairs."""
-    if not mask.any():
-        return np.full(mask.shape, -reach_mm, np.float32)
-    wide = np.pad(mask, 1, mode="edge")
-    inner = ndimage.distance_transform_edt(wide, sampling=spacing)
-    outer = ndimage.distance_transform_edt(~wide, sampling=spacing)
-    signed = np.clip(inner - outer, -reach_mm, reach_mm)[1:-1, 1:-1, 1:-1]
-    return np.asarray(signed, np.float32)
-
-
-@njit(parallel=True, cache=True, error_model="numpy")
-def _between_slices(image, at, out):  # type: ignore[no-untyped-def]  # noqa: ANN001
-    """Monotone cubic interpolation along z (Fritsch and Carlson 1980, harmonic-mean slopes); at (n,) slice index."""
-    nz, ny, nx = image.shape
-    for k in prange(at.size):
-        low = min(int(at[k]), nz - 1)
-        high = min(low + 1, nz - 1)
-        before, after = max(low - 1, 0), min(high + 1, nz - 1)
-        t = np.float32(at[k] - low)
-        h10, h01, h11 = t * (1 - t) * (1 - t), t * t * (3 - 2 * t), t * t * (t - 1)
-        for j in range(ny):
-            for i in range(nx):
-                a, b = image[low, j, i], image[high, j, i]
-                d, d0, d1 = b - a, a - image[before, j, i], image[after, j, i] - b
-                m0 = 2 * d * d0 / (d + d0) if d * d0 > 0 else np.float32(0.0)
-                m1 = 2 * d * d1 / (d + d1) if d * d1 > 0 else np.float32(0.0)
-                out[k, j, i] = a + h01 * d + h10 * m0 + h11 * m1
-
-
-_OUTSIDE, _RIGHT, _LEFT, _VESSEL = (
-    int(s) for s in (Structure.OUTSIDE, Structure.RIGHT_LUNG, Structure.LEFT_LUNG, Structure.LUNG_VESSEL)
-)
-_TRACHEA, _BRONCHUS, _WALL, _GAS = (
-    int(s) for s in (Structure.TRACHEA, Structure.BRONCHUS, Structure.AIRWAY_WALL, Structure.BOWEL_GAS)
-)
-_FAT, _MUSCLE, _MEDIASTINUM, _BONE, _BLOOD, _SOFT = (
-    int(s)
-    for s in (
-        Structure.FAT,
-        Structure.MUSCLE,
-        Structure.MEDIASTINUM,
-        Structure.BONE,
-        Structure.CONTRAST_BLOOD,
-        Structure.SOFT_TISSUE,
-    )
-)
-_IN_LUNG, _IN_SOFT, _IN_CONTRAST, _IN_BONE = (list(CURVES).index(name) for name in ("lung", "soft", "contrast", "bone"))
-
-
-@njit(parallel=True, cache=True, error_model="numpy")
-def _classify(hu, fields, y_at, x_at, above, thresholds, a_of, b_of, f_of, d_of, structure, a, b, fraction, density):  # type: ignore[no-untyped-def]  # noqa: ANN001
-    """Name every voxel and look up its mixture (one iteration = one slice).
-
-    hu (z, y, x); fields (6, z, v, u) signed distances of body, right lung, left lung, airway, between, bone [mm],
-    coarse in the plane; y_at, x_at where each fine row and column lies on them;
-    above (z,) whether above the carina; thresholds: HU from which soft tissue holds iodine, from which it is called
-    blood between the lungs, and from which it is bone elsewhere; a_of, b_of, f_of, d_of (curves, steps) lookup; outputs
-    (z, y, x).
-    """
-    ny, nx = fields.shape[2], fields.shape[3]
-    for k in prange(hu.shape[0]):
-        near = np.empty(6, np.float32)
-        for j in range(hu.shape[1]):
-            j0 = min(int(y_at[j]), ny - 1)
-            j1 = min(j0 + 1, ny - 1)
-            v1 = np.float32(y_at[j] - j0)
-            for i in range(hu.shape[2]):
-                i0 = min(int(x_at[i]), nx - 1)
-                i1 = min(i0 + 1, nx - 1)
-                u1 = np.float32(x_at[i] - i0)
-                for f in range(6):
-                    upper = fields[f, k, j0, i0] + u1 * (fields[f, k, j0, i1] - fields[f, k, j0, i0])
-                    lower = fields[f, k, j1, i0] + u1 * (fields[f, k, j1, i1] - fields[f, k, j1, i0])
-                    near[f] = upper + v1 * (lower - upper)
-                v = hu[k, j, i]
-                curve = _IN_SOFT
-                if near[0] <= 0 and (near[0] < -2.5 or v < -300):
-                    v = np.float32(LOWEST_HU)
-                    name = _OUTSIDE
-                elif near[3] > 0:
-                    curve = _IN_LUNG
-                    name = _WALL if v > -500 else (_TRACHEA if above[k] else _BRONCHUS)
-                elif near[1] > 0 or near[2] > 0:
-                    curve = _IN_LUNG
-                    side = _RIGHT if near[1] > near[2] else _LEFT
-                    name = _VESSEL if v > _VESSEL_HU else side
-                elif near[5] > 0 and v > 100:
-                    curve = _IN_BONE
-                    name = _BONE
-                elif v > thresholds[0] and (near[4] > 0 or v < thresholds[2]):
-                    curve = _IN_CONTRAST
-                    name = _SOFT
-                    if near[4] > 0:
-                        name = _BLOOD if v > thresholds[1] else _MEDIASTINUM
-                elif v > 200:
-                    curve = _IN_BONE
-                    name = _BONE
-                elif v > -20:
-                    name = _MEDIASTINUM if near[4] > 0 else _MUSCLE
-                else:
-                    name = _FAT if v > -400 else _GAS
-                step = int((min(max(v, LOWEST_HU), HIGHEST_HU) - LOWEST_HU) * STEPS_PER_HU + 0.5)
-                structure[k, j, i] = name
-                a[k, j, i] = a_of[curve, step]
-                b[k, j, i] = b_of[curve, step]
-                fraction[k, j, i] = f_of[curve, step]
-                density[k, j, i] = d_of[curve, step]

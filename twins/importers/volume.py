@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..grid import IDENTITY, Grid
+from .dicom import read_series
+from .oblique import Stack, straightened
 
-_OBLIQUE_TOLERANCE = 1e-3
-"""Largest off-axis part of a direction cosine that still counts as axis-parallel (0.06 degrees)."""
+_OBLIQUE_TOLERANCE_DEG = 0.06
+"""Largest angle between an index axis and a patient axis that still counts as axis-parallel [degrees]."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,6 +36,10 @@ class Volume:
         Name of the file or folder, without its path.
     sha256
         Digest of the file, or of the files of the series in order of their names.
+    header
+        What a DICOM header says: see :class:`.dicom.Series`; empty for other formats.
+    mended
+        What had to be done to the lattice, for the provenance; empty where nothing.
     """
 
     grid: Grid
@@ -40,10 +47,21 @@ class Volume:
     host_grid: Grid
     name: str
     sha256: str
+    header: Mapping[str, Any] = field(default_factory=dict)
+    mended: Mapping[str, Any] = field(default_factory=dict)
 
 
-def read_volume(path: str | os.PathLike[str]) -> Volume:
+def read_volume(path: str | os.PathLike[str], *, straighten: bool = False, series: str | None = None) -> Volume:
     """Read a CT from a NIfTI, NRRD, MHA... file or from a folder with one DICOM series.
+
+    Parameters
+    ----------
+    path
+        The file or folder.
+    straighten
+        Whether oblique volumes and tilted slices are interpolated onto the patient's axes (else they are refused).
+    series
+        SeriesInstanceUID, where a folder holds several.
 
     Raises
     ------
@@ -56,38 +74,52 @@ def read_volume(path: str | os.PathLike[str]) -> Volume:
     source = Path(path)
     if not source.exists():
         raise FileNotFoundError(f"no such file or folder: {path}")
-    image, parts = _read(source)
-    array, host = _array_and_grid(image, source.name)
-    _check_hounsfield(array, source.name)
-    array, grid = _to_lps(array, host, source.name)
-    return Volume(grid, np.ascontiguousarray(array, dtype=np.float32), host, source.name, _digest(parts))
+    header: Mapping[str, Any] = {}
+    mended: dict[str, Any] = {}
+    if source.is_dir():
+        found = read_series(source, series)
+        stack, parts, header = found.stack, sorted(found.files), found.header
+        mended.update(found.account)
+    elif series is not None:
+        raise ValueError(f"{source.name}: a series can be named for a DICOM folder only")
+    else:
+        stack, parts = _read(source), [source]
+    if min(stack.array.shape) < 8:
+        raise ValueError(
+            f"{source.name}: a chest CT needs at least 8 voxels along each axis, got {stack.array.shape} (z, y, x)"
+        )
+    _check_hounsfield(stack.array, source.name)
+    unit = stack.steps_mm / np.linalg.norm(stack.steps_mm, axis=0)
+    if stack.turn_deg() <= _OBLIQUE_TOLERANCE_DEG and sorted(abs(unit).argmax(axis=1)) == [0, 1, 2]:
+        array, host, grid = _to_lps(stack, unit)
+    elif straighten:
+        array, grid, account = straightened(stack, source.name)
+        host = grid
+        mended.update(account)
+    else:
+        raise ValueError(
+            f"{source.name}: oblique volumes are not supported: its axes are turned by {stack.turn_deg():.2f} degrees "
+            "against the patient axes; resample it to axis-parallel voxels first"
+        )
+    hu = np.ascontiguousarray(array, dtype=np.float32)
+    return Volume(grid, hu, host, source.name, _digest(parts), header, mended)
 
 
-def _read(source: Path) -> tuple[Any, list[Path]]:
+def _read(source: Path) -> Stack:
     import SimpleITK as sitk
 
-    if source.is_dir():
-        reader = sitk.ImageSeriesReader()
-        series = reader.GetGDCMSeriesIDs(str(source))
-        if len(series) != 1:
-            raise ValueError(f"{source.name}: the folder must hold one DICOM series, found {len(series)}")
-        files = reader.GetGDCMSeriesFileNames(str(source), series[0])
-        reader.SetFileNames(files)
-        try:
-            return reader.Execute(), sorted(Path(f) for f in files)
-        except RuntimeError as error:
-            raise ValueError(f"{source.name}: the DICOM series cannot be read: {_reason(error)}") from None
     try:
-        return sitk.ReadImage(str(source)), [source]
+        image = sitk.ReadImage(str(source))
     except RuntimeError as error:
         raise ValueError(f"{source.name}: cannot be read as an image: {_reason(error)}") from None
+    return _stack(image, source.name)
 
 
 def _reason(error: RuntimeError) -> str:
     return str(error).strip().splitlines()[-1].replace("sitk::ERROR: ", "")
 
 
-def _array_and_grid(image: Any, name: str) -> tuple[NDArray[Any], Grid]:
+def _stack(image: Any, name: str) -> Stack:
     import SimpleITK as sitk
 
     if image.GetDimension() == 4 and image.GetSize()[3] == 1:
@@ -98,11 +130,8 @@ def _array_and_grid(image: Any, name: str) -> tuple[NDArray[Any], Grid]:
             f"{image.GetSize()} with {image.GetNumberOfComponentsPerPixel()} components"
         )
     array = sitk.GetArrayViewFromImage(image)
-    if min(array.shape) < 8:
-        raise ValueError(f"{name}: a chest CT needs at least 8 voxels along each axis, got {array.shape} (z, y, x)")
-    dx, dy, dz = image.GetSpacing()
-    shape = (int(array.shape[0]), int(array.shape[1]), int(array.shape[2]))
-    return np.array(array), Grid(shape, (dz, dy, dx), image.GetOrigin(), image.GetDirection())
+    steps = np.reshape(image.GetDirection(), (3, 3)) * np.asarray(image.GetSpacing())
+    return Stack(np.array(array), np.asarray(image.GetOrigin()), steps)
 
 
 def _check_hounsfield(array: NDArray[Any], name: str) -> None:
@@ -125,30 +154,28 @@ def _check_hounsfield(array: NDArray[Any], name: str) -> None:
         raise ValueError(f"{name}: not CT in HU: values span {low:g} to {high:g}")
 
 
-def _to_lps(array: NDArray[Any], host: Grid, name: str) -> tuple[NDArray[Any], Grid]:
-    """Flip and permute the axes so that x, y and z indices grow along world +x, +y and +z."""
-    matrix = np.asarray(host.direction).reshape(3, 3)
-    axis_of_world = np.argmax(abs(matrix), axis=1)
-    signs = np.sign(matrix[np.arange(3), axis_of_world])
-    straight = np.zeros((3, 3))
-    straight[np.arange(3), axis_of_world] = signs
-    if sorted(axis_of_world) != [0, 1, 2] or abs(matrix - straight).max() > _OBLIQUE_TOLERANCE:
-        angle = float(np.degrees(np.arccos(np.clip(abs(matrix[np.arange(3), axis_of_world]).min(), -1, 1))))
-        raise ValueError(
-            f"{name}: oblique volumes are not supported: its axes are turned by {angle:.2f} degrees against the "
-            "patient axes; resample it to axis-parallel voxels first"
-        )
+def _to_lps(stack: Stack, unit: NDArray[np.float64]) -> tuple[NDArray[Any], Grid, Grid]:
+    """Flip and permute the axes so that x, y and z indices grow along world +x, +y and +z: array, host's grid, grid."""
+    axis_of_world = abs(unit).argmax(axis=1)
+    signs = np.sign(unit[np.arange(3), axis_of_world])
+    x, y, z = stack.origin_mm
+    shape = (int(stack.array.shape[0]), int(stack.array.shape[1]), int(stack.array.shape[2]))
+    if np.allclose(unit.T @ unit, np.eye(3), atol=1e-4):
+        direction = tuple(float(v) for v in unit.ravel())
+    else:  # a stack that is a hair off
+        direction = tuple(float(v) for v in np.rint(unit).ravel())
+    host = Grid(shape, stack.spacing_mm(), (float(x), float(y), float(z)), direction)
     order = [2 - int(axis_of_world[k]) for k in (2, 1, 0)]  # array axes that run along world z, y, x
-    array = array.transpose(order)
+    array = stack.array.transpose(order)
     spacing = tuple(host.spacing_mm[a] for a in order)
-    origin = np.asarray(host.origin_mm, dtype=np.float64)
+    origin = np.array(stack.origin_mm, dtype=np.float64)
     for array_axis, world in ((0, 2), (1, 1), (2, 0)):
         if signs[world] < 0:
             array = np.flip(array, array_axis)
             origin[world] -= (array.shape[array_axis] - 1) * spacing[array_axis]
-    shape = (int(array.shape[0]), int(array.shape[1]), int(array.shape[2]))
+    n_z, n_y, n_x = array.shape
     point = (float(origin[0]), float(origin[1]), float(origin[2]))
-    return array, Grid(shape, spacing, point, IDENTITY)  # type: ignore[arg-type]
+    return array, host, Grid((n_z, n_y, n_x), spacing, point, IDENTITY)  # type: ignore[arg-type]
 
 
 def _digest(parts: list[Path]) -> str:
