@@ -29,7 +29,7 @@ def examine() -> list[Check]:
     """All checks, in the order in which troubles are best mended."""
     checks = [_python(), _rooms()]
     checks += [_package(name) for name in ("numpy", "scipy", "numba", "h5py", "SimpleITK", "pydantic", "matplotlib")]
-    return [*checks, _compiler(), _prefect(), _gpu(), _memory(), _disk()]
+    return [*checks, _compiler(), _prefect(), _dicom(), _gpu(), _memory(), _disk()]
 
 
 def _python() -> Check:
@@ -79,6 +79,14 @@ def _prefect() -> Check:
     if numbers >= (0, 151):
         return Check("Prefect", "trouble", f"{prefect} with FastAPI {fastapi}", "pip install 'fastapi<0.151'")
     return Check("Prefect", "fine", f"{prefect} with FastAPI {fastapi}")
+
+
+def _dicom() -> Check:
+    try:
+        found = f"pydicom {version('pydicom')}, highdicom {version('highdicom')}"
+    except PackageNotFoundError as error:
+        return Check("DICOM export", "missing", str(error), "pip install 'lungtwin[dicom]' (only for export -f dicom)")
+    return Check("DICOM export", "fine", found)
 
 
 def _gpu() -> Check:
