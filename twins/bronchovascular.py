@@ -1,49 +1,64 @@
-"""Airways, pulmonary arteries and veins: named central lines, then volume-filling trees lobe by lobe.
+"""Airways, pulmonary arteries and veins: named central lines, then trees that fill the lobes.
 
-Arteries follow the airways side by side, also where airways are too small to be drawn; veins grow through seeds
-between them.
+One tree of bundles is grown per lobe. Arteries follow all of it, side by side with the airways; airways end where two
+territories are left (terminal bronchioles: 15,000 to 25,000 branches in both lungs, as every lung has, large or small).
+Supernumerary arteries leave without an airway. Veins grow through seeds of their own where bundles are far: on the
+borders of segments and lobules.
+
 Radius at a fork: ``r_child = r_mother (supply_child / supply_mother)^(1/x)`` with x = 3.2 for airways (Weibel's
-diameters within
-10 %) and 3 for vessels (Murray exponent 2.92 +- 1.07, Dong 2020). Branches are bent (Hermite curves that leave
-along the
-mother) and tapered. Airway wall by lumen diameter after Webb, log-log (unverified).
+diameters) and 2.9 for vessels (Murray exponent 2.92 +- 1.07, Dong 2020). Airway wall by lumen diameter after
+Webb, log-log (unverified).
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from .canvas import Canvas
 from .capsules import paint_airways, paint_vessels
 from .fields import stream
-from .grid import Grid
-from .growth import Branches, fill
-from .lungs import Chest
-from .shapes import curve, direction, paint
+from .growth import Branches, fill, settle
+from .lungs import Chest, lobe_map
+from .pose import Pose, pose
+from .rows import Rows
+from .segments import territories
+from .shapes import direction, paint
 from .structures import LOBES, Structure
-from .trees import Tree
+from .trees import BranchKind, Tree
 
 if TYPE_CHECKING:
     from .population import TwinSpec
 
 Array = NDArray[Any]
 
-SEED_PITCH_MM = 4.6
-"""Distance of the seeds: one per acinus-sized cell [mm]. Design default."""
+TERRITORIES = 24_000
+"""Territories in both lungs: ends of the arteries; the 3 mm under the pleura have none. Design default."""
 
-SMALLEST_AIRWAY_MM = 0.45
-"""Airways of smaller radius are part of the parenchyma [mm]."""
+SIDE_BRANCHES = 12_000
+"""Supernumerary arteries in both lungs: 1.5-2 per artery that has an airway of 0.6 mm. Design default."""
 
-VESSEL_POWER = 3.0
+AIRWAY_POWER = 3.2
+"""Exponent of the radii of airways: halving supply takes 0.805 of the diameter, as in Weibel's lung [1]."""
+
+VESSEL_POWER = 2.9
 """Exponent of the radii of vessels: measured 2.92 +- 1.07 (Dong 2020) [1]."""
 
-Lines = dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]
+FIRST_AIRWAY, FIRST_VESSEL = 0.80, 0.95
+"""At their first fork lobar bronchi and vessels narrow by this beyond what the rule says: so do the segmental bronchi
+of Weibel (5.6 mm after 8.3); for vessels it brings the total blood volume to 2-4 % of the lungs."""
+
+FINE_SUPPLY = 4
+"""Branches to so many territories are drawn in pieces of 2.5 mm; thinner ones are seen as lines: 4 mm do."""
+
+SHELL_MM = 3.0
+"""Under the pleura no branch ends [mm]."""
 
 _AIRWAY_PARENTS = {
     "right main": "trachea", "left main": "trachea", "right upper": "right main", "intermediate": "right main",
@@ -73,98 +88,167 @@ def wall_mm(radius_mm: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.interp(radius_mm, table_r, table_w).astype(np.float32)
 
 
-def grow_trees(spec: TwinSpec, chest: Chest) -> Trees:
-    """Grow all trees of a person; independent of any voxel size."""
-    centre = chest.mediastinum
-    lobes = lobe_map(chest)
-    lattice = chest.lattice
-    corner = np.asarray(lattice.origin_mm)
-    step = lattice.spacing_mm[0]
-    airway_lines, artery_lines, vein_lines = centre.airway_knots(), centre.artery_knots(), centre.vein_knots()
-    airways = _Table(airway_lines, _AIRWAY_PARENTS)
-    arteries = _Table(artery_lines, _ARTERY_PARENTS)
-    veins = _Table(vein_lines, _VEIN_PARENTS)
+def grow_trees(spec: TwinSpec, chest: Chest, posed: Pose | None = None) -> Trees:
+    """Grow all trees of a person; independent of any voxel size, with the same branches in every breath.
+
+    ``posed`` is what :func:`twins.pose.pose` makes of both, for those who have it already.
+    """
+    posed = posed or pose(spec, chest)
+    here, full = chest.mediastinum, posed.full.mediastinum
+    lobes, lobes_here = lobe_map(posed.full), lobe_map(chest)
+    pitch = (spec.full_volume_l() * 1e6 / TERRITORIES) ** (1 / 3)
+    airways = Rows(here.airway_knots(), _AIRWAY_PARENTS)
+    arteries = Rows(here.artery_knots(), _ARTERY_PARENTS)
+    veins = Rows(here.vein_knots(), _VEIN_PARENTS)
     # small vessels go with the emphysema that destroyed their bed
     thinning = 1 - 0.4 * min(1.0, spec.emphysema_percent / 25)
-    for lobe, line, vein_line in zip(LOBES, _LOBE_LINES, _LOBE_VEINS, strict=True):
-        inside = lobes == lobe
+    for n, (lobe, line, vein_line) in enumerate(zip(LOBES, _LOBE_LINES, _LOBE_VEINS, strict=True)):
         rng = stream(spec.key, f"trees {line}")
-        points, radii = airway_lines[line]
-        vessel_points, vessel_radii = artery_lines[line]
-        bundle = fill(
-            _seeds(lattice, chest.lung, inside, rng),
-            points[-1],
-            direction(points[-1] - points[-2]),
-            inside,
-            corner,
-            step,
-            rng,
+        host = _Host(posed.full, lobes == lobe)
+        points, radii = full.airway_knots()[line]
+        artery_points, artery_radii = full.artery_knots()[line]
+        seeds = host.seeds(rng, pitch)
+        label, code = territories(lobe, seeds, points[-1])
+        bundle = host.fill(seeds, code, points, rng)
+        segment = np.where(bundle.pure, label[bundle.seed], 0).astype(np.uint8)
+        thin = np.where(bundle.supply < 40, thinning, 1.0)
+        r_airway = _radii(bundle, FIRST_AIRWAY * radii[-1], AIRWAY_POWER)
+        r_artery = _radii(bundle, FIRST_VESSEL * artery_radii[-1], VESSEL_POWER)
+        side = artery_points[-1] - points[-1]
+        beside = _beside(bundle.end_mm, bundle.parent, points[-1], side, r_airway, r_artery)
+        extra, extra_parent, extra_radius = _side_branches(
+            host.seeds(rng, pitch * (TERRITORIES / SIDE_BRANCHES) ** (1 / 3)), beside, bundle.supply, r_artery, rng
         )
-        total = float(bundle.supply[bundle.parent < 0].sum())
-        r_airway = _radii(bundle, radii[-1], total, 3.2)
-        r_artery = _radii(bundle, vessel_radii[-1], total, VESSEL_POWER) * np.where(bundle.supply < 40, thinning, 1.0)
-        keep = r_airway >= SMALLEST_AIRWAY_MM
-        airways.grow(bundle.end_mm, bundle.parent, r_airway, keep, line, lobe, rng)
-        offset = vessel_points[-1] - points[-1]
-        beside = _beside(bundle.end_mm, bundle.parent, points[-1], offset, r_airway, r_artery)
-        arteries.grow(beside, bundle.parent, r_artery, np.ones(len(keep), bool), line, lobe, rng)
-        start, start_radii = vein_lines[vein_line]
-        from scipy.spatial import cKDTree
+        vein_points, vein_radii = full.vein_knots()[vein_line]
+        vein_seeds = host.seeds(rng, pitch * 0.85)
+        paths = cKDTree(np.vstack([bundle.end_mm, beside]))
+        distance, _ = paths.query(vein_seeds)
+        vein_seeds = vein_seeds[distance > np.quantile(distance, 0.42)]
+        drain = host.fill(vein_seeds, np.zeros((len(vein_seeds), 0), np.int8), vein_points, rng)
+        r_vein = _radii(drain, FIRST_VESSEL * vein_radii[-1], VESSEL_POWER) * np.where(drain.supply < 40, thinning, 1.0)
+        drained = segment[paths.query(drain.end_mm)[1] % len(segment)]
+        drained = np.where(drain.supply <= 200, drained, 0).astype(np.uint8)
 
-        seeds = _seeds(lattice, chest.lung, inside, rng, pitch=SEED_PITCH_MM * 0.85)
-        big = bundle.supply >= 3
-        distance, _ = cKDTree(np.vstack([bundle.end_mm[big], beside[big]])).query(seeds)
-        seeds = seeds[distance > np.quantile(distance, 0.42)]
-        other = fill(seeds, start[-1], direction(start[-1] - start[-2]), inside, corner, step, rng)
-        r_vein = _radii(other, start_radii[-1], float(other.supply[other.parent < 0].sum()), VESSEL_POWER)
-        r_vein *= np.where(other.supply < 40, thinning, 1.0)
-        veins.grow(other.end_mm, other.parent, r_vein, np.ones(len(r_vein), bool), vein_line, lobe, rng)
+        if posed.moved:
+            there = _Host(chest, lobes_here == lobe)
+            points, artery_points = here.airway_knots()[line][0], here.artery_knots()[line][0]
+            bundle = there.moved(bundle, posed, n, points)
+            drain = there.moved(drain, posed, n, here.vein_knots()[vein_line][0])
+            side = artery_points[-1] - points[-1]
+            beside = _beside(bundle.end_mm, bundle.parent, points[-1], side, r_airway, r_artery)
+            extra = there.drawn_in(posed.forward(extra, n))
+
+        fine = bundle.supply >= FINE_SUPPLY
+        keep = np.flatnonzero(bundle.supply >= 2)
+        number = np.full(len(bundle.parent), -1)
+        number[keep] = np.arange(len(keep))
+        mother = np.where(bundle.parent[keep] < 0, -1, number[bundle.parent[keep]])
+        own = np.full(len(bundle.parent), BranchKind.BRANCH, np.uint8)
+        airways.grow(line, lobe, bundle.end_mm[keep], mother, r_airway[keep], segment[keep], own[keep], rng, fine[keep])
+        arteries.grow(
+            line,
+            lobe,
+            np.vstack([beside, extra]),
+            np.concatenate([bundle.parent, extra_parent]),
+            np.concatenate([r_artery * thin, np.minimum(extra_radius, (0.7 * r_artery * thin)[extra_parent])]),
+            np.concatenate([segment, segment[extra_parent]]),
+            np.concatenate([own, np.full(len(extra), BranchKind.SUPERNUMERARY, np.uint8)]),
+            rng,
+            np.concatenate([fine, np.zeros(len(extra), bool)]),
+        )
+        kind = np.full(len(r_vein), BranchKind.BRANCH, np.uint8)
+        veins.grow(vein_line, lobe, drain.end_mm, drain.parent, r_vein, drained, kind, rng, drain.supply >= FINE_SUPPLY)
     return Trees(airways.tree(), arteries.tree(), veins.tree())
 
 
-def paint_trees(canvas: Canvas, chest: Chest, trees: Trees) -> None:
-    """Paint veins, arteries and airways, in this order: the lumen of a bundle stays open."""
+def paint_trees(canvas: Canvas, chest: Chest, trees: Trees, thickness: float = 1.0) -> None:
+    """Paint veins, arteries and airways, in this order: the lumen of a bundle stays open.
+
+    ``thickness`` scales the walls of the bronchi.
+    """
     paint_vessels(canvas, trees.veins, Structure.PULMONARY_VEIN, Structure.HEART)
     paint_vessels(canvas, trees.arteries, Structure.PULMONARY_ARTERY, Structure.PULMONARY_TRUNK)
     wall, lumen = chest.mediastinum.trachea()
     paint(canvas, [wall])
     t = trees.airways
-    paint_airways(canvas, t, wall_mm(t.start_radius_mm), wall_mm(t.end_radius_mm), shown=t.generation > 0)
+    start, end = (thickness * wall_mm(r) for r in (t.start_radius_mm, t.end_radius_mm))
+    paint_airways(canvas, t, start, end, shown=t.generation > 0)
     paint(canvas, lumen)
 
 
-def lobe_map(chest: Chest) -> NDArray[np.uint16]:
-    """Lobe ids on the lattice, 0 outside the lungs and within 1.5 mm of the pleura."""
-    right = np.where(chest.major <= 0, LOBES[2], np.where(chest.minor <= 0, LOBES[1], LOBES[0]))
-    lobe = np.where(chest.side < 0, right, np.where(chest.major <= 0, LOBES[4], LOBES[3]))
-    return np.where(chest.lung < -1.5, lobe, 0).astype(np.uint16)
+@dataclass(frozen=True, slots=True, eq=False)
+class _Host:
+    """A lobe that trees grow in."""
+
+    chest: Chest
+    inside: NDArray[np.bool_]
+
+    def seeds(self, rng: np.random.Generator, pitch: float) -> NDArray[np.float64]:
+        """A jittered grid of points, :data:`SHELL_MM` or more under the pleura and half of that off fissures."""
+        lattice = self.chest.lattice
+        cells = np.argwhere(self.inside)
+        low, high = cells.min(0), cells.max(0)
+        step = lattice.spacing_mm[0]
+        axes = [np.arange(a * step, b * step, pitch) for a, b in zip(low, high, strict=True)]
+        grid = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
+        grid = (grid + pitch * (rng.random(grid.shape) - 0.5) * 0.9) / step
+        index = tuple(np.clip(np.rint(grid).astype(int), 0, np.array(lattice.shape) - 1).T)
+        good = self.inside[index] & (self.chest.lung[index] < -SHELL_MM)
+        good &= np.abs(self.chest.major[index]) > 0.5 * SHELL_MM
+        return lattice.index_to_world(grid[good])
+
+    def fill(
+        self, seeds: NDArray[np.float64], code: NDArray[np.int8], line: NDArray[np.float64], rng: np.random.Generator
+    ) -> Branches:
+        """A tree from the end of ``line`` to every seed."""
+        lattice = self.chest.lattice
+        corner, step = np.asarray(lattice.origin_mm), lattice.spacing_mm[0]
+        grown = fill(seeds, code, line[-1], direction(line[-1] - line[-2]), self.inside, corner, step, rng)
+        return self._settled(grown, line)
+
+    def moved(self, branches: Branches, posed: Pose, lobe: int, line: NDArray[np.float64]) -> Branches:
+        """The same branches in this breath, from the end of ``line``."""
+        return self._settled(replace(branches, end_mm=posed.forward(branches.end_mm, lobe)), line)
+
+    def _settled(self, branches: Branches, line: NDArray[np.float64]) -> Branches:
+        """Forks drawn into the lobe, and where they cost least in it."""
+        lattice = self.chest.lattice
+        branches = replace(branches, end_mm=self.drawn_in(branches.end_mm))
+        return settle(branches, line[-1], self.inside, np.asarray(lattice.origin_mm), lattice.spacing_mm[0])
+
+    def drawn_in(self, points_mm: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Points outside the lobe moved to its nearest cell."""
+        lattice = self.chest.lattice
+        index = np.clip(np.rint(lattice.world_to_index(points_mm)).astype(int), 0, np.array(lattice.shape) - 1)
+        out = ~self.inside[tuple(index.T)]
+        if not out.any():
+            return points_mm
+        cells = lattice.index_to_world(np.argwhere(self.inside))
+        points_mm = points_mm.copy()
+        points_mm[out] = cells[cKDTree(cells).query(points_mm[out])[1]]
+        return points_mm
 
 
-def _seeds(
-    lattice: Grid,
-    lung: NDArray[np.float32],
-    inside: NDArray[np.bool_],
+def _side_branches(
+    seeds_mm: NDArray[np.float64],
+    ends_mm: NDArray[np.float64],
+    supply: NDArray[np.float64],
+    radius_mm: NDArray[np.float64],
     rng: np.random.Generator,
-    pitch: float = SEED_PITCH_MM,
-) -> NDArray[np.float64]:
-    """A jittered grid of points in a lobe, 3 mm or more under the pleura."""
-    cells = np.argwhere(inside)
-    low, high = cells.min(0), cells.max(0)
-    step = lattice.spacing_mm[0]
-    axes = [np.arange(a * step, b * step, pitch) for a, b in zip(low, high, strict=True)]
-    grid = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
-    grid = (grid + pitch * (rng.random(grid.shape) - 0.5) * 0.9) / step
-    index = np.clip(np.rint(grid).astype(int), 0, np.array(lattice.shape) - 1)
-    good = inside[tuple(index.T)] & (lung[tuple(index.T)] < -3.0)
-    return lattice.index_to_world(grid[good])
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]:
+    """Supernumerary arteries: ends, mothers, radii [mm]; each from the nearest fork of an artery wider than its own."""
+    wide = np.flatnonzero((supply >= 6) & (supply < 500))
+    distance, nearest = cKDTree(ends_mm[wide]).query(seeds_mm)
+    near = (distance > 1.5) & (distance < 12.0)
+    mother = wide[nearest[near]]
+    smallest = float(np.median(radius_mm[supply == 1]))
+    return seeds_mm[near], mother, np.minimum(smallest * rng.uniform(0.9, 1.7, len(mother)), 0.7 * radius_mm[mother])
 
 
-def _radii(branches: Branches, root_mm: float, total: float, power: float) -> NDArray[np.float64]:
+def _radii(branches: Branches, root_mm: float, power: float) -> NDArray[np.float64]:
     """Radii by supply, a daughter never wider than 0.95 of her mother."""
-    r = root_mm * np.minimum(1.0, branches.supply / total) ** (1 / power)
-    # the last three generations fall off faster: most of their blood is counted with the parenchyma
-    r = r * np.minimum(1.0, branches.supply / 12) ** 0.25
-    return _narrowing(r, branches.parent, root_mm)
+    total = float(branches.supply[branches.parent < 0].sum())
+    return _narrowing(root_mm * (branches.supply / total) ** (1 / power), branches.parent, root_mm)
 
 
 @njit(cache=True)
@@ -196,93 +280,3 @@ def _beside(end: Array, parent: Array, tip: Array, offset: Array, r_airway: Arra
         gap = 1.25 * r_airway[b] + r_artery[b] + 0.4
         out[b] = end[b] + side[b] * gap
     return out
-
-
-class _Table:
-    """Rows of a tree: central lines first, lobes after them."""
-
-    def __init__(self, lines: Lines, parents: dict[str, str]) -> None:
-        self.columns: list[tuple[NDArray, ...]] = []
-        self.rows = 0
-        self.last: dict[str, int] = {}
-        self.depth: dict[str, int] = {}
-        self.end: dict[str, tuple[NDArray, NDArray, float]] = {}
-        for name, (points, radii) in lines.items():
-            n = 13
-            line = curve(points, n)
-            radius = np.minimum.accumulate(np.interp(np.linspace(0, 1, n), np.linspace(0, 1, len(radii)), radii))
-            mother = parents.get(name)
-            if mother is not None:  # never wider than what it leaves
-                radius = np.minimum(radius, self.end[mother][2])
-            first = -1 if mother is None else self.last[mother]
-            depth = 0 if mother is None else self.depth[mother] + 1
-            parent = np.concatenate([[first], self.rows + np.arange(n - 2)])
-            self._add(line[:-1], line[1:], radius[:-1], radius[1:], parent, np.full(n - 1, depth), np.zeros(n - 1))
-            self.last[name], self.depth[name] = self.rows - 1, depth
-            self.end[name] = (line[-1], direction(line[-1] - line[-2]), float(radius[-1]))
-
-    def _add(self, *columns: NDArray) -> None:
-        self.columns.append(columns)
-        self.rows += len(columns[0])
-
-    def grow(
-        self,
-        end: NDArray,
-        parent: NDArray,
-        radius: NDArray,
-        keep: NDArray,
-        line: str,
-        lobe: int,
-        rng: np.random.Generator,
-    ) -> None:
-        """Add branches as bent, tapered rows; branches not kept are left out (their children are not kept either)."""
-        tip, heading, root = self.end[line]
-        new = np.cumsum(keep) - 1
-        mother = np.where(parent[keep] < 0, -1, new[parent[keep]])
-        end, radius = end[keep], np.minimum(radius[keep], root)
-        start = np.where(mother[:, None] < 0, tip, end[mother])
-        chord = end - start
-        length = np.maximum(np.linalg.norm(chord, axis=1), 1e-6)
-        unit = chord / length[:, None]
-        arrive = unit + 0.09 * rng.standard_normal(unit.shape)
-        leave = np.where(mother[:, None] < 0, heading, arrive[mother]) * 0.6 + 0.4 * unit
-        for tangent in (arrive, leave):
-            tangent /= np.linalg.norm(tangent, axis=1, keepdims=True)
-        pieces = np.clip(np.ceil(length / 2.8), 1, 6).astype(int)
-        first_row = self.rows + np.concatenate([[0], np.cumsum(pieces)[:-1]])
-        generation = np.empty(len(mother), int)
-        _generations(mother, generation, self.depth[line] + 1)
-        branch = np.repeat(np.arange(len(pieces)), pieces)
-        k = np.arange(len(branch)) - np.repeat(first_row - self.rows, pieces)
-
-        def at(t: NDArray) -> NDArray:
-            t = t[:, None]
-            scale = length[branch, None] * 0.75
-            return np.asarray(
-                (2 * t**3 - 3 * t**2 + 1) * start[branch] + (t**3 - 2 * t**2 + t) * scale * leave[branch]
-                + (3 * t**2 - 2 * t**3) * end[branch] + (t**3 - t**2) * scale * arrive[branch]
-            )  # fmt: skip
-
-        t0, t1 = k / pieces[branch], (k + 1) / pieces[branch]
-        before = np.where(mother < 0, self.last[line], (first_row + pieces - 1)[mother])
-        parents = np.where(k == 0, before[branch], self.rows + np.arange(len(branch)) - 1)
-        r = radius[branch]
-        self._add(
-            at(t0),
-            at(t1),
-            r * (1 - 0.05 * t0),
-            r * (1 - 0.05 * t1),
-            parents,
-            generation[branch],
-            np.full(len(branch), lobe),
-        )
-
-    def tree(self) -> Tree:
-        """The rows as a :class:`twins.Tree`."""
-        return Tree(*(np.concatenate(c) for c in zip(*self.columns, strict=True)))
-
-
-@njit(cache=True)
-def _generations(mother: Array, out: Array, first: Any) -> None:
-    for b in range(mother.size):
-        out[b] = first if mother[b] < 0 else out[mother[b]] + 1

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from .cage import POWER, TAPER, Cage
 from .fields import Field, noise, smooth_max, stream, volume_mm3
@@ -25,15 +25,13 @@ from .grid import Grid
 from .mediastinum import Heart, Mediastinum
 from .shapes import unite
 from .skeleton import ribs, spine_room
+from .structures import LOBES
 
 if TYPE_CHECKING:
     from .population import TwinSpec
 
 STEP_MM = 2.5
 """Pitch of the lattice that carries the surfaces [mm]."""
-
-SHARES = {"right upper": 17.9 / 53.7, "right middle": 9.3 / 53.7, "left upper": 23.1 / 46.3}
-"""Share of each lobe in its lung; the lower lobes have the rest (Yamada et al. 2020)."""
 
 BELOW_MM, ABOVE_MM = 48.0, 25.0
 """How far the lattice goes below level 0 and above the apex [mm]."""
@@ -120,7 +118,7 @@ def solve(spec: TwinSpec) -> Chest:
         height *= (full / volume) ** 0.8
     target = spec.target_volume_l() * 1e6
     breathing, rise = breath(spec, height)
-    chest = _carve(breathing, height, STEP_MM, rise)
+    chest = _carve(breathing, height, STEP_MM, rise, Cage.of(spec, height))
     step = STEP_MM
     left = chest.side > 0
     shift = np.zeros_like(chest.lung[0])
@@ -153,16 +151,23 @@ def solve(spec: TwinSpec) -> Chest:
     r, l_ = spec.right_share * total, (1 - spec.right_share) * total
     major = chest.major.copy()
     for mask, part, whole, share in (
-        (~left, right_lung, r, 1 - SHARES["right upper"] - SHARES["right middle"]),
-        (left, left_lung, l_, 1 - SHARES["left upper"]),
+        (~left, right_lung, r, spec.right_lower_share),
+        (left, left_lung, l_, spec.left_lower_share),
     ):
         major = np.where(mask, chest.major + np.float32(_offset(chest.major, part, share * whole)), major)
     upper = right_lung * np.clip(0.5 + major / step, 0, 1)
-    s = _offset(chest.minor, upper, SHARES["right middle"] * r)
+    s = _offset(chest.minor, upper, spec.right_middle_share * r)
     return Chest(
         chest.cage, chest.mediastinum, chest.lattice, chest.wall, lung.astype(np.float32), diaphragm.astype(np.float32),
         chest.side, major.astype(np.float32), (chest.minor + np.float32(s)).astype(np.float32),
     )  # fmt: skip
+
+
+def lobe_map(chest: Chest) -> NDArray[np.uint16]:
+    """Lobe ids on the lattice, 0 outside the lungs and within 1.5 mm of the pleura."""
+    right = np.where(chest.major <= 0, LOBES[2], np.where(chest.minor <= 0, LOBES[1], LOBES[0]))
+    lobe = np.where(chest.side < 0, right, np.where(chest.major <= 0, LOBES[4], LOBES[3]))
+    return np.where(chest.lung < -1.5, lobe, 0).astype(np.uint16)
 
 
 def _dome_offset(lung: Field, dome: Field, step_mm: float, volume: float) -> float:
@@ -199,10 +204,11 @@ def _bisect(falling: Callable[[float], float], target: float, low: float, high: 
     return 0.5 * (low + high)
 
 
-def _carve(spec: TwinSpec, height_mm: float, step_mm: float, rise_mm: float = 0.0) -> Chest:
+def _carve(spec: TwinSpec, height_mm: float, step_mm: float, rise_mm: float = 0.0, full: Cage | None = None) -> Chest:
+    """The chest before domes and fissures are settled; its lattice, and so its noise, is that of the ``full`` cage."""
     cage = Cage.of(spec, height_mm)
     centre = Mediastinum.of(cage, spec.heart_scale, rise_mm)
-    lattice = lattice_of(cage, step_mm)
+    lattice = lattice_of(full or cage, step_mm)
     z, y, x = (a.astype(np.float32) for a in lattice.axes_mm())
     rng = stream(spec.key, "surfaces")
     bumps = noise(lattice, 38.0, rng)
@@ -248,7 +254,7 @@ def _carve(spec: TwinSpec, height_mm: float, step_mm: float, rise_mm: float = 0.
     slope = np.gradient(surface, step_mm, axis=(1, 2))
     diaphragm = (surface - Z) / np.sqrt(1 + slope[0] ** 2 + slope[1] ** 2)
     # fissures: negative below; the major falls from the upper back to the front of the dome
-    rise = 0.60 * height_mm / (2 * depth)
+    rise = 0.78 * height_mm / (2 * depth)
     side_x = np.abs(X)
     tilt = 1 / math.hypot(1.0, rise)
     major = (

@@ -1,12 +1,10 @@
-"""Aerated lung: tissue of constant mass over the inflated volume, denser towards the back, with texture and emphysema.
+"""Aerated lung: tissue of constant mass over the inflated volume, denser towards the back, with texture and disease.
 
 ``rho(p) = rho_0 exp(g (y - y_mean)) (1 + texture)``: rho_0 is solved so that the lung holds the tissue mass of the spec
-(``rho = m / V``: mass is conserved over inflation). The gradient g grows as the lung deflates: 1.5 HU/cm at full
-inspiration, 5 at
-65 % (design default). Texture is power-law noise, ``P(f) ~ f^-3`` over 0.03-0.6 /mm (design default), averaged over
-the voxel in the
-Fourier domain, on top of cells of the size of secondary lobules. Emphysema is a set of spherical holes (centrilobular:
-log-normal radii, median 2.2 mm; upper zones first) of 0.03 g/cm3 that fill the given share of the lung.
+(``rho = m / V``: mass is conserved over inflation), with its septa, fissures, emphysema, caps and bands. The gradient g
+grows as the lung deflates: 1.8 HU/cm at full inspiration, 5 at 65 % (design default). Texture is power-law noise,
+``P(f) ~ f^-3`` over 0.03-0.6 /mm (design default), averaged over the voxel in the Fourier domain, on top of secondary
+lobules (:mod:`.lobules`) and of all branches of the trees that are thinner than a voxel.
 """
 
 from __future__ import annotations
@@ -19,9 +17,14 @@ from numba import njit, prange
 from numpy.typing import NDArray
 
 from .canvas import INK, Canvas, coverage, deposit
-from .fields import Field, locate, noise, sample, stream
+from .emphysema import HOLE_DENSITY_G_CM3, emphysema, points_in
+from .fields import Field, locate, noise, stream
+from .fissures import FISSURE_MM, sheets
+from .lobules import CONTRAST, PITCH_MM, SEPTUM_MM, lobule_at, lobules
 from .lungs import Chest
-from .structures import LOBES
+from .pose import Pose, pose
+from .shapes import Blob, Coat, direction, frame_along, paint
+from .structures import LOBES, Structure
 
 if TYPE_CHECKING:
     from .population import TwinSpec
@@ -31,44 +34,69 @@ Array = NDArray[Any]
 TILE_STEP_MM = 0.8
 """Pitch of the texture tile [mm]."""
 
-HOLE_DENSITY_G_CM3 = 0.03
-"""Density inside emphysema (0.02-0.05) [g/cm3]."""
+TEXTURE = 0.17
+"""SD of the power-law texture, relative [1]. Design default."""
 
-FISSURE_MM = 0.3
-"""Tissue of a fissure, both pleurae [mm]."""
+BAND_G_CM3, BAND_MM = 0.15, 20.0
+"""Dependent atelectasis at its fullest: +150 HU, 20 mm deep. Design default."""
+
+CAP_G_CM3 = 0.8
+"""Density that an apical cap adds [g/cm3]. Design default."""
+
+SCAR_G_CM3 = 0.6
+"""Density of scars [g/cm3]. Design default."""
 
 _TILE = 144
 
 
-def paint_lungs(canvas: Canvas, spec: TwinSpec, chest: Chest) -> None:
-    """Paint parenchyma with its fissures; structure ids are the lobes."""
+def paint_lungs(canvas: Canvas, spec: TwinSpec, chest: Chest, posed: Pose | None = None) -> None:
+    """Paint parenchyma with its fissures, septa, emphysema, bands and scars; structure ids are the lobes.
+
+    ``posed`` is what :func:`twins.pose.pose` makes of spec and chest, for those who have it already.
+    """
+    posed = posed or pose(spec, chest)
     lattice = chest.lattice
     step = lattice.spacing_mm[0]
+    table = lobules(stream(spec.key, "lobules"))
+    points = points_in(spec, chest)
     relative = _relative_density(spec, chest)
-    inside = np.clip(0.5 - chest.lung / step, 0, 1)
-    volume_cm3 = float(inside.sum(dtype=np.float64)) * step**3 * 1e-3
-    holes, hole_share = _holes(spec, chest)
-    mean = float((inside * relative).sum(dtype=np.float64) / inside.sum(dtype=np.float64))
-    gaps = _gaps(spec, chest)
-    near = (np.abs(chest.major) < step / 2) | ((chest.side < 0) & (chest.major > 0) & (np.abs(chest.minor) < step / 2))
-    sheets_cm3 = float((inside * near * np.clip(3 * gaps, 0, 1)).sum(dtype=np.float64)) * step**2 * FISSURE_MM * 1e-3
-    left_over = spec.target_tissue_mass_g() - hole_share * volume_cm3 * HOLE_DENSITY_G_CM3 - 0.88 * sheets_cm3
-    rho = left_over / (volume_cm3 * (1 - hole_share) * mean)
-    fields = np.stack([chest.lung, chest.side, chest.major, chest.minor, relative * np.float32(rho), gaps], axis=-1)
-    tile = _tile(stream(spec.key, "texture"), canvas.spacing_mm)
-    order = np.argsort(holes[:, 2], kind="stable")
-    holes = np.ascontiguousarray(holes[order])
+    gone = emphysema(spec, chest, posed, points, relative, table)
+    in_hole = gone.covers(points)
+    if gone.left is not None:
+        relative = relative * gone.left
+    added = _added_density(spec, chest)
+    parted = sheets(spec, chest)
+    # the mass that is left for rho_0
+    volume_cm3 = float(np.clip(0.5 - chest.lung / step, 0, 1).sum(dtype=np.float64)) * step**3 * 1e-3
+    here = np.where(in_hole, 0, relative[points.cell]).mean(dtype=np.float64)
+    fixed = np.where(in_hole, HOLE_DENSITY_G_CM3, added[points.cell]).mean(dtype=np.float64)
+    fixed += 0.9 * float(_septa(points.world_mm, chest.lung[points.cell].astype(np.float64), table).mean())
+    sheets_cm3 = sum(_area_mm2(chest, d, gate) for d, gate in parted) * FISSURE_MM * 1e-3
+    rho = (spec.target_tissue_mass_g() - fixed * volume_cm3 - 0.88 * sheets_cm3) / (volume_cm3 * here)
+    if rho <= 0:
+        raise ValueError(
+            f"tissue_mass_g: {spec.target_tissue_mass_g():.0f} g is less than fissures, septa, caps and bands weigh, "
+            f"{fixed * volume_cm3 + 0.88 * sheets_cm3:.0f} g"
+        )
+    fields = [chest.lung, chest.side, chest.major, chest.minor, relative * np.float32(rho) + added]
+    fields += [parted[0][1], parted[1][1], *(f for pair in parted[2:] for f in pair)]
+    tile = _tile(stream(spec.key, "texture"), canvas.spacing_mm, spec.texture_scale)
+    holes = gone.holes[np.argsort(gone.holes[:, 2], kind="stable")]
     _fill(
         *canvas.arrays,
         np.asarray(canvas.grid.origin_mm),
         canvas.spacing_mm,
-        fields,
+        np.stack(fields, axis=-1),
         np.asarray(lattice.origin_mm),
         step,
         tile,
-        holes,
+        table,
+        CONTRAST * spec.texture_scale,
+        posed.backward_rows(),
+        np.ascontiguousarray(holes),
         float(holes[:, 3].max(initial=0.0)),
     )
+    paint(canvas, _scars(spec, chest))
 
 
 def _relative_density(spec: TwinSpec, chest: Chest) -> Field:
@@ -78,19 +106,70 @@ def _relative_density(spec: TwinSpec, chest: Chest) -> Field:
     g = slope_hu_cm / 995 / density / 10
     patches = noise(chest.lattice, 22.0, stream(spec.key, "patches"))
     level = chest.cage.level(z)
-    field = np.exp(g * y)[None, :, None] * (1.06 - 0.12 * level)[:, None, None] * (1 + 0.035 * patches)
+    field = np.exp(g * y)[None, :, None] * (1.06 - 0.12 * level)[:, None, None]
+    field = field * (1 + 0.035 * spec.texture_scale * patches)
     # pleura with the alveoli pressed against it
     return np.asarray(field * (1 + 0.25 * np.exp(np.minimum(chest.lung, 0) / 2.0)), np.float32)
 
 
-def _gaps(spec: TwinSpec, chest: Chest) -> Field:
-    """Positive where a fissure is complete; fissures end before the hilum in about half of the lungs."""
-    field = noise(chest.lattice, 55.0, stream(spec.key, "fissures"))
-    _, _, x = chest.lattice.axes_mm()
-    return np.asarray(field + 0.5 + np.clip((np.abs(x)[None, None, :] - 55) / 30, -1, 1.2), np.float32)
+def _added_density(spec: TwinSpec, chest: Chest) -> Field:
+    """Density of bands of dependent atelectasis and of apical caps, on top of the rest [g/cm3]."""
+    added = np.zeros_like(chest.lung)
+    depth = -chest.lung
+    if spec.dependent_atelectasis > 0:
+        slope = np.gradient(chest.lung, chest.lattice.spacing_mm[0])
+        backward = np.clip(slope[1] / np.maximum(np.sqrt(sum(g * g for g in slope)), 1e-3) * 2 - 0.6, 0, 1)
+        z, y, _ = chest.lattice.axes_mm()
+        level = chest.cage.level(z)[:, None, None]
+        behind = (y[None, :] - chest.cage.centre(z)[:, None]) / chest.cage.half_depth(z)[:, None]
+        backward = backward * np.clip(behind * 3, 0, 1)[:, :, None]
+        ragged = 1 + 0.45 * noise(chest.lattice, 18.0, stream(spec.key, "atelectasis"))
+        reach = np.float32(BAND_MM * spec.dependent_atelectasis**0.5) * np.maximum(ragged, 0.1)
+        band = np.clip(1 - depth / reach, 0, 1) * backward * np.clip((0.85 - level) / 0.15, 0, 1)
+        added += np.float32(BAND_G_CM3 * spec.dependent_atelectasis**0.5) * band.astype(np.float32)
+    if spec.apical_cap_mm > 0:
+        rng = stream(spec.key, "caps")
+        z = chest.lattice.axes_mm()[0][:, None, None]
+        ragged = noise(chest.lattice, 12.0, rng)
+        for mask in (chest.side < 0, chest.side > 0):
+            top = z[np.flatnonzero(((chest.lung < 0) & mask).any((1, 2)))[-1], 0, 0]
+            # thickest at the top, gone 30 mm below it
+            thick = spec.apical_cap_mm * np.clip(1 - (top - z) / 30, 0, 1) * np.maximum(1 + 0.45 * ragged, 0)
+            added += np.where(mask, CAP_G_CM3 * np.clip((thick - depth) / 2 + 0.5, 0, 1) * (thick > 0.3), 0)
+    return added.astype(np.float32)
 
 
-def _tile(rng: np.random.Generator, spacing_mm: float) -> NDArray[np.float32]:
+def _scars(spec: TwinSpec, chest: Chest) -> list[Blob]:
+    """Scars: thin plates that reach inwards from the pleura."""
+    if spec.n_scars == 0:
+        return []
+    rng = stream(spec.key, "scars")
+    lattice = chest.lattice
+    cells = np.argwhere((chest.lung < -3.0) & (chest.lung > -6.0))
+    slope = np.gradient(chest.lung, lattice.spacing_mm[0])
+    bodies = []
+    for k, j, i in cells[rng.integers(len(cells), size=spec.n_scars)]:
+        inward = -direction([slope[2][k, j, i], slope[1][k, j, i], slope[0][k, j, i]])
+        axes = frame_along(inward + 0.5 * rng.standard_normal(3), rng.standard_normal(3))
+        semi = (rng.uniform(0.5, 1.1), rng.uniform(2.5, 7.0), rng.uniform(5.0, 14.0))
+        centre = lattice.index_to_world([k, j, i]) + axes[2] * (semi[2] - 5.0)
+        if chest.side[k, j, i] < 0:
+            lobe = LOBES[2] if chest.major[k, j, i] <= 0 else (LOBES[1] if chest.minor[k, j, i] <= 0 else LOBES[0])
+        else:
+            lobe = LOBES[4] if chest.major[k, j, i] <= 0 else LOBES[3]
+        bodies.append(Blob(centre, semi, Coat("lung_tissue", Structure(lobe), core_density=SCAR_G_CM3), axes))
+    return bodies
+
+
+def _area_mm2(chest: Chest, sheet: Field, gate: Field) -> float:
+    """Area of a fissure within the lungs [mm2]."""
+    step = chest.lattice.spacing_mm[0]
+    near = (np.abs(sheet) < step / 2) & (gate > 0)
+    inside = np.clip(0.5 - chest.lung[near] / step, 0, 1)
+    return float((inside * np.clip(gate[near], 0, 1)).sum(dtype=np.float64)) * step**2
+
+
+def _tile(rng: np.random.Generator, spacing_mm: float, contrast: float) -> NDArray[np.float32]:
     """Periodic multiplicative texture (mean 1), as voxels of ``spacing_mm`` average it."""
     import scipy.fft
 
@@ -102,34 +181,26 @@ def _tile(rng: np.random.Generator, spacing_mm: float) -> NDArray[np.float32]:
     amplitude = np.where(radius > 0.012, np.maximum(radius, 0.03) ** -1.5, 0) * (radius < 0.62)
     spectrum = scipy.fft.rfftn(white, workers=1) * amplitude
     pattern = scipy.fft.irfftn(spectrum, s=white.shape, workers=1)
-    gain = 0.17 / pattern.std()
+    gain = TEXTURE * contrast / pattern.std()
     voxel = np.sinc(fz * spacing_mm) * np.sinc(fy * spacing_mm) * np.sinc(fx * spacing_mm)
     pattern = scipy.fft.irfftn(spectrum * voxel, s=white.shape, workers=1) * gain
     return np.asarray(np.maximum(1 + pattern, 0.25), np.float32)
 
 
-def _holes(spec: TwinSpec, chest: Chest) -> tuple[NDArray[np.float32], float]:
-    """Centres and radii ``(n, 4)`` of emphysema, and the share of the lung that they fill [1]."""
-    share = spec.emphysema_percent / 100
-    if share <= 0.0005:
-        return np.zeros((0, 4), np.float32), 0.0
-    rng = stream(spec.key, "emphysema")
-    lattice = chest.lattice
-    z, _, _ = lattice.axes_mm()
-    cells = np.argwhere(chest.lung < -2.0)
-    count = int(min(4e5, 40 + 1.5 * share * spec.target_volume_l() * 1e6 / 95))
-    weight = np.exp(2.0 * chest.cage.level(z))[cells[:, 0]]
-    cluster = noise(lattice, 26.0, rng)[tuple(cells.T)]
-    cumulative = np.cumsum(weight * np.exp(1.2 * cluster))
-    picked = cells[np.searchsorted(cumulative, rng.random(count) * cumulative[-1])]
-    index = picked + rng.random((count, 3)) - 0.5
-    radius = np.clip(2.2 * np.exp(0.45 * rng.standard_normal(count)), 1.0, 9.0)
-    lung = spec.target_volume_l() * 1e6
-    # overlapping holes: the share that random spheres fill is 1 - exp(-sum / V)
-    filled = 1 - np.exp(-np.cumsum(4 / 3 * math.pi * radius**3) / (lung * 0.8))
-    n = int(np.searchsorted(filled, min(share / 0.8, 0.9)))
-    holes = np.column_stack([lattice.index_to_world(index), radius])[:n]
-    return holes.astype(np.float32), share
+@njit(cache=True, inline="always")
+def _septum(there: Any, lung: Any) -> Any:
+    """How much of a septum is seen at a signed distance from the pleura: most within 15 mm of it."""
+    return there * (0.12 + 0.88 * math.exp(min(lung, 0.0) / 10.0))
+
+
+@njit(cache=True)
+def _septa(points: Array, lung: Array, table: Array) -> Array:
+    """Volume fraction of septa about each point: the sheet as a cube of half a lobule sees it."""
+    out = np.empty(len(points))
+    for p in range(len(points)):
+        _, distance, there = lobule_at(table, points[p, 0], points[p, 1], points[p, 2])
+        out[p] = _sheet(distance, SEPTUM_MM, 0.2 * PITCH_MM) * _septum(there, lung[p])
+    return out
 
 
 @njit(parallel=True, cache=True, error_model="numpy")
@@ -145,12 +216,19 @@ def _fill(
     corner: Array,
     step: Any,
     tile: Array,
+    table: Array,
+    contrast: Any,
+    backward: Array,
     holes: Array,
     hole_reach: Any,
 ) -> None:
-    """Lung tissue per voxel; ``fields`` (k, j, i, 6): lung, side, major, minor, density, completeness of fissures."""
+    """Lung tissue per voxel.
+
+    ``fields`` (k, j, i, n): lung, side, major, minor, density, gates of major and minor, then pairs of sheet and gate;
+    ``backward`` (5, 3, 4) takes places in each lobe to where they are at full effort.
+    """
     nz, ny, nx = structure.shape
-    size = tile.shape[0]
+    size, n = tile.shape[0], fields.shape[3]
     scale = 1.0 / TILE_STEP_MM
     for k in prange(nz):
         z = origin[2] + k * spacing
@@ -174,7 +252,7 @@ def _fill(
                     f = coverage(math.sqrt(dx * dx + dy * dy + dz * dz) - holes[h, 3], spacing)
                     if f > empty[j, i]:
                         empty[j, i] = f
-        value = np.zeros(6, np.float32)
+        value = np.zeros(n, np.float32)
         for j in range(ny):
             y = origin[1] + j * spacing
             cy, v = locate((y - corner[1]) / step, fields.shape[1])
@@ -187,25 +265,37 @@ def _fill(
                 for a in range(2):
                     for b in range(2):
                         wab = (w if a else 1 - w) * (v if b else 1 - v)
-                        for c in range(6):
+                        for c in range(n):
                             value[c] += wab * (
                                 (1 - u) * fields[cz + a, cy + b, cx, c] + u * fields[cz + a, cy + b, cx + 1, c]
                             )
-                lung, side, major, minor, rho, complete = value
+                lung, side, major, minor, rho = value[0], value[1], value[2], value[3], value[4]
                 f = coverage(lung, spacing)
                 if f <= 0.0:
                     continue
+                if major <= 0.0:
+                    lobe = 2 if side < 0.0 else 4
+                elif side < 0.0:
+                    lobe = 1 if minor <= 0.0 else 0
+                else:
+                    lobe = 3
+                m = backward[lobe]
+                fx = m[0, 0] * x + m[0, 1] * y + m[0, 2] * z + m[0, 3]
+                fy = m[1, 0] * x + m[1, 1] * y + m[1, 2] * z + m[1, 3]
+                fz = m[2, 0] * x + m[2, 1] * y + m[2, 2] * z + m[2, 3]
                 # texture: the tile read at two scales, turned against each other
-                tx, ty, tz = x * scale, y * scale, z * scale
+                tx, ty, tz = fx * scale, fy * scale, fz * scale
                 fine = _tiled(tile, tx, ty, tz, size)
                 coarse = _tiled(tile, 0.31 * tx + 0.12 * ty + 41.0, 0.31 * ty - 0.12 * tx + 7.0, 0.33 * tz + 19.0, size)
-                rho *= fine * (0.4 + 0.6 * coarse)
+                relative, apart, there = lobule_at(table, fx, fy, fz)
+                rho *= fine * (0.4 + 0.6 * coarse) * (1.0 + contrast * relative)
                 rho += (HOLE_DENSITY_G_CM3 - rho) * empty[j, i]
-                sheet = _sheet(major, spacing)
-                if side < 0.0 and major > 0.0:
-                    sheet = max(sheet, _sheet(minor, spacing))
-                if complete > 0.0:
-                    rho += (1.0 - rho) * sheet * min(1.0, 3.0 * complete)
+                sheet = _sheet(apart, SEPTUM_MM, spacing) * _septum(there, lung)
+                sheet = max(sheet, _sheet(major, FISSURE_MM, spacing) * min(1.0, max(0.0, value[5])))
+                sheet = max(sheet, _sheet(minor, FISSURE_MM, spacing) * min(1.0, max(0.0, value[6])))
+                for c in range(7, n, 2):
+                    sheet = max(sheet, _sheet(value[c], FISSURE_MM, spacing) * min(1.0, max(0.0, value[c + 1])))
+                rho += (1.0 - rho) * min(1.0, sheet)
                 deposit(
                     structure,
                     material_a,
@@ -222,17 +312,13 @@ def _fill(
                     0.0,
                 )
                 if f > 0.5:
-                    if side < 0.0:
-                        lobe = RIGHT_LOWER if major <= 0.0 else (RIGHT_MIDDLE if minor <= 0.0 else RIGHT_UPPER)
-                    else:
-                        lobe = LEFT_LOWER if major <= 0.0 else LEFT_UPPER
-                    structure[k, j, i] = np.uint16(lobe)
+                    structure[k, j, i] = np.uint16(FIRST_LOBE + lobe)
 
 
 @njit(cache=True, inline="always")
-def _sheet(distance: Any, spacing: Any) -> Any:
-    """Volume fraction of a sheet of ``FISSURE_MM`` at a signed distance."""
-    return coverage(distance - 0.5 * FISSURE_MM, spacing) - coverage(distance + 0.5 * FISSURE_MM, spacing)
+def _sheet(distance: Any, thickness: Any, spacing: Any) -> Any:
+    """Volume fraction of a sheet at a signed distance."""
+    return coverage(distance - 0.5 * thickness, spacing) - coverage(distance + 0.5 * thickness, spacing)
 
 
 @njit(cache=True)
@@ -251,6 +337,6 @@ def _tiled(tile: Array, x: Any, y: Any, z: Any, size: Any) -> Any:
 
 
 INK_LUNG = INK["lung_tissue"]
-RIGHT_UPPER, RIGHT_MIDDLE, RIGHT_LOWER, LEFT_UPPER, LEFT_LOWER = (int(lobe) for lobe in LOBES)
+FIRST_LOBE = int(LOBES[0])
 
-__all__ = ["paint_lungs", "sample"]
+__all__ = ["paint_lungs"]

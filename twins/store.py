@@ -23,7 +23,7 @@ from .files import replacing
 from .grid import Grid
 from .materials import Material
 from .patient import Patient
-from .trees import COLUMNS, Tree
+from .trees import COLUMNS, OPTIONAL, Tree
 from .twin import DENSITY_STEP_G_CM3, FRACTION_STEP, Inset, Twin
 
 FORMAT = "lungtwin-twin"
@@ -150,7 +150,13 @@ def _read_twin(file: h5py.File) -> Twin:
         if highest >= len(materials):
             raise ValueError(f"{name} names material {highest}, but the file lists {len(materials)} materials")
     trees: dict[str, Any] = {
-        name: Tree(**{column: _read_array(file[name], column, dtype) for column, (dtype, _) in COLUMNS.items()})
+        name: Tree(
+            **{
+                column: _read_array(file[name], column, dtype)
+                for column, (dtype, _) in COLUMNS.items()
+                if column in file[name] or column not in OPTIONAL
+            }
+        )
         for name in _TREES
     }
     insets = []

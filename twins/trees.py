@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +16,25 @@ COLUMNS: dict[str, tuple[str, tuple[int, ...]]] = {
     "parent": ("i4", ()),
     "generation": ("i2", ()),
     "lobe": ("u2", ()),
+    "segment": ("u1", ()),
+    "kind": ("u1", ()),
 }
 """Name, dtype and trailing shape of each column of a :class:`Tree`."""
+
+OPTIONAL = ("segment", "kind")
+"""Columns that a table may lack: all rows are 0 then."""
+
+
+class BranchKind(IntEnum):
+    """What a row of a :class:`Tree` is."""
+
+    UNKNOWN = 0
+    CENTRAL = 1
+    """A named line of the mediastinum or hilum: trachea to lobar bronchi, trunk to lobar arteries, atrium to lobes."""
+    BRANCH = 2
+    """Grown: airways and the arteries beside them, veins."""
+    SUPERNUMERARY = 3
+    """A side branch of an artery without an airway beside it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,7 +43,9 @@ class Tree:
 
     Columns: ``start_mm``, ``end_mm`` (n, 3) world points [mm, LPS]; ``start_radius_mm``, ``end_radius_mm`` (n,)
     lumen radius for airways, outer radius for vessels [mm]; ``parent`` (n,) row of the parent, -1 for a root;
-    ``generation`` (n,) 0 at the root; ``lobe`` (n,) :class:`twins.Structure` id, 0 outside the lungs.
+    ``generation`` (n,) 0 at the root; ``lobe`` (n,) :class:`twins.Structure` id, 0 outside the lungs; ``segment`` (n,)
+    :class:`twins.segments.Segment` that the row supplies, 0 where it supplies several or none is known; ``kind`` (n,)
+    :class:`BranchKind`.
 
     Raises
     ------
@@ -40,12 +60,15 @@ class Tree:
     parent: NDArray[np.int32]
     generation: NDArray[np.int16]
     lobe: NDArray[np.uint16]
+    segment: NDArray[np.uint8] = None  # type: ignore[assignment]
+    kind: NDArray[np.uint8] = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         n = len(self.parent)
         for field in fields(self):
             dtype, tail = COLUMNS[field.name]
-            column = np.ascontiguousarray(getattr(self, field.name), dtype=dtype)
+            value = getattr(self, field.name)
+            column = np.zeros(n, dtype) if value is None else np.ascontiguousarray(value, dtype=dtype)
             if column.shape != (n, *tail):
                 raise ValueError(f"tree column {field.name} must have shape {(n, *tail)}, got {column.shape}")
             object.__setattr__(self, field.name, column)
