@@ -20,6 +20,7 @@ from .grid import Grid, Point
 from .lungs import Chest, solve
 from .mediastinum import paint_mediastinum
 from .parenchyma import paint_lungs
+from .pose import pose
 from .skeleton import paint_skeleton
 from .spec import TwinSpec
 from .tissue import enhanced, paint_texture
@@ -53,10 +54,11 @@ def build(spec: TwinSpec, *, spacing_mm: float = 1.0) -> Twin:
     canvas = Canvas.of_air(grid_of(chest, spacing_mm))
     paint_body(canvas, spec, chest)
     paint_mediastinum(canvas, spec, chest)
-    trees = grow_trees(spec, chest)
-    paint_lungs(canvas, spec, chest)
+    posed = pose(spec, chest)
+    trees = grow_trees(spec, chest, posed)
+    paint_lungs(canvas, spec, chest, posed)
     paint_skeleton(canvas, spec, chest)
-    paint_trees(canvas, chest, trees)
+    paint_trees(canvas, chest, trees, spec.wall_thickness_scale)
     paint_texture(canvas, spec)
     twin = Twin(
         canvas.grid,
