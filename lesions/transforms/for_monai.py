@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 from .arrays import Labels, inserted, untouched
 from .frame import LPS_OF_RAS
 from .spec import Insertion
+from .workers import one_at_a_time, survive_forks
+
+survive_forks()
 
 
 class RandInsertNoduled(RandomizableTransform, MapTransform):
@@ -106,15 +109,16 @@ class RandInsertNoduled(RandomizableTransform, MapTransform):
                 continue
             image = d[key]
             label = None if self.label_key is None else d[self.label_key]
-            done = inserted(
-                _volume(key, image),
-                _volume(self.organ_key, d[self.organ_key]),
-                None if label is None else _volume(self.label_key, label),
-                _affine_lps(image),
-                self.insertion,
-                key=self._key,
-                labels=self.labels,
-            )
+            with one_at_a_time():
+                done = inserted(
+                    _volume(key, image),
+                    _volume(self.organ_key, d[self.organ_key]),
+                    None if label is None else _volume(self.label_key, label),
+                    _affine_lps(image),
+                    self.insertion,
+                    key=self._key,
+                    labels=self.labels,
+                )
             d[key] = convert_to_dst_type(done.image[None], image)[0]
             if done.label is not None:
                 d[self.label_key] = convert_to_dst_type(done.label[None], label)[0]

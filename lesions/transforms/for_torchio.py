@@ -8,12 +8,15 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torchio import Image, Subject
-from torchio.transforms import RandomTransform, Transform
+from torchio import Image, Subject, Transform
+from torchio.transforms.augmentation import RandomTransform
 
 from .arrays import Labels, inserted
 from .frame import LPS_OF_RAS
 from .spec import Insertion
+from .workers import one_at_a_time, survive_forks
+
+survive_forks()
 
 
 class RandomInsertNodules(RandomTransform):
@@ -108,7 +111,7 @@ class InsertNodules(Transform):
         image = _image(subject, self.image)
         label = None if self.label is None else _image(subject, self.label)
         # TorchIO makes every floating-point oddity an error while a transform runs; ours are NumPy's usual ones.
-        with np.errstate(all="warn", under="ignore"):
+        with np.errstate(all="warn", under="ignore"), one_at_a_time():
             done = inserted(
                 _volume(self.image, image),
                 _volume(self.organ, _image(subject, self.organ)),
