@@ -60,3 +60,37 @@ def examples(diameter_mm: float = 12.0, *, key: int = 0) -> dict[str, Nodule]:
         name: Nodule(id=f"class-{i:02d}", key=key + i, equivalent_diameter_mm=diameter_mm, **fields)
         for i, (name, fields) in enumerate(CLASSES.items())
     }
+
+
+def tags_of(nodule: Nodule) -> tuple[str, ...]:
+    """The classes that a nodule belongs to, in words: its kind or type first, then what else marks it, then its size.
+
+    Examples
+    --------
+    >>> tags_of(Nodule(id="n", key=1, equivalent_diameter_mm=7, spiculation=4))
+    ('solid', 'spiculated', '6-8 mm')
+    """
+    said = nodule.attributes
+    tags = [nodule.type.replace("_", "-") if nodule.kind == "nodule" else nodule.kind.replace("_", " ")]
+    marks = {
+        "spiculated": said.spiculation >= 3,
+        "lobulated": said.lobulation >= 3,
+        "poor margin": said.margin <= 2,
+        f"calcium {said.calcification}": said.calcification != "absent",
+        "fat": said.fat_fraction > 0,
+        "cavity": said.cavity_wall_mm is not None,
+        "necrosis": said.necrosis_ratio > 0,
+        "bubbles": nodule.n_bubbles > 0,
+        "air bronchogram": nodule.n_bronchograms > 0,
+        "halo": nodule.halo_mm > 0,
+        "pleural tags": nodule.n_pleural_tags > 0,
+        f"at {said.attachment}": said.attachment != "none",
+        "mimic": nodule.is_mimic,
+    }
+    tags += [name for name, there in marks.items() if there]
+    size = nodule.nominal_diameter_mm
+    limits = (0, 6, 8, 15, 30)
+    low = max(limit for limit in limits if size >= limit)
+    high = next((limit for limit in limits if size < limit), None)
+    tags.append(f"{low} mm and more" if high is None else f"below {high} mm" if low == 0 else f"{low}-{high} mm")
+    return tuple(tags)

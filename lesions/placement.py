@@ -50,11 +50,14 @@ class PlacementError(ValueError):
     """No place satisfies what a nodule asks for; the message names the constraint and the numbers."""
 
 
-def place(twin: Twin, nodules: Sequence[Nodule], *, rng: np.random.Generator) -> tuple[Nodule, ...]:
+def place(
+    twin: Twin, nodules: Sequence[Nodule], *, rng: np.random.Generator, clearance: Clearance | None = None
+) -> tuple[Nodule, ...]:
     """Give every nodule without ``centre_mm`` a place; given ones are checked and kept.
 
     A nodule's candidates are tried in an order that depends on one draw from ``rng`` and on its own key alone;
     others matter only where they are in the way. Those with a given place come first, then the rest in the order given.
+    ``clearance``, the distance maps of the same twin, saves their working out where many sets are placed in one twin.
 
     Raises
     ------
@@ -65,7 +68,9 @@ def place(twin: Twin, nodules: Sequence[Nodule], *, rng: np.random.Generator) ->
     if len(set(ids)) != len(ids):
         raise PlacementError(f"nodule ids must differ within a twin, got {ids}")
     word = int(rng.integers(2**64, dtype=np.uint64))
-    field_of = Clearance(twin)
+    field_of = Clearance(twin) if clearance is None else clearance
+    if field_of.twin is not twin:
+        raise ValueError("clearance must be that of the twin")
     taken: list[tuple[str, NDArray[np.float64], float]] = []
     placed: dict[str, Nodule] = {}
     for asked in (*(n for n in nodules if n.centre_mm is not None), *(n for n in nodules if n.centre_mm is None)):

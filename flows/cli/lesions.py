@@ -1,14 +1,24 @@
-"""``lungtwin lesions sample``, and the group that the commands on real images join."""
+"""``lungtwin lesions sample|classes``, and the group that the commands on real images join."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from . import lesion_images
-from .console import out
+from .console import bar, errors, out
+
+if TYPE_CHECKING:
+    from lesions import Nodule
+
+TwinFile = Annotated[
+    Path | None, typer.Option("--twin", help="The twin file (.h5) to show them in; else a population twin is built.")
+]
+Technique = Annotated[
+    str, typer.Option(help="How the close-ups are taken: thin (1 mm), sharp (1 mm, sharp kernel), thick (2.5 mm).")
+]
 
 app = typer.Typer(help="Lesions: drawn from a cohort, or put into a real CT.", no_args_is_help=True)
 lesion_images.add_to(app)
@@ -31,13 +41,22 @@ def sample(
     target: Annotated[
         Path | None, typer.Option("--out", "-o", help="A folder for specs.jsonl and truth.csv; printed if not given.")
     ] = None,
+    sheet: Annotated[
+        Path | None, typer.Option(help="A contact sheet of them, .png or .html: every nodule imaged in three planes.")
+    ] = None,
+    twin: TwinFile = None,
+    technique: Technique = "thin",
 ) -> None:
-    """Draw nodules of a cohort: their specs (one JSON a line) and a table of what was drawn."""
+    """Draw nodules of a cohort: their specs (one JSON a line), a table of what was drawn, a contact sheet."""
     from rich.table import Table
 
     from ..sampling import sample_cohort, summary, write_sample
 
     drawn = sample_cohort(cohort, n, seed=seed, diameter_mm=(smallest, largest))
+    if sheet is not None:
+        _draw_sheet(sheet, twin, technique, seed, nodules=tuple(drawn.nodules()), title=f"{n} nodules, {drawn.cohort}")
+        if target is None:
+            return
     if target is None:
         for line in drawn.specs():
             typer.echo(line)
@@ -48,3 +67,40 @@ def sample(
     out.print(table)
     for path in write_sample(drawn, target):
         out.print(f"written  {path.resolve()}", markup=False, highlight=False)
+
+
+@app.command("classes")
+def classes(
+    sheet: Annotated[Path, typer.Argument(help="The contact sheet, .png or .html.")],
+    diameter: Annotated[float, typer.Option(min=6, max=30, help="Equivalent diameter [mm].")] = 12.0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed; the same one draws the same nodules.")] = 0,
+    twin: TwinFile = None,
+    technique: Technique = "thin",
+) -> None:
+    """A contact sheet with one nodule of every class."""
+    _draw_sheet(sheet, twin, technique, seed, diameter_mm=diameter)
+
+
+def _draw_sheet(
+    sheet: Path,
+    twin_file: Path | None,
+    technique: str,
+    seed: int,
+    *,
+    nodules: tuple[Nodule, ...] = (),
+    title: str = "",
+    diameter_mm: float | None = None,
+) -> None:
+    from ..lesion_sheet import check_sheet, sheet_twin, write_class_sheet, write_nodule_sheet
+
+    check_sheet(sheet, technique)
+    with bar("contact sheet", quiet=False) as progress:
+        twin = sheet_twin(twin_file, seed)
+        how: dict[str, Any] = {"twin": twin, "technique": technique, "seed": seed, "progress": progress}
+        if diameter_mm is None:
+            without = write_nodule_sheet(nodules, sheet, title=title, **how)
+        else:
+            without = write_class_sheet(sheet, diameter_mm=diameter_mm, **how)
+    for line in without:
+        errors.print(f"no place {line}", markup=False, highlight=False)
+    out.print(f"sheet    {sheet.resolve()}", markup=False, highlight=False)
