@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from twins import Grid, Inset, Twin
+from twins.segments import segment_at
 
 from .attachment import Room, lobe_around, lung_around
 from .hounsfield import hounsfield_equivalent
@@ -67,7 +69,15 @@ def insert(twin: Twin, nodules: Sequence[Nodule]) -> tuple[Twin, Truth]:
         placed.append((nodule.id, inset.grid, profile))
         insets.append(inset)
         truths.append(truth)
-    return twin.with_insets(tuple(insets)), Truth(tuple(truths))
+    return twin.with_insets(tuple(insets)), Truth(_with_segments(twin, truths))
+
+
+def _with_segments(twin: Twin, truths: Sequence[NoduleTruth]) -> tuple[NoduleTruth, ...]:
+    """The truths with the segment that holds each centroid, where the twin's trees know segments."""
+    names = segment_at(twin, np.array([truth.centre_mm for truth in truths])) if truths else None
+    if names is None:
+        return tuple(truths)
+    return tuple(replace(truth, segment=name) for truth, name in zip(truths, names, strict=True))
 
 
 def _inserted(twin: Twin, nodule: Nodule) -> tuple[Inset, NoduleTruth, NDArray[np.float32]]:

@@ -51,6 +51,9 @@ class NoduleTruth:
         Mean HU equivalent at 70 keV inside the contour and inside the core (None without one).
     lobe
         Name in :class:`twins.Structure`; RIGHT_LUNG or LEFT_LUNG where lobes are not known; None outside the lungs.
+    segment
+        Bronchopulmonary segment that holds the centroid, name in :class:`twins.segments.Segment`; None where the twin's
+        trees know no segments.
     distance_to_pleura_mm, distance_to_vessel_mm
         From the body's surface, to about one voxel of the twin; None beyond 20 mm.
     distance_to_airway_mm
@@ -93,6 +96,7 @@ class NoduleTruth:
     grid: Grid
     occupancy: NDArray[np.float32]
     core_occupancy: NDArray[np.float32] | None = None
+    segment: str | None = None
     distance_to_airway_mm: float | None = None
     distance_to_fissure_mm: float | None = None
     on_fissure: bool | None = None

@@ -42,6 +42,9 @@ class Segment(IntEnum):
     LEFT_POSTERIOR_BASAL = 20
 
 
+FEW = 20
+"""Up to so many points no search tree is built."""
+
 S = Segment
 # segment, its direction from the middle of the lobe (right, forward, up; medial is negative), its place in the order of
 # forks: the first cut parts 0 from 1 in the first number, and so on
@@ -123,8 +126,6 @@ def segment_at(twin: Twin, points_mm: ArrayLike) -> list[str | None] | None:
     ValueError
         If ``points_mm`` is not ``(n, 3)``.
     """
-    from scipy.spatial import cKDTree
-
     points = np.atleast_2d(np.asarray(points_mm, float))
     if points.ndim != 2 or points.shape[1] != 3:
         raise ValueError(f"points_mm must have shape (n, 3), got {np.shape(points_mm)}")
@@ -145,8 +146,17 @@ def segment_at(twin: Twin, points_mm: ArrayLike) -> list[str | None] | None:
         if region in AERATED[5:]:  # a whole lung
             known = (segment <= Segment.RIGHT_POSTERIOR_BASAL) == (region == Structure.RIGHT_LUNG)
         if known.any():
-            found[asked] = segment[known][cKDTree(ends[known]).query(points[asked])[1]]
+            found[asked] = segment[known][_nearest(ends[known], points[asked])]
     return [Segment(int(s)).name if s else None for s in found]
+
+
+def _nearest(of: NDArray[np.floating], points: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Row of the nearest of many places for each point; for a few points all distances cost less than a tree."""
+    if len(points) > FEW:
+        from scipy.spatial import cKDTree
+
+        return np.asarray(cKDTree(of).query(points)[1], np.intp)
+    return np.array([int(np.argmin(((of - p) ** 2).sum(axis=1))) for p in points], np.intp)
 
 
 __all__ = ["Segment", "segment_at", "territories"]

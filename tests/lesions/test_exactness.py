@@ -59,6 +59,8 @@ def test_the_mask_of_any_class_holds_the_volume_asked_for(twin, name):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CLASSES)
 def test_the_mask_of_any_class_and_size_holds_the_volume_asked_for(twin, name):
+    if name == "juxtavascular":  # the block's vessel runs where its lobes meet, and a nodule keeps to its lobe
+        twin = block(lobes=False)
     sizes = [d for d in (3.0, 6.0, 15.0, 30.0) if possible(name, d)]
     assert 15.0 in sizes
     for d in sizes:

@@ -6,6 +6,7 @@ import math
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,8 @@ from lesions import Nodule, hounsfield_equivalent, insert, load, save
 from lesions.hounsfield import density_g_cm3
 from lesions.sizing import sized
 from lesions.surroundings import matter_on
-from twins import Grid, Structure, material
+from twins import Grid, Structure, Tree, material
+from twins.segments import Segment
 
 from .synthetic_thorax import LUNG_DENSITY, block
 
@@ -142,6 +144,27 @@ def test_distances_are_those_of_a_sphere_to_flat_walls():
     assert truth.nodules[0].distance_to_vessel_mm == pytest.approx(
         20 - 5 - 4, abs=2.3
     )  # vessel radius 4, one voxel each
+
+
+def test_the_segment_is_that_of_the_nearest_branch_of_its_lobe(lung_only):
+    lobes = (Structure.LEFT_UPPER_LOBE, Structure.LEFT_UPPER_LOBE, Structure.LEFT_LOWER_LOBE)
+    names = (Segment.LEFT_APICOPOSTERIOR, Segment.LEFT_ANTERIOR, Segment.LEFT_POSTERIOR_BASAL)
+    ends = np.array([(40.0, 30.0, 30.0), (40.0, -30.0, 30.0), (40.0, -20.0, -4.0)], np.float32)
+    n = len(ends)
+    tree = Tree(
+        ends + 1, ends, np.full(n, 0.5), np.full(n, 0.5), np.full(n, -1), np.zeros(n), np.array(lobes, np.uint16),
+        np.array(names, np.uint8),
+    )  # fmt: skip
+    specs = [
+        nodule(6.0),  # 11 mm from the second branch; the third is nearer to the last two, one of which has another lobe
+        nodule(6.0, id="b", centre_mm=(40.0, -20.0, 5.0)),
+        nodule(6.0, id="c", centre_mm=(40.0, -20.0, -12.0)),
+        nodule(6.0, id="d", centre_mm=(40.0, 25.0, 20.0)),
+    ]
+    _, truth = insert(replace(lung_only, airways=tree), specs)
+    found = [n.segment for n in truth.nodules]
+    assert found == ["LEFT_ANTERIOR", "LEFT_ANTERIOR", "LEFT_POSTERIOR_BASAL", "LEFT_APICOPOSTERIOR"]
+    assert insert(lung_only, specs[:1])[1].nodules[0].segment is None
 
 
 @pytest.mark.parametrize(("beside_mm", "gap_mm"), [(14.0, 6.0), (21.0, 13.0), (40.0, None)])
