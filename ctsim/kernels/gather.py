@@ -62,7 +62,7 @@ _NAN = np.float32(np.nan)
 @njit(parallel=True, cache=True, error_model="numpy", fastmath={"contract"})
 def gather_directions(
     sums, turn, source_z, half_turn, family, to_axis, climb, cell_rows, there, bottom_rows, n_rows, beyond,
-    slices, n_z, place, first_place, node_pitch, first_node, direction, disc, sheet, is_unseen,
+    slices, n_z, place, first_place, node_pitch, first_node, direction, area, sheet, is_unseen,
 ):  # fmt: skip
     """Overwrite ``sheet`` with what the sets of rays of each direction say about nodes of the plane, in all slices.
 
@@ -86,7 +86,8 @@ def gather_directions(
     node_pitch               float64  [mm]
     first_node     (B,)      float64  t of node 0, along theta from the axis [mm]
     direction      (B, 2)    float64  cos and sin of theta
-    disc           (3,)      float64  x and y of its middle from the axis, radius [mm]; nodes outside are undefined
+    area           (5,)      float64  lowest and highest x, lowest and highest y, largest distance from the axis of what
+                                      is looked at [mm]; nodes that are no neighbours of such points are undefined
     sheet          (B, P, T, Z) float32  weighted mean of the rays through (p, t, z); NaN where no ray passes; P is a
                              whole number of eights
     is_unseen      (B, P')   bool     set where a node of the place has a NaN, for the P' <= P places that count
@@ -105,15 +106,13 @@ def gather_directions(
     for job in prange(n_directions * n_blocks):
         d, i = job // n_blocks, job % n_blocks * 8
         q = first_place[d] + i
-        across = place[0] + q * place[1] - (disc[1] * direction[d, 0] - disc[0] * direction[d, 1])
-        beside = across + 7 * place[1]
-        nearest = 0.0 if across * beside <= 0.0 else min(abs(across), abs(beside))
-        if nearest > disc[2]:
+        across = place[0] + q * place[1]
+        t_low, t_high = _along(area, direction[d, 0], direction[d, 1], across - place[1], across + LANES * place[1])
+        if t_low > t_high:
             continue
-        t_disc = disc[0] * direction[d, 0] + disc[1] * direction[d, 1]
-        chord = math.sqrt(disc[2] ** 2 - nearest**2)
-        node_0 = max(math.ceil((t_disc - chord - first_node[d]) / node_pitch), 0)
-        node_1 = min(math.floor((t_disc + chord - first_node[d]) / node_pitch) + 1, n_nodes)
+        node_0 = max(math.floor((t_low - first_node[d]) / node_pitch), 0)
+        node_1 = min(math.floor((t_high - first_node[d]) / node_pitch) + 2, n_nodes)
+        reach = area[4] + node_pitch + place[1]
         some = np.empty(n_sets, np.int64)
         n_some = 0
         for k in range(n_sets):
@@ -227,8 +226,36 @@ def gather_directions(
             if lowest(worst) <= _TINY:
                 for i_lane in range(min(8, is_unseen.shape[1] - i)):
                     p_here = across + i_lane * place[1]
-                    if lane(worst, i_lane) <= _TINY and p_here**2 + (t - t_disc) ** 2 <= disc[2] ** 2:
+                    if lane(worst, i_lane) <= _TINY and p_here**2 + t**2 <= reach**2:
                         is_unseen[d, i + i_lane] = True
+
+
+@register_jitable
+def _along(area, cos, sin, p_low, p_high):
+    """Smallest and largest t of the points of an area with p between two values; the former is larger if none has."""
+    t_low, t_high = np.inf, -np.inf
+    for corner in range(4):
+        x, y = area[corner % 2], area[2 + corner // 2]
+        if p_low <= y * cos - x * sin <= p_high:
+            t_low, t_high = min(t_low, x * cos + y * sin), max(t_high, x * cos + y * sin)
+    for end in range(2):
+        p = p_low if end == 0 else p_high
+        # on the line of this p, x = t cos - p sin and y = t sin + p cos
+        enter, leave = -np.inf, np.inf
+        for axis in range(2):
+            slope, middle = (cos, -p * sin) if axis == 0 else (sin, p * cos)
+            low, high = area[2 * axis] - middle, area[2 * axis + 1] - middle
+            if abs(slope) > 1e-12:
+                enter, leave = max(enter, min(low / slope, high / slope)), min(leave, max(low / slope, high / slope))
+            elif low > 0.0 or high < 0.0:
+                leave = -np.inf
+        if enter <= leave:
+            t_low, t_high = min(t_low, enter), max(t_high, leave)
+    nearest = 0.0 if p_low * p_high <= 0.0 else min(abs(p_low), abs(p_high))
+    if nearest > area[4]:
+        return np.inf, -np.inf
+    chord = math.sqrt(area[4] ** 2 - nearest**2)
+    return max(t_low, -chord), min(t_high, chord)
 
 
 @register_jitable

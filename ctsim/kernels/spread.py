@@ -39,7 +39,7 @@ def _between(first, rest, step, most, x):
 @njit(parallel=True, cache=True, error_model="numpy", fastmath={"contract"})
 def spread_directions(
     sheet, n_z, is_unseen, direction, x_mm, y_mm, first_place, place_pitch, first_node, node_pitch, radius, scale,
-    first_slice, out, missed,
+    first, out, missed,
 ):  # fmt: skip
     """Add the sheets of some directions to the volume, interpolated between their nodes.
 
@@ -55,12 +55,12 @@ def spread_directions(
     node_pitch             float64  [mm]
     radius                 float64  of the field of view; voxels outside are left alone [mm]
     scale                  float64
-    first_slice            int      slice of the volume that is the sheet's first
-    out          (Y, X, Z) float32
-    missed       (Y, X, Z) uint16   directions in which no ray passes through the voxel, added to
+    first        (3,)      int64    y and x of the volume that are the first here, slice that is the sheet's first
+    out          (.., .., ..) float32  (y, x, z)
+    missed       (.., .., ..) uint16   directions in which no ray passes through the voxel, added to
     """
     n_directions, n_places, n_nodes, depth = sheet.shape
-    n_y, n_x, _ = out.shape
+    n_y, n_x = len(y_mm), len(x_mm)
     across = (n_x + TILE - 1) // TILE
     flat = sheet.reshape(-1)
     dx = x_mm[1] - x_mm[0] if n_x > 1 else 1.0
@@ -120,7 +120,7 @@ def spread_directions(
                             if value == value:
                                 acc[line + k] += value
                             else:
-                                missed[y, x0 + x, first_slice + k] += np.uint16(1)
+                                missed[first[0] + y, first[1] + x0 + x, first[2] + k] += np.uint16(1)
                     else:
                         for k in range(0, depth, BLOCK):
                             value = load(acc, line + k, BLOCK) + a * load(sheet, near + k, BLOCK)
@@ -131,4 +131,4 @@ def spread_directions(
             for x in range(x0, x1):
                 line = ((y - y0) * TILE + (x - x0)) * depth
                 for k in range(n_z):
-                    out[y, x, first_slice + k] += acc[line + k]
+                    out[first[0] + y, first[1] + x, first[2] + k] += acc[line + k]

@@ -24,13 +24,14 @@ from twins import Grid
 from ..geometry import Geometry
 from ..kernels.gather import FULL_WEIGHT, LEAST_WEIGHT
 from ..kernels.unrebin import unrebin
-from ..recon.backprojection import Turns, nodes, windows
+from ..recon.backprojection import Turns
 from ..recon.chain import Chain, chain_of
 from ..recon.fdk import turns_at_rest
 from ..recon.filtering import filter_rows, parallel_filter
 from ..recon.kernels import Kernel
 from ..recon.parallel import Fan, fans, places_mm
 from ..recon.slices import blur_of, box_for
+from ..recon.tiles import node_distance_mm
 from ..recon.wfbp import turns_of_helix
 from ..sinogram import Sinogram
 
@@ -81,18 +82,17 @@ def weights_of(
     z, y, x = float(axes_mm[0][index[0]]), float(y_axis[index[1]]), float(x_axis[index[2]])
     n_directions = len(turns.view)
     theta = float(geometry.view_angle_rad[0]) + np.pi / n_directions * np.arange(n_directions)
-    disc, n_places, n_nodes, node_mm = nodes(x_axis, y_axis, radius_mm, geometry, chain.place_mm, len(p), box_mm)
+    node_mm = node_distance_mm(geometry, radius_mm, box_mm)
     direction = np.stack([np.cos(theta), np.sin(theta)], axis=-1)
-    _, first_node = windows(direction, disc, p[0], chain.place_mm, len(p), n_places, n_nodes, node_mm)
-    node = (x * direction[:, 0] + y * direction[:, 1] - first_node) / node_mm
+    node = (x * direction[:, 0] + y * direction[:, 1]) / node_mm
     place = (y * direction[:, 0] - x * direction[:, 1] - p[0]) / chain.place_mm
     if place.min() < 0 or place.max() > len(p) - 1:
         raise ValueError(f"index = {index} lies beyond the fan")
-    left, near = np.minimum(place.astype(np.int64), len(p) - 2), np.minimum(node.astype(np.int64), n_nodes - 2)
+    left, near = np.minimum(place.astype(np.int64), len(p) - 2), np.floor(node).astype(np.int64)
     looks, parts = [], []
     for q, place_share in ((left, 1 - (place - left)), (left + 1, place - left)):
         for n, node_share in ((near, 1 - (node - near)), (near + 1, node - near)):
-            looks.append(_look(geometry, turns, beams, p, q, first_node + node_mm * n, z, box_mm))
+            looks.append(_look(geometry, turns, beams, p, q, np.asarray(node_mm * n, np.float64), z, box_mm))
             parts.append(place_share * node_share)
     return _to_readings(geometry, turns, beams, parallel_filter(kernel, chain, len(p)), looks, parts)
 

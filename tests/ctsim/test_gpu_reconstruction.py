@@ -37,10 +37,10 @@ def device(monkeypatch, system_tool, request):
 @pytest.fixture
 def fine_nodes(monkeypatch):
     """The CPU interpolates between nodes, half a row apart for the outermost ones; here a twentieth."""
-    from ctsim.recon import backprojection
+    from ctsim.recon import tiles
 
-    monkeypatch.setattr(backprojection, "_DRIFT_ROWS", 0.05, raising=False)
-    monkeypatch.setattr(backprojection, "_DRIFT_SLICES", 0.025, raising=False)
+    monkeypatch.setattr(tiles, "DRIFT_ROWS", 0.05)
+    monkeypatch.setattr(tiles, "DRIFT_SLICES", 0.025)
 
 
 def cuda_rebin(system_tool, readings, first, origin, period, n_states, rays, out, first_view=0, n_views=None, before=0):
