@@ -1,4 +1,4 @@
-"""``lungtwin twin import|build|show``."""
+"""``lungtwin twin build``; import and export are in :mod:`.twin_files`, draw, show and check in :mod:`.twin_looks`."""
 
 from __future__ import annotations
 
@@ -7,43 +7,11 @@ from typing import Annotated
 
 import typer
 
+from . import twin_files, twin_looks
 from .console import out
 
-app = typer.Typer(help="Twins: from your own CT, or from a population spec.", no_args_is_help=True)
+app = typer.Typer(help="Twins: from your own CT or phantom, or from a population spec.", no_args_is_help=True)
 Out = Annotated[Path, typer.Option("--out", "-o", help="The twin file (.h5).")]
-
-
-@app.command("import")
-def import_ct(
-    ct: Annotated[Path, typer.Argument(help="A chest CT: NIfTI, NRRD, MetaImage, or a DICOM folder.")],
-    target: Out,
-    sex: Annotated[str | None, typer.Option(help="female or male.")] = None,
-    age: Annotated[float | None, typer.Option(help="Age at the scan [years].")] = None,
-    smoking: Annotated[str | None, typer.Option(help="never, former or current.")] = None,
-    pack_years: Annotated[float | None, typer.Option(help="Packs per day times years.")] = None,
-    family_history: Annotated[bool | None, typer.Option(help="Lung cancer in a first-degree relative.")] = None,
-    emphysema: Annotated[bool | None, typer.Option(help="Emphysema visible on CT.")] = None,
-) -> None:
-    """Turn a chest CT into a patient twin: table and air removed, lungs found, tissues and density from HU."""
-    import twins
-    from twins import Patient
-    from twins.importers.ct import from_ct
-    from twins.specfile import check_spec
-
-    data = {
-        "sex": sex,
-        "age_y": age,
-        "smoking": smoking,
-        "pack_years": pack_years,
-        "family_history": family_history,
-        "emphysema": emphysema,
-    }
-    patient = check_spec({k: v for k, v in data.items() if v is not None}, Patient, name="options")
-    _must_be_h5(target)
-    twin = from_ct(ct, patient=patient)
-    twins.save(twin, target)
-    _describe(twin)
-    out.print(f"twin     {target.resolve()}")
 
 
 @app.command("build")
@@ -53,6 +21,7 @@ def build(
     seed: Annotated[int, typer.Option(help="Seed of the drawn person.")] = 0,
     sex: Annotated[str | None, typer.Option(help="female or male.")] = None,
     age: Annotated[float | None, typer.Option(help="Age [years].")] = None,
+    cohort: Annotated[str, typer.Option(help="Whom to draw: nlst, general, copd, uniform, or a file.")] = "nlst",
     spacing: Annotated[float, typer.Option(min=0.4, max=8.0, help="Voxel spacing [mm].")] = 1.0,
 ) -> None:
     """Build a population twin."""
@@ -68,19 +37,11 @@ def build(
         who = read_spec(spec, twins.TwinSpec)
     else:
         rng = np.random.Generator(np.random.Philox(key=make_key(seed, "twin", "person")))
-        who = twins.draw(rng, sex=sex, age_y=age)
+        who = twins.draw(rng, cohort=cohort, sex=sex, age_y=age)
     twin = twins.build(who, spacing_mm=spacing)
     twins.save(twin, target)
     _describe(twin)
     out.print(f"twin     {target.resolve()}")
-
-
-@app.command("show")
-def show(file: Annotated[Path, typer.Argument(help="A twin file (.h5).")]) -> None:
-    """Say what a twin file holds."""
-    import twins
-
-    _describe(twins.load(file))
 
 
 def _must_be_h5(target: Path) -> None:
@@ -107,3 +68,7 @@ def _describe(twin: object) -> None:
         volume = counts[value] * grid.voxel_volume_mm3 / 1000
         table.add_row(name, f"{volume:.1f}", f"{density[value] / counts[value]:.3f}")
     out.print(table)
+
+
+twin_files.add_to(app, _describe)
+twin_looks.add_to(app, _describe)

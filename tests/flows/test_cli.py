@@ -10,7 +10,7 @@ from flows.cli import main
 
 COMMANDS = [
     [], ["build"], ["plan"], ["scan"], ["verify"], ["report"], ["doctor"], ["serve"],
-    ["twin"], ["twin", "import"], ["twin", "build"], ["twin", "show"],
+    ["twin"], ["twin", "import"], ["twin", "build"], ["twin", "draw"], ["twin", "show"], ["twin", "check"],
     ["profiles"], ["profiles", "list"], ["profiles", "show"], ["profiles", "validate"], ["profiles", "diff"],
 ]  # fmt: skip
 
