@@ -178,6 +178,6 @@ def _capsules(
                     np.uint8(shell_ink), (f - core) * shell_rho, np.uint8(core_ink), core * core_rho,
                 )  # fmt: skip
                 if f > 0.5:
-                    lung = 10 <= structure[k, j, i] <= 14 or 21 <= structure[k, j, i] <= 25
+                    lung = 10 <= structure[k, j, i] <= 16 or 21 <= structure[k, j, i] <= 25
                     inner = core > 0.5
                     structure[k, j, i] = labels[(0 if lung else 2) + (1 if inner else 0)]

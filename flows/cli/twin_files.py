@@ -65,6 +65,10 @@ def add_to(app: typer.Typer, describe: Callable[[object], None]) -> None:
         lung_density: Annotated[
             float | None, typer.Option(help="XCAT, ICRP: density of the lungs [g/cm3], 0.15-0.2 for full inspiration.")
         ] = None,
+        grow: Annotated[
+            bool, typer.Option("--grow-trees", help="Grow airways and vessels into the lungs, in place of their own.")
+        ] = False,
+        seed: Annotated[int, typer.Option(min=0, help="Seed of the grown trees.")] = 0,
         sex: Annotated[str | None, typer.Option(help="female or male.")] = None,
         age: Annotated[float | None, typer.Option(help="Age at the scan [years].")] = None,
         smoking: Annotated[str | None, typer.Option(help="never, former or current.")] = None,
@@ -94,6 +98,12 @@ def add_to(app: typer.Typer, describe: Callable[[object], None]) -> None:
             "lung_density_g_cm3": lung_density,
         }  # fmt: skip
         twin = _imported(source, kind, {k: v for k, v in given.items() if v is not None}, patient)
+        if grow:
+            from twins.importers import grow_trees
+
+            from ..study import make_key
+
+            twin = grow_trees(twin, make_key(seed, "twin", "grown trees"))
         twins.save(twin, target)
         describe(twin)
         for line in _remarks(twin):

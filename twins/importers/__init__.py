@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .ct import from_ct as from_ct
+    from .growing import grow_trees as grow_trees
     from .icrp import from_icrp as from_icrp
     from .xcat import from_xcat as from_xcat
     from .xcist import from_xcist as from_xcist
@@ -16,6 +17,7 @@ _HOMES = {
     "from_icrp": ".icrp",
     "from_xcat": ".xcat",
     "from_xcist": ".xcist",
+    "grow_trees": ".growing",
 }
 
 __all__ = sorted(_HOMES)

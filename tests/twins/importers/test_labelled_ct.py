@@ -238,7 +238,7 @@ def test_pixels_need_not_be_square(chest, tmp_path):
     wide = (SPACING_MM[0], 2 * SPACING_MM[1], SPACING_MM[2])
     ct = write(chest[:, ::2], tmp_path / "ct.nii.gz", wide)
     labels = write(labelled(chest)[:, ::2], tmp_path / "labels.nii.gz", wide)
-    twin = from_ct(ct, labels=labels, scheme="totalsegmentator_v2", spacing_mm=4.0)
+    twin = from_ct(ct, labels=labels, scheme="totalsegmentator_v2", spacing_mm=3.0)
     for x, y, z, structure in (
         (-80, -30, 30, Structure.RIGHT_UPPER_LOBE),
         (80, 30, -20, Structure.LEFT_LOWER_LOBE),
@@ -246,7 +246,7 @@ def test_pixels_need_not_be_square(chest, tmp_path):
         (0, -30, 0, Structure.HEART),
     ):
         assert twin.structure[at(twin, x, y, z)] == structure
-    own = labelled(chest)
+    own = labelled(chest)[:, ::2]
     for number, structure in ((12, Structure.RIGHT_UPPER_LOBE), (51, Structure.HEART)):
-        true = (own == number).sum() * float(np.prod(SPACING_MM))
-        assert (twin.structure == structure).sum() * 64.0 == pytest.approx(true, rel=0.04)
+        true = (own == number).sum() * float(np.prod(wide))
+        assert (twin.structure == structure).sum() * 27.0 == pytest.approx(true, rel=0.04)
