@@ -15,7 +15,7 @@ demo: $(READY)
 test: $(READY)
 	$(PYTEST) -m "not slow and not gpu" $(PYTEST_ARGS)
 
-check: $(READY) lint
+check: $(READY) lint $(VENV)/.ready-torch
 	$(PYTEST) -m "not gpu" $(PYTEST_ARGS)
 
 lint: $(VENV)/.ready-dev
@@ -57,6 +57,16 @@ $(READY): pyproject.toml constraints.txt
 	  { rm -rf $(VENV); echo "Could not make a virtual environment; on Debian: apt install python3-venv"; exit 1; }
 	@echo "Installing lungtwin into $(VENV) (once; about a minute)"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test]"
+	@touch $@
+
+# The transforms for MONAI and TorchIO are tested with a CPU build of PyTorch; the one of PyPI, which brings 3 GB of CUDA
+# along, only where there is no other. Another one: `make check TORCH=torch==2.13.0`.
+TORCH ?= torch
+$(VENV)/.ready-torch: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --retries 0 --timeout 20 -c constraints.txt \
+	  --index-url https://download.pytorch.org/whl/cpu $(TORCH) || \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(TORCH)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[monai,torchio]"
 	@touch $@
 
 $(VENV)/.ready-dev: $(READY)

@@ -36,8 +36,8 @@ LATTICE_PER_VOXEL = (0.6, 1.0)
 """Steps of a lesion's lattice, per voxel of the patch: for the smallest and at most (design default). What is finer is
 blurred away."""
 
-LATTICE_PER_DIAMETER = 1 / 36
-"""Steps of the lattice of larger ones (design default)."""
+LATTICE_PER_DIAMETER, LATTICE_PER_MARGIN = 1 / 24, 0.25
+"""Steps of the lattice of larger ones, and of those with a soft edge per its 10-90 % width (design defaults)."""
 
 N_TURNS = 20
 """Places drawn for one lesion before it is given up, beside the tries of each draw."""
@@ -278,7 +278,8 @@ def _placed(
 def _raster(nodule: Nodule, grid: Grid) -> Raster:
     diameter = nodule.target_diameter_mm
     voxel = min(grid.spacing_mm)
-    step = max(LATTICE_PER_VOXEL[0] * voxel, min(LATTICE_PER_VOXEL[1] * voxel, LATTICE_PER_DIAMETER * diameter))
+    coarse = max(LATTICE_PER_DIAMETER * diameter, LATTICE_PER_MARGIN * nodule.attributes.margin_mm)
+    step = max(LATTICE_PER_VOXEL[0] * voxel, min(LATTICE_PER_VOXEL[1] * voxel, coarse))
     return rasterise(nodule, spacing_mm=min(step, diameter / 10), beyond_mm=1.1 * nodule.halo_mm)
 
 

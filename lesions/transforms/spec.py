@@ -30,11 +30,12 @@ AXES = (0.75, 1.25)
 TYPES = {"solid": 0.8, "part_solid": 0.1, "ground_glass": 0.1}
 """Attenuation types of a preset's nodules in lung (design default, unverified)."""
 
-LOBULATION = (1.0, 4.0)
+LOBULATION = {"lung": (1.0, 4.0), "organ": (1.0, 2.5)}
 """Range of a preset's LIDC lobulation (design default, unverified)."""
 
-MARGIN_MM = (0.3, 3.0)
-"""Range of a preset's 10-90 % edge, at most a quarter of the diameter [mm] (design default, unverified)."""
+MARGIN_MM = {"lung": (0.3, 3.0), "organ": (2.0, 5.0)}
+"""Range of a preset's 10-90 % edge before imaging, at most a quarter of the diameter [mm]. In lung a design default,
+unverified; in another organ the published edge (a Gaussian of sigma 1-2 mm in the image) less the scanner's part."""
 
 CONTRAST_LEAST_HU = 3.0
 
@@ -178,15 +179,16 @@ def _of_preset(what: Insertion, fields: Mapping[str, Any], rng: np.random.Genera
         low, high = what.n_lesions or COUNTS[what.sizes]
         counts = [(what.sizes, int(rng.integers(low, high + 1)))]
     radii = [RADIUS_MM[name] for name, n in counts for _ in range(n)]
-    return [_drawn(f"lesion-{i + 1}", radius, fields, rng) for i, radius in enumerate(radii)]
+    where = "lung" if what.contrast_hu is None else "organ"
+    return [_drawn(f"lesion-{i + 1}", radius, where, fields, rng) for i, radius in enumerate(radii)]
 
 
-def _drawn(name: str, radius_mm: float, fields: Mapping[str, Any], rng: np.random.Generator) -> Nodule:
+def _drawn(name: str, radius_mm: float, where: str, fields: Mapping[str, Any], rng: np.random.Generator) -> Nodule:
     first, second, third = sorted((radius_mm * rng.uniform(*AXES, 3)).tolist(), reverse=True)
     diameter = 2 * (first * second * third) ** (1 / 3)
     kind = str(rng.choice(list(TYPES), p=list(TYPES.values())))
-    lobulation = float(rng.uniform(*LOBULATION))
-    margin = float(min(rng.uniform(*MARGIN_MM), 0.25 * diameter))
+    lobulation = float(rng.uniform(*LOBULATION[where]))
+    margin = float(min(rng.uniform(*MARGIN_MM[where]), 0.25 * diameter))
     spec = {
         "id": name,
         "key": int(rng.integers(2**64, dtype=np.uint64)),
