@@ -54,7 +54,7 @@ def paint_texture(canvas: Canvas, spec: TwinSpec) -> None:
         "muscle": ("adipose", "muscle", lean, 0.030, 0.050, 0.35),
         "breast_gland": ("adipose", "breast_gland", 0.25, 0.25, 0.15, 0.8),
         "spongiosa_spine": ("cortical_bone", "adipose", mineral, 0.040, 0.020, 0.25),
-        "spongiosa_ribs": ("cortical_bone", "adipose", 0.5 * mineral - 0.02, 0.060, 0.025, 0.25),
+        "spongiosa_ribs": ("cortical_bone", "adipose", 0.5 * mineral - 0.22, 0.090, 0.040, 0.5),
     }
     table = np.zeros((len(PALETTE), 8))
     table[:, 0] = -1

@@ -6,8 +6,9 @@ import numba
 import numpy as np
 import pytest
 
+from ctsim.voxels import pack
 from lesions.hounsfield import mass_attenuation_cm2_g
-from twins import Structure, TwinSpec, material
+from twins import Structure, Twin, TwinSpec, material
 from twins.canvas import INK, Canvas, palette
 from twins.grid import Grid
 from twins.tissue import enhanced, paint_texture
@@ -84,6 +85,17 @@ def test_blood_holds_the_iodine_of_the_spec(c_mg_ml):
     if c_mg_ml == 10.0:
         np.testing.assert_allclose(hu_blood, 317, atol=6)  # 317 HU at 70 keV with 10 mg/mL
     assert dict(inks[INK["adipose"]].mass_fractions).get("I") is None
+
+
+def test_the_scanner_sees_the_iodine_of_the_blood():
+    spec = MAN.model_copy(update={"blood_iodine_mg_ml": 10.0})
+    canvas = block("blood", Structure.HEART, 8)
+    paint_texture(canvas, spec)
+    arrays = (canvas.structure, canvas.material_a, canvas.material_b, canvas.fraction_b, canvas.density)
+    seen = pack(Twin(canvas.grid, *arrays, materials=enhanced(palette(), spec)))
+    assert seen.iodine is not None
+    # one unit of the iodine channel is 0.0015 mg/mL; the basis takes 0.1 % of the plain blood for it
+    np.testing.assert_allclose(seen.iodine[2:-2, 2:-2, 2:-2] * seen.iodine_step_g_cm3 * 1e3, 10.0, rtol=5e-3)
 
 
 def test_without_contrast_agent_nothing_holds_iodine():

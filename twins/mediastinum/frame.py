@@ -242,12 +242,10 @@ class Mediastinum:
     def fat(self) -> list[Blob]:
         """Fat in front of the great vessels, around the hila, and in the angles between heart and diaphragm."""
         coat = Coat("adipose", Structure.MEDIASTINUM)
-        room = float(self.cage.spine(-40.0) - self.cage.front(-40.0)) / self.forward
         plump = float(np.clip(0.72 + 0.025 * (self.cage.fat_mm - 4.0), 0.72, 1.25))
         return [
             Blob(self.at((3, 62, 12)), (20 * self.across * plump, 26, 34), coat),
             Blob(self.at((2, 48, 34)), (27 * self.across * plump, 22, 28), coat),
-            Blob(self.at((4, room - 26, -28)), (8 * self.across * plump, 30, 52), coat),
             Blob(self.at((-8, 24, -10)), (30 * self.across, 24, 26), coat),
             Blob(self.at((24, 22, -4)), (22 * self.across, 22, 18), coat),
             Blob(self.at((0, 22, -60)), (26 * self.across, 22, 66), coat),

@@ -28,6 +28,9 @@ NOTCH_MM = 46.0
 CORTEX_MM = 0.8
 """Thickness of the cortex of ribs and sternum [mm]."""
 
+RAISED = 0.76
+"""Fall of the ribs at full inspiration with raised arms / at rest [1]. Design default, unverified."""
+
 _DROP_MM = (36, 58, 74, 86, 94, 100, 106, 110, 108, 98, 58, 28)
 _END_DEG = (128, 146, 150, 150, 147, 142, 135, 124, 112, 98, 72, 48)
 
@@ -44,7 +47,7 @@ def ribs(cage: Cage) -> tuple[list[Tube], list[NDArray[np.float64]]]:
     bodies, ends = [], []
     for number in range(12):
         upper_edge = 0.5 * (levels[number + 1] + levels[number + 2])
-        drop = _DROP_MM[number] * (0.6 + 0.4 * scale)
+        drop = RAISED * _DROP_MM[number] * (0.6 + 0.4 * scale)
         for side in (-1.0, 1.0):
             t = np.linspace(0, 1, 46)
             phi = np.radians(26 + (_END_DEG[number] - 26) * t)
