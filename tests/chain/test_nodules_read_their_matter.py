@@ -78,8 +78,9 @@ class Region:
             part = full & (hu > 270)
         parts = part.sum() * inset.grid.voxel_volume_mm3
         centre = inset.grid.index_to_world(np.argwhere(part).mean(axis=0))
-        deep = depth_mm(part, inset.grid) > CLEAR_MM
-        assert deep.sum() * inset.grid.voxel_volume_mm3 > 300
+        middle = abs(inset.grid.axes_mm()[0] - centre[2]) < 2.5  # where the slice through the balls stands for them
+        deep = (depth_mm(part, inset.grid) > CLEAR_MM) & middle[:, None, None]
+        assert deep.sum() * inset.grid.voxel_volume_mm3 > 150
         shell = full & (depth_mm(~part, inset.grid) > 0.7) & (depth_mm(full, inset.grid) > 0.7)
         whole = (nodule.centre_mm[:2], 0.5 * nodule.equivalent_diameter_mm)
         return cls(inset, partial, hu, deep, shell, whole, (tuple(centre[:2]), (parts * 3 / 4 / np.pi) ** (1 / 3)))
@@ -147,7 +148,11 @@ def expected(body, scanned):
     rows, columns = beam.gain.shape
     path = beam.path_g_cm2[:, rows // 2, columns // 2] @ basis_curves()[:2]
     detected = beam.photons_per_mas * beam.energy_kev * np.exp(-path)
-    points = [region.inset.grid.index_to_world(np.argwhere(region.deep)[::200])[:, :2] for region in regions.values()]
+    rng = np.random.default_rng(1)
+    points = [
+        region.inset.grid.index_to_world(rng.choice(np.argwhere(region.deep), 200))[:, :2]
+        for region in regions.values()
+    ]
     hu = hounsfield_at(np.concatenate(points), slice_of(regions), detected)
     parts = np.split(hu, np.cumsum([len(p) for p in points])[:-1])
     return {name: part.mean() for name, part in zip(regions, parts, strict=True)}
