@@ -78,7 +78,7 @@ def _glands(spec: TwinSpec, chest: Chest) -> list[Blob | Tube]:
     for breast in _breasts(spec, chest):
         c, semi = np.asarray(breast.centre_mm), np.asarray(breast.semi_mm)
         side = float(np.sign(c[0]))
-        nipple = c + np.array([side * 0.10, -0.93, -0.05]) * semi
+        nipple = c + np.array([side * 0.10, -0.80, -0.05]) * semi
         for _ in range(30):
             u = rng.normal(size=3) * [1.0, 0.35, 0.9] + [side * 0.35, 1.0, 0.0]
             reach = rng.uniform(0.35, 0.95) * u / np.linalg.norm(u) * semi * [0.95, 1.15, 0.95]

@@ -101,7 +101,7 @@ def _sheets(
     nz, ny, nx = out.shape
     for k in prange(nz):
         t = level[k]
-        deep = 1.5 + 8.5 * min(1.0, max(0.0, (t - 0.30) / 0.12))  # under the trapezius
+        deep = -4.0 + 14.0 * min(1.0, max(0.0, (t - 0.30) / 0.12))  # under the trapezius
         for j in range(ny):
             for i in range(nx):
                 out[k, j, i] = 30.0
@@ -122,10 +122,10 @@ def _sheets(
                     depth = (w if sheets[m, 0] == 0.0 else s) - sheets[m, 1] - 0.5 * sheets[m, 2]
                     best = min(best, abs(depth) - half)
                 if phi < 1.2:  # erector spinae: two columns with a plane of fat between them
-                    # a block with corners of 12 mm
-                    a = max(0.0, across - (38.0 + 3.0 * wave) * stature)
-                    b = max(0.0, 12.0 + deep - s)
-                    column = max(math.sqrt(a * a + b * b) - 12.0, 2.2 - across)
+                    # a block with corners of 20 mm, wider towards the loins
+                    a = max(0.0, across - (36.0 + 12.0 * min(1.0, max(0.0, (0.5 - t) / 0.4)) + 3.0 * wave) * stature)
+                    b = max(0.0, 20.0 + deep - s)
+                    column = max(math.sqrt(a * a + b * b) - 20.0, 2.2 - across)
                     plane = 0.8 - abs(across - (21.0 + 2.0 * wave) * stature)
                     best = min(best, max(column, plane))
                 if w > 13.0:  # septa of fat wander between the muscles

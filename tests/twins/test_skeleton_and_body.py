@@ -39,7 +39,7 @@ def outside_mm(points: np.ndarray) -> np.ndarray:
 def test_ribs_run_on_the_cage_and_fall_to_the_front():
     bodies, ends = ribs(CAGE)
     assert len(bodies) == 24
-    for rib, end in zip(bodies, ends, strict=True):
+    for rib, end in zip(bodies[:20], ends[:20], strict=True):  # 11 and 12 end where the others reach the cage
         line = rib.points_mm[15:]
         # the axis runs 6 mm outside the inner surface; 1 mm for the spline through every third of its points
         assert np.all(outside_mm(line) > 5.0)

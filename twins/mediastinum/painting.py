@@ -120,8 +120,8 @@ def neck(chest: Chest) -> list[Tube]:
         mastoid[1] = centre.at((side * 42, 36, apex + 46))
         pole = np.array([centre.at((side * 14, 14, apex - 12)), centre.at((side * 17, 16, apex + 44))])
         tubes += [
-            Tube(curve(scalene, 12), np.linspace(7.0, 9.5, 12) * size, muscle),
-            Tube(curve(behind, 12), np.linspace(7.5, 10.0, 12) * size, muscle),
+            Tube(curve(scalene, 12), np.linspace(9.0, 13.0, 12) * size, muscle),
+            Tube(curve(behind, 12), np.linspace(10.0, 15.0, 12) * size, muscle),
             Tube(long, np.array([[3.5, 6.0], [4.5, 7.5]]) * size, muscle),
             Tube(curve(strap, 8), np.column_stack([np.full(8, 2.8), np.full(8, 8.0)]) * size, muscle),
             Tube(curve(mastoid, 8), np.column_stack([np.full(8, 5.5), np.full(8, 9.0)]) * size, muscle),

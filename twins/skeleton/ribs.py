@@ -60,7 +60,7 @@ def ribs(cage: Cage) -> tuple[list[Tube], list[NDArray[np.float64]]]:
             normals = np.column_stack(
                 [np.interp(np.linspace(0, 1, 52), np.linspace(0, 1, 46), normal[:, k]) for k in range(3)]
             )
-            thick = np.interp(np.linspace(0, 1, 52), [0, 0.06, 0.2, 0.6, 1], [4.4, 3.5, 3.6, 3.1, 3.8]) * size
+            thick = np.interp(np.linspace(0, 1, 52), [0, 0.06, 0.2, 0.6, 1], [4.2, 3.3, 3.2, 2.7, 3.3]) * size
             wide = np.interp(np.linspace(0, 1, 52), [0, 0.06, 0.2, 0.6, 1], [5.0, 4.8, 6.4, 7.0, 7.2]) * size
             if number == 0:
                 thick, wide = wide * 1.1, thick  # the first rib lies flat

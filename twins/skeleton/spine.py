@@ -93,6 +93,13 @@ def spine(cage: Cage) -> list[Blob | Tube]:
                 )
             )
             bodies.append(
+                _line(
+                    [place(side * 11, canal + 3, -6), place(side * 6.5, canal + 10, -11), place(0, canal + 14, -14)],
+                    [3.4, 3.0, 3.2],
+                    _PROCESS,
+                )
+            )
+            bodies.append(
                 _line([place(side * 12, canal + 4, 11), place(side * 12, canal + 6, -12)], [4.0, 4.0], _PROCESS)
             )
         bodies.append(
