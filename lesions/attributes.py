@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -145,6 +146,7 @@ class Attributes:
     max_distance_to_pleura_mm: float | None
 
 
+@lru_cache(maxsize=256)
 def resolve(nodule: Nodule) -> Attributes:
     """All attributes of a nodule: what it sets, then what its clinical or physical twin says, then its kind's defaults.
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from twins import Grid, Inset, Twin
+from twins import LUNG, Grid, Inset, Twin
 from twins.segments import segment_at
 
 from .attachment import Room, lobe_around, lung_around
@@ -21,7 +21,7 @@ from .periphery import LONGEST_TAG_MM, TAG_RADIUS_MM, halo_of, strands_of, tags_
 from .plugs import plug_of
 from .raster import Raster, rasterise
 from .sizing import sized
-from .surroundings import FADES_AT, ON_FISSURE_MM, Displacement, Matter, distances_mm, fissure_mm, lobe_at, matter_on
+from .surroundings import AIRWAYS, FADES_AT, ON_FISSURE_MM, VESSELS, Displacement, Matter, Vicinity, lobe_at, matter_on
 from .truth import NoduleTruth, Truth
 
 BOUNDED_REACH = 1.1
@@ -202,8 +202,8 @@ def _measured(
     else:
         core_volume, core_diameter, core_hu = 0.0, 0.0, None
     surface = crossings(body, 0.0, 0)
-    pleura, vessel, airway = distances_mm(twin, around.index_to_world(surface))
-    fissure = None if knows_no_lobes else fissure_mm(twin, lobe, around.index_to_world(surface))
+    nearby = Vicinity(twin, around.index_to_world(surface))
+    fissure = None if knows_no_lobes else nearby.fissure_mm(lobe)
     cx, cy, cz = (float(c) for c in np.asarray(nodule.centre_mm) + raster.centroid_mm)
     extent_z, extent_y, extent_x = _extent_mm(grid, occupancy)
     return NoduleTruth(
@@ -222,13 +222,13 @@ def _measured(
         mean_hu=float((hu * occupancy).sum() / total),
         core_mean_hu=core_hu,
         lobe=lobe,
-        distance_to_pleura_mm=pleura,
-        distance_to_vessel_mm=vessel,
+        distance_to_pleura_mm=nearby.distance_mm(LUNG, outside=True),
+        distance_to_vessel_mm=nearby.distance_mm(VESSELS),
         n_spicules=raster.n_spicules,
         grid=grid,
         occupancy=raster.occupancy,
         core_occupancy=raster.core_occupancy,
-        distance_to_airway_mm=airway,
+        distance_to_airway_mm=nearby.distance_mm(AIRWAYS),
         distance_to_fissure_mm=fissure,
         on_fissure=None if knows_no_lobes else fissure is not None and fissure <= ON_FISSURE_MM,
         extent_z_mm=extent_z,

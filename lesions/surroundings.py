@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ from numba import njit, prange
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
-from twins import LOBES, LUNG, Grid, Material, Structure, Twin
+from twins import LOBES, Grid, Material, Structure, Twin
 
 AERATED = (*LOBES, Structure.RIGHT_LUNG, Structure.LEFT_LUNG)
 VESSELS = (Structure.PULMONARY_ARTERY, Structure.PULMONARY_VEIN, Structure.LUNG_VESSEL)
@@ -130,83 +131,67 @@ def lobe_at(twin: Twin, points_mm: NDArray[np.float64]) -> str | None:
     return best.name if counts[best] else None
 
 
-def distances_mm(twin: Twin, surface_mm: NDArray[np.float64]) -> tuple[float | None, float | None, float | None]:
-    """Shortest distance from surface points ``(n, 3)`` to the pleura, to a vessel and to an airway [mm].
+class Vicinity:
+    """What lies around a surface in a twin, and how far from it.
 
-    The pleura is where the lungs (with what runs inside them) end; vessels and airways are those that the twin's voxels
-    show, walls included. Distances run to the faces of the twin's voxels: of
-    all voxels up to ``NEAR_MM``, beyond of every second one along axes finer than 1.5 mm; None beyond ``HORIZON_MM``.
+    Distances run to the faces of the twin's voxels: of all voxels up to ``NEAR_MM``, beyond of every second one along
+    axes finer than 1.5 mm. They are worked out once, from the surface, and serve whatever is asked for.
+
+    Parameters
+    ----------
+    twin
+        The twin.
+    surface_mm
+        World points ``(n, 3)``.
     """
-    near = _distances(twin, surface_mm, NEAR_MM, thin=False)
-    if None not in near:
-        return near
-    far = _distances(twin, surface_mm, HORIZON_MM, thin=True, known=near)
-    pleura, vessel, airway = (f if n is None else n for n, f in zip(near, far, strict=True))
-    return pleura, vessel, airway
 
+    def __init__(self, twin: Twin, surface_mm: NDArray[np.float64]) -> None:
+        self.twin, self.surface_mm = twin, surface_mm
+        self._boxes: dict[float, tuple[NDArray[np.uint16], NDArray[np.float64], float]] = {}
 
-def fissure_mm(twin: Twin, lobe: str, surface_mm: NDArray[np.float64]) -> float | None:
-    """Shortest distance from surface points ``(n, 3)`` to another lobe of the same lung or a fissure [mm].
+    def distance_mm(self, structures: Iterable[Structure], *, outside: bool = False) -> float | None:
+        """Shortest distance from the surface to any of the structures, or to what is none of them [mm].
 
-    None beyond ``HORIZON_MM``, and where the twin knows no such lobes.
-    """
-    beyond = [int(s) for lung in LOBES_OF_A_LUNG for s in lung if lobe in {x.name for x in lung} and s.name != lobe]
-    if not beyond:
+        None beyond ``HORIZON_MM``.
+        """
+        wanted = [int(s) for s in structures]
+        for horizon in (NEAR_MM, HORIZON_MM):
+            structure, away, half = self._box(horizon)
+            target = np.isin(structure, wanted, invert=outside)
+            if target.any():
+                gap = max(0.0, float(away[target].min()) - half)
+                if gap <= horizon:
+                    return gap
         return None
-    others = [*beyond, int(Structure.FISSURE)]
-    for horizon, thin in ((NEAR_MM, False), (HORIZON_MM, True)):
-        structure, at, step = _around(twin, surface_mm, horizon, thin=thin)
-        gap = _gap(np.isin(structure, others), at, step, horizon)
-        if gap is not None:
-            return gap
-    return None
 
+    def fissure_mm(self, lobe: str) -> float | None:
+        """Shortest distance to another lobe of the same lung or a fissure [mm].
 
-def _distances(
-    twin: Twin,
-    surface_mm: NDArray[np.float64],
-    horizon_mm: float,
-    *,
-    thin: bool,
-    known: tuple[float | None, ...] = (None, None, None),
-) -> tuple[float | None, float | None, float | None]:
-    """Distances to pleura, vessel and airway; those that are ``known`` are not worked out again."""
-    structure, at, step = _around(twin, surface_mm, horizon_mm, thin=thin)
-    found: list[float | None] = list(known)
-    for k, (kinds, inside) in enumerate(((LUNG, False), (VESSELS, True), (AIRWAYS, True))):
-        if found[k] is None:
-            target = np.isin(structure, [int(s) for s in kinds], invert=not inside)
-            found[k] = _gap(target, at, step, horizon_mm)
-    return found[0], found[1], found[2]
+        None beyond ``HORIZON_MM``, and where the twin knows no such lobes.
+        """
+        names = next((lung for lung in LOBES_OF_A_LUNG if lobe in {s.name for s in lung}), ())
+        beyond = [s for s in names if s.name != lobe]
+        return self.distance_mm((*beyond, Structure.FISSURE)) if beyond else None
 
-
-def _around(
-    twin: Twin, surface_mm: NDArray[np.float64], horizon_mm: float, *, thin: bool
-) -> tuple[NDArray[np.uint16], NDArray[np.int64], NDArray[np.float64]]:
-    """Structure in the box around a surface, the surface's voxels in it ``(n, 3)``, and the box's voxel size [mm]."""
-    index = twin.grid.world_to_index(surface_mm)
-    spacing = np.asarray(twin.grid.spacing_mm)
-    stride = np.where(spacing < 1.5, 2, 1) if thin else np.ones(3, int)
-    reach = np.ceil(horizon_mm / spacing).astype(int) + 1
-    low = np.maximum(0, np.floor(index.min(axis=0)).astype(int) - reach)
-    high = np.minimum(np.asarray(twin.grid.shape), np.ceil(index.max(axis=0)).astype(int) + reach + 1)
-    box = tuple(slice(int(a), int(b), int(s)) for a, b, s in zip(low, high, stride, strict=True))
-    structure = twin.structure[box]
-    at = np.clip(np.rint((index - low) / stride).astype(int), 0, np.asarray(structure.shape) - 1)
-    touched = np.zeros(structure.shape, bool)
-    touched[tuple(at.T)] = True
-    return structure, np.stack(np.nonzero(touched), axis=1), spacing * stride
-
-
-def _gap(
-    target: NDArray[np.bool_], at: NDArray[np.int64], step: NDArray[np.float64], horizon_mm: float
-) -> float | None:
-    """Distance from voxels to the faces of the nearest target voxel [mm]; None beyond the horizon."""
-    if not target.any():
-        return None
-    nearest = float(distance_transform_edt(~target, sampling=step)[tuple(at.T)].min())
-    gap = max(0.0, nearest - 0.5 * float(step.min()))
-    return gap if gap <= horizon_mm else None
+    def _box(self, horizon_mm: float) -> tuple[NDArray[np.uint16], NDArray[np.float64], float]:
+        """Structure in the box around the surface, distance of its voxels to the surface's, half a voxel [mm]."""
+        if horizon_mm not in self._boxes:
+            grid = self.twin.grid
+            index = grid.world_to_index(self.surface_mm)
+            spacing = np.asarray(grid.spacing_mm)
+            stride = np.ones(3, int) if horizon_mm == NEAR_MM else np.where(spacing < 1.5, 2, 1)
+            reach = np.ceil(horizon_mm / spacing).astype(int) + 1
+            low = np.maximum(0, np.floor(index.min(axis=0)).astype(int) - reach)
+            high = np.minimum(np.asarray(grid.shape), np.ceil(index.max(axis=0)).astype(int) + reach + 1)
+            structure = self.twin.structure[
+                tuple(slice(int(a), int(b), int(s)) for a, b, s in zip(low, high, stride, strict=True))
+            ]
+            at = np.clip(np.rint((index - low) / stride).astype(int), 0, np.asarray(structure.shape) - 1)
+            elsewhere = np.ones(structure.shape, bool)
+            elsewhere[tuple(at.T)] = False
+            away = distance_transform_edt(elsewhere, sampling=spacing * stride)
+            self._boxes[horizon_mm] = structure, away, 0.5 * float((spacing * stride).min())
+        return self._boxes[horizon_mm]
 
 
 @njit(cache=True, parallel=True, error_model="numpy")

@@ -11,12 +11,14 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock
+from typing import Any
 
-from numba import config
+import numba
 
 
 def survive_forks() -> None:
     """Have Numba use its own threads, where nobody chose others; without effect once a parallel loop has run."""
+    config: Any = numba.config  # its names are made at run time
     if config.THREADING_LAYER == "default":
         config.THREADING_LAYER = "workqueue"
 
