@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -172,6 +172,18 @@ def shape_of(nodule: Nodule, *, normal: NDArray[np.float64] | None = None) -> Sh
 
     :func:`lesions.raster.rasterise` scales the union of both to the exact volume.
     """
+    if normal is not None:
+        return _shape_of(nodule, normal)
+    return _shape_anywhere(nodule.model_copy(update={"centre_mm": None}))
+
+
+@lru_cache(maxsize=32)
+def _shape_anywhere(nodule: Nodule) -> Shape:
+    """Asked for by who places a nodule and by who builds it: worked out once."""
+    return _shape_of(nodule, None)
+
+
+def _shape_of(nodule: Nodule, normal: NDArray[np.float64] | None) -> Shape:
     rotation = _turned(_rotation(nodule.stream("orientation")), nodule.axis, normal)
     if nodule.is_tubular:
         return Shape(None, draw_tubes(nodule, rotation), 0, None)
@@ -284,8 +296,19 @@ def _ellipsoid_of(harmonics: Harmonics, axes: tuple[float, float, float]) -> NDA
 
 
 def _ellipsoid(theta: NDArray[np.float64], n_phi: int, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-    u = _unit(theta, 2 * np.pi * np.arange(n_phi) / n_phi)
-    return 1 / np.sqrt(np.sum(u * np.einsum("tpi,ij->tpj", u, matrix), axis=-1))
+    x, y, z = _components(theta.tobytes(), n_phi)
+    (xx, xy, xz), (_, yy, yz), (_, _, zz) = (matrix + matrix.T - np.diag(np.diag(matrix))).tolist()
+    return 1 / np.sqrt(x * (xx * x + xy * y + xz * z) + y * (yy * y + yz * z) + zz * z * z)
+
+
+@lru_cache(maxsize=8)
+def _components(theta: bytes, n_phi: int) -> tuple[NDArray[np.float64], ...]:
+    """x, y, z of directions on rings given as the bytes of their float64 angles: a few tables serve all bodies."""
+    u = _unit(np.frombuffer(theta), 2 * np.pi * np.arange(n_phi) / n_phi)
+    out = tuple(np.ascontiguousarray(u[..., k]) for k in range(3))
+    for component in out:
+        component.setflags(write=False)
+    return out
 
 
 def _unit(theta: NDArray[np.float64], phi: NDArray[np.float64]) -> NDArray[np.float64]:
