@@ -25,7 +25,7 @@ def test_an_xcist_phantom_holds_the_twin_with_its_nodules(dataset, tmp_path):
         density = float(text[text.index("# Density:") + 1])
         mass += float(maps.sum(dtype=np.float64)) * density * base.grid.voxel_volume_mm3
     added = sum(nodule.added_mass_mg for nodule in dataset.truth(row).nodules)
-    bare = float(base.density_g_cm3.sum(dtype=np.float64)) * base.grid.voxel_volume_mm3
+    bare = float(base.density_g_cm3().sum(dtype=np.float64)) * base.grid.voxel_volume_mm3
     assert mass - bare == pytest.approx(added, rel=0.02)  # fractions under 1e-7 are left out
 
 
