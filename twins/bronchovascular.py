@@ -6,7 +6,7 @@ Supernumerary arteries leave without an airway. Veins grow through seeds of thei
 borders of segments and lobules.
 
 Radius at a fork: ``r_child = r_mother (supply_child / supply_mother)^(1/x)`` with x = 3.2 for airways (Weibel's
-diameters) and 2.9 for vessels (Murray exponent 2.92 +- 1.07, Dong 2020). Airway wall by lumen diameter after
+diameters) and 3 for vessels (Murray exponent 2.92 +- 1.07, Dong 2020). Airway wall by lumen diameter after
 Webb, log-log (unverified).
 """
 
@@ -47,10 +47,10 @@ SIDE_BRANCHES = 12_000
 AIRWAY_POWER = 3.2
 """Exponent of the radii of airways: halving supply takes 0.805 of the diameter, as in Weibel's lung [1]."""
 
-VESSEL_POWER = 2.9
+VESSEL_POWER = 3.0
 """Exponent of the radii of vessels: measured 2.92 +- 1.07 (Dong 2020) [1]."""
 
-FIRST_AIRWAY, FIRST_VESSEL = 0.80, 0.95
+FIRST_AIRWAY, FIRST_VESSEL = 0.80, 0.92
 """At their first fork lobar bronchi and vessels narrow by this beyond what the rule says: so do the segmental bronchi
 of Weibel (5.6 mm after 8.3); for vessels it brings the total blood volume to 2-4 % of the lungs."""
 
@@ -130,13 +130,13 @@ def grow_trees(spec: TwinSpec, chest: Chest, posed: Pose | None = None) -> Trees
         drained = np.where(drain.supply <= 200, drained, 0).astype(np.uint8)
 
         if posed.moved:
-            there = _Host(chest, lobes_here == lobe)
+            host = _Host(chest, lobes_here == lobe)
             points, artery_points = here.airway_knots()[line][0], here.artery_knots()[line][0]
-            bundle = there.moved(bundle, posed, n, points)
-            drain = there.moved(drain, posed, n, here.vein_knots()[vein_line][0])
+            bundle = host.moved(bundle, posed, n, points)
+            drain = host.moved(drain, posed, n, here.vein_knots()[vein_line][0])
             side = artery_points[-1] - points[-1]
             beside = _beside(bundle.end_mm, bundle.parent, points[-1], side, r_airway, r_artery)
-            extra = there.drawn_in(posed.forward(extra, n))
+            extra = host.drawn_in(posed.forward(extra, n))
 
         fine = bundle.supply >= FINE_SUPPLY
         keep = np.flatnonzero(bundle.supply >= 2)
@@ -144,7 +144,18 @@ def grow_trees(spec: TwinSpec, chest: Chest, posed: Pose | None = None) -> Trees
         number[keep] = np.arange(len(keep))
         mother = np.where(bundle.parent[keep] < 0, -1, number[bundle.parent[keep]])
         own = np.full(len(bundle.parent), BranchKind.BRANCH, np.uint8)
-        airways.grow(line, lobe, bundle.end_mm[keep], mother, r_airway[keep], segment[keep], own[keep], rng, fine[keep])
+        airways.grow(
+            line,
+            lobe,
+            bundle.end_mm[keep],
+            mother,
+            r_airway[keep],
+            segment[keep],
+            own[keep],
+            rng,
+            fine[keep],
+            host.drawn_in,
+        )
         arteries.grow(
             line,
             lobe,
@@ -155,9 +166,21 @@ def grow_trees(spec: TwinSpec, chest: Chest, posed: Pose | None = None) -> Trees
             np.concatenate([own, np.full(len(extra), BranchKind.SUPERNUMERARY, np.uint8)]),
             rng,
             np.concatenate([fine, np.zeros(len(extra), bool)]),
+            host.drawn_in,
         )
         kind = np.full(len(r_vein), BranchKind.BRANCH, np.uint8)
-        veins.grow(vein_line, lobe, drain.end_mm, drain.parent, r_vein, drained, kind, rng, drain.supply >= FINE_SUPPLY)
+        veins.grow(
+            vein_line,
+            lobe,
+            drain.end_mm,
+            drain.parent,
+            r_vein,
+            drained,
+            kind,
+            rng,
+            drain.supply >= FINE_SUPPLY,
+            host.drawn_in,
+        )
     return Trees(airways.tree(), arteries.tree(), veins.tree())
 
 

@@ -1,7 +1,7 @@
 """Emphysema: where lung tissue is gone, solved so that it fills the share of the lungs that the spec names.
 
 Centrilobular: round holes about the centres of lobules, radii log-normal, median 2.2 mm. Paraseptal: one layer of cells
-of 4-15 mm under the pleura, walls of 0.5 mm between them. Panlobular: whole regions thinned smoothly. Mixed: a share of
+of 4-12 mm under the pleura, walls of 0.5 mm between them. Panlobular: whole regions thinned smoothly. Mixed: a share of
 paraseptal, the rest centrilobular. Sizes and the preference for a zone are design defaults (unverified).
 
 All holes are made in the lungs at full effort and moved to the breath of the scan, so that they stay the same; more
@@ -184,10 +184,10 @@ def _centrilobular(spec: TwinSpec, chest: Chest, table: NDArray[np.float32], sha
 def _paraseptal(spec: TwinSpec, chest: Chest) -> NDArray[np.float64]:
     """Cells under the pleura that do not meet, in the order in which they are taken."""
     rng = stream(spec.key, "paraseptal")
-    cells = np.argwhere((chest.lung < -2.5) & (chest.lung > -8.0))
+    cells = np.argwhere((chest.lung < -2.5) & (chest.lung > -6.5))
     level = chest.cage.level(chest.lattice.axes_mm()[0])[cells[:, 0]]
     weight = np.cumsum(np.exp(1.5 * _preference(spec, level)))
-    n = min(len(cells), 40_000)
+    n = 120_000
     cells = cells[np.minimum(np.searchsorted(weight, rng.random(n) * weight[-1]), len(cells) - 1)]
     depth = -chest.lung[tuple(cells.T)].astype(float)
     place = chest.lattice.index_to_world(cells)

@@ -7,6 +7,7 @@ sags by 6 % (SD) of its length: a tortuosity (length / distance - 1) of 0.026 +-
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -69,10 +70,12 @@ class Rows:
         kind: NDArray[np.uint8],
         rng: np.random.Generator,
         fine: NDArray[np.bool_] | None = None,
+        around: Callable[[NDArray[np.float64]], NDArray[np.float64]] | None = None,
     ) -> None:
         """Add branches, mothers first: ends (n, 3), mothers (n,), radii [mm], segments, kinds.
 
-        Those that are not ``fine`` (None: all are) are laid in pieces of 4 mm in place of 2.5 mm.
+        Those that are not ``fine`` (None: all are) are laid in pieces of 4 mm in place of 2.5 mm. ``around`` moves
+        points out of the way of what lies outside the lobe: branches bend through where it takes their middles.
         """
         tip, heading, root = self.end[line]
         radius = np.minimum(radius, root)
@@ -90,6 +93,10 @@ class Rows:
         leave /= np.maximum(np.linalg.norm(leave, axis=1, keepdims=True), 1e-6)
         bend = SAG * rng.standard_normal(unit.shape)
         bend = (bend - (bend * unit).sum(1, keepdims=True) * unit) * length[:, None]
+        if around is not None:
+            middle = 0.5 * (start + end)
+            detour = around(middle) - middle
+            bend = np.where(np.any(detour != 0, axis=1, keepdims=True), detour, bend)
         pieces = np.clip(np.ceil(length / (2.5 if fine is None else np.where(fine, 2.5, 4.0))), 1, 6).astype(int)
         row = self.count + np.concatenate([[0], np.cumsum(pieces)[:-1]])
         generation = np.empty(len(parent), int)
