@@ -27,6 +27,12 @@ EFFORT_SD = 0.06
 """Spread of the effort of a breath-hold [1]. Design default, unverified."""
 
 
+SECTION_ITEMS = ("fat_area_percent", "bone_muscle_area_percent", "cavity_area_percent")
+SECTION_BMI = (18.5, 30.0)
+"""Body mass indices for which bands of the section's composition are used: the series was of people of normal weight;
+beyond, values are shown without a band [kg/m2]. Design default."""
+
+
 def card(twin: Twin) -> Card:
     """Measure a twin and judge it.
 
@@ -62,7 +68,11 @@ def card(twin: Twin) -> Card:
         tables |= extra
     volume_l = lung_volume_l(census(twin).voxels, twin)
     tables["extent_mm"] = _extent_mm(twin, lung)
-    items = [*_volume_item(volume_l, person, inflation), *judged(values, sex=person.sex)]
+    fits = person.bmi is not None and SECTION_BMI[0] <= person.bmi <= SECTION_BMI[1]
+    items = [
+        *_volume_item(volume_l, person, inflation),
+        *judged(values, sex=person.sex, leave_out=() if fits else SECTION_ITEMS),
+    ]
     return Card(tuple(items), tables, calibration(twin), max(twin.grid.spacing_mm))
 
 

@@ -67,7 +67,7 @@ def density(
     tissue = twin.is_any(AERATED)[box] & (hu < -700)
     if capacity_l is not None:
         volume_l = float(inside.sum()) * twin.grid.voxel_volume_mm3 * 1e-6
-        values["parenchyma_g_cm3"] = (float(hu[tissue].mean()) + 1000) / HU_PER_G_CM3 * volume_l / capacity_l
+        values["parenchyma_g_cm3"] = (float(np.median(hu[tissue])) + 1000) / HU_PER_G_CM3 * volume_l / capacity_l
     y_cm = 0.1 * twin.grid.axes_mm()[1][box[1]]
     gradient, ratio = _gradient(hu, tissue, y_cm)
     values["gradient_hu_per_cm"] = gradient
