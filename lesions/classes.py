@@ -28,7 +28,7 @@ CLASSES: Mapping[str, Mapping[str, Any]] = {
     "intrapulmonary lymph node": {"kind": "lymph_node"},
     "juxtapleural": {"attachment": "pleura"},
     "juxtavascular": {"attachment": "vessel"},
-    "necrosis": {"necrosis_ratio": 0.7},
+    "necrosis": {"necrosis_ratio": 0.7, "solid_hu": 90.0},
     "bubbles": {"type": "part_solid", "solid_core_ratio": 0.7, "n_bubbles": 5, "margin": 4.0},
     "air bronchogram": {"n_bronchograms": 1, "margin": 4.0},
     "halo": {"halo_mm": 3.0, "margin": 4.0},

@@ -35,9 +35,9 @@ COEFFICIENTS = {
         "resid": 0.5283,
     },
     "ln_sd_l2": {
-        "const": -2.40,
-        "lobulation": 0.04,
-        "spiculation": 0.02,
+        "const": -2.34,
+        "lobulation": 0.10,
+        "spiculation": 0.035,
         "ln_d_cm": 0.0,
         "sphericity": -0.4045,
         "resid": 0.60,

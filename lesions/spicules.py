@@ -28,7 +28,7 @@ unverified)."""
 
 LONGEST_MM = 12.0
 
-FOOT = 1.8
+FOOT = 1.5
 """Radius of a spicule where it leaves the body, in its root radii (design default)."""
 
 FORKS = 0.28

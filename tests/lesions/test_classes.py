@@ -13,6 +13,7 @@ from lesions.attachment import lung_around
 from lesions.classes import CLASSES, examples
 from lesions.parts import parts_of
 from lesions.raster import rasterise
+from lesions.shape import shape_of
 from lesions.surroundings import matter_on
 
 from .synthetic_thorax import airway_tree, block
@@ -288,6 +289,28 @@ def test_a_scar_is_a_band_and_tubes_are_long(lung_only):
         # A tube of nine radii holds 9 pi r^3: its length is 2.4 equivalent diameters.
         assert tube.max_diameter_mm > 2.2 * tube.equivalent_diameter_mm
         assert tube.nodule.is_mimic
+
+
+def test_a_granuloma_is_round_and_calcified_and_a_hamartoma_holds_fat_and_popcorn(lung_only):
+    plain, plain_hu, _ = inserted(lung_only, nodule(12.0))
+    granuloma, hu, _ = inserted(lung_only, nodule(12.0, kind="granuloma"))
+    assert granuloma.mean_hu > plain.mean_hu + 200
+    assert granuloma.calcium_volume_mm3 > 0.8 * granuloma.volume_mm3
+    assert plain.calcium_volume_mm3 == plain.fat_volume_mm3 == 0
+
+    def roundness(kind):
+        specs = [nodule(12.0, key=k, kind=kind) for k in range(10)]
+        bodies = [shape_of(spec).body.radius_mm for spec in specs]
+        return np.median([body.std() / body.mean() for body in bodies])
+
+    assert roundness("granuloma") < 0.85 * roundness("nodule")  # rated 5, not 4: exp(-0.4) in degree 2
+    hamartoma, hu, _ = inserted(lung_only, nodule(12.0, kind="hamartoma"))
+    assert hamartoma.fat_volume_mm3 == pytest.approx(0.2 * hamartoma.volume_mm3, rel=1e-3)
+    assert hamartoma.calcium_volume_mm3 == pytest.approx(0.15 * hamartoma.volume_mm3, rel=1e-3)
+    inside = hamartoma.occupancy == 1
+    assert np.count_nonzero(hu[inside] > 200) > 0.05 * np.count_nonzero(inside)
+    assert np.mean(np.abs(hu[inside] + 90) < 1) > 0.05
+    assert np.mean(np.abs(plain_hu[plain.occupancy == 1] + 90) < 1) < 0.002  # the edge passes through it
 
 
 def test_diameters_follow_the_rules_of_their_guidelines(lung_only):
