@@ -12,7 +12,7 @@ chambers are design defaults (unverified) after general anatomy.
 
 The frame of the heart: ``a`` from the septum to the right ventricle, ``b`` up to the outflow tract, ``c`` from the
 valves
-to the apex (0.62, -0.60, -0.50), in mm around the centre of the mitral valve.
+to the apex (0.57, -0.60, -0.56), in mm around the centre of the mitral valve.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _LAYERS = (
     Layer("blood", Structure.HEART),
 )
 
-_AXIS = (0.62, -0.60, -0.50)
+_AXIS = (0.57, -0.60, -0.56)
 _TO_RIGHT_VENTRICLE = (-0.60, -0.70, 0.10)
 _REACH_MM = 112.0
 
@@ -108,7 +108,7 @@ class Heart:
         outflow = s * _ellipsoid(a - 24, b - 33, c + 2, (16, 25, 19))
         right = smooth_min(smooth_max(right, s * (-c - 6 + 0.25 * (a - 30)), 10.0), outflow, 12.0)
         right = smooth_max(right + 1.2 * wave, f(SEPTUM_MM) - left, 6.0)
-        atrium = s * _ellipsoid(a - 38, b + 16, c + 27, (30, 34, 26))
+        atrium = s * _ellipsoid(a - 36, b + 16, c + 27, (29, 34, 26))
         appendage = s * _ellipsoid(a - 52, b - 22, c + 14, (15, 18, 14))
         right_atrium = smooth_min(atrium, appendage, 10.0) - 1.0 * wave
         lx, ly, lz = (v.astype(f) for v in world)
