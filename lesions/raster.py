@@ -310,7 +310,8 @@ def fill_to(
         def excess(offset: float, share: Callable[[float], Any] = share, wanted: float = wanted) -> float:
             return float(share(offset).sum()) - wanted
 
-        found = _root(excess, slack)
+        # So many voxels lie within half a step of the surface: that is how fast the sum grows with the offset.
+        found = _root(excess, slack, float(np.count_nonzero(abs(values) < 0.5)))
         if found is not None:
             break
     else:
@@ -320,12 +321,19 @@ def fill_to(
     return filled.reshape(distance_mm.shape)
 
 
-def _root(excess: Callable[[float], float], slack: float) -> float | None:
-    """Where a growing function is 0 within ``+-slack``, or None; by secants from 0, by Brent's method if they fail."""
+def _root(excess: Callable[[float], float], slack: float, slope: float) -> float | None:
+    """Where a growing function is 0 within ``+-slack``, or None; by secants from 0, by Brent's method if they fail.
+
+    ``slope`` is about that at 0.
+    """
     before, at = 0.0, 0.0
     f_before = f = excess(0.0)
-    step = 0.02 if f < 0 else -0.02
+    if f == 0:
+        return 0.0
+    step = min(0.5 * slack, max(-0.5 * slack, -f / max(slope, 1.0)))
     for _ in range(N_SECANTS):
+        if abs(step) < 1e-9:
+            return at
         before, f_before, at = at, f, at + step
         if abs(at) > slack:
             break
@@ -333,8 +341,6 @@ def _root(excess: Callable[[float], float], slack: float) -> float | None:
         if f == f_before:
             break
         step = -f * (at - before) / (f - f_before)
-        if abs(step) < 1e-9:
-            return at
     return brentq(excess, -slack, slack, xtol=1e-9, rtol=1e-9) if excess(-slack) <= 0 <= excess(slack) else None
 
 
