@@ -7,7 +7,7 @@ import SimpleITK as sitk
 from twins.grid import Grid
 from twins.importers.ct import from_ct
 from twins.importers.hu_scale import CURVES, MATERIALS, STEPS_PER_HU, hu_of, mixture_lookup, natural_hu
-from twins.importers.noise import denoise, estimate_noise_hu
+from twins.importers.noise import denoise, estimate_noise_hu, without_specks
 from twins.importers.volume import read_volume
 from twins.patient import Patient
 from twins.structures import Structure
@@ -210,6 +210,26 @@ def test_noise_falls_by_three_and_edges_and_vessels_stay():
         assert abs((clean - truth)[:, rows].mean()) < 2
     assert clean[:, 21, ::12].mean() > 290  # a line one voxel wide keeps its peak
     assert abs((clean - truth)[2:-2, 46:50].mean(axis=(0, 2))).max() < 5  # the edge neither moves nor blurs
+
+
+def test_lone_voxels_of_noise_go_and_what_has_neighbours_stays():
+    rng = np.random.default_rng(5)
+    truth = np.full((20, 60, 60), 50.0, np.float32)
+    truth[:, 30, ::10] = 170.0  # threads along z, 8 noise SDs high
+    truth[10, 12:40, 45] = -70.0  # a thread in the plane
+    truth[5, 15, 15] = 400.0  # a calcification
+    noisy = (truth + rng.normal(0, NOISE_HU, truth.shape)).astype(np.float32)
+    everywhere = np.ones(truth.shape, bool)
+    clean = denoise(noisy, NOISE_HU, everywhere)
+    mended = without_specks(clean, NOISE_HU, everywhere)
+    flat = truth == 50
+    inner = (slice(2, -2), slice(2, 28), slice(2, 42))
+    outliers = [(abs(h - 50) > 2 * NOISE_HU)[inner][flat[inner]].mean() for h in (clean, mended)]
+    assert outliers[0] > 1e-4
+    assert outliers[1] < 0.3 * outliers[0]
+    assert mended[5, 15, 15] == clean[5, 15, 15] > 350
+    for where in (truth == 170, truth == -70):
+        assert abs(mended[where].mean() - clean[where].mean()) < 1.5
 
 
 def test_estimated_noise_is_that_of_the_flat_tissue():

@@ -18,9 +18,9 @@ from .anatomy import Anatomy, find_anatomy
 from .body import find_body
 from .hu_scale import effective_kev, mixture_lookup, patient_materials
 from .labelled import Names, anatomy_of, solid_in_lung
-from .labels import check_lungs, read_labels, structures_on
+from .labels import check_labels, read_labels, structures_on
 from .matter import voxels
-from .noise import denoise, estimate_noise_hu
+from .noise import denoise, estimate_noise_hu, without_specks
 from .truncation import carried_on, extend, measured_region, outline_of
 from .volume import Volume, read_volume
 
@@ -99,7 +99,7 @@ def from_ct(
             extension["share_of_body"] = round(float(added.sum() / body.sum()), 4)
         seen = body if added is None else body & ~added
         noise = estimate_noise_hu(hu, seen, patch=min(max(round(_PATCH_MM / grid.spacing_mm[1]), 6), 16))
-        clean = denoise(hu, noise, body)
+        clean = without_specks(denoise(hu, noise, body), noise, body)
         coarse_body = coarse_body[:, start[0] // step : stop[0] // step, start[1] // step : stop[1] // step]
         coarse, coarse_spacing = _coarser(clean, step), _coarse_spacing(grid, step)
         names = None
@@ -130,7 +130,7 @@ def from_ct(
         "enhanced_blood_hu": None if anatomy.blood_hu is None else round(anatomy.blood_hu, 1),
         "spacing_mm": None if spacing_mm is None else float(spacing_mm),
         "methods": {
-            "denoising": "guided bilateral, edge-avoiding a-trous, 3 passes",
+            "denoising": "guided bilateral, edge-avoiding a-trous, 3 passes; single voxels mended",
             "between_slices": "monotone cubic (Fritsch-Carlson)",
             "matter": "stoichiometric curve through natural materials, two per voxel",
         },
@@ -157,7 +157,7 @@ def _of_labels(
     coarse_body: NDArray[np.bool_],
     step: int,
 ) -> tuple[Anatomy, Names]:
-    check_lungs(structure, clean, grid.spacing_mm)
+    check_labels(structure, clean, grid.spacing_mm)
     middle = step // 2
     thinned = structure[:, middle::step, middle::step][:, : coarse.shape[1], : coarse.shape[2]]
     spacing = _coarse_spacing(grid, step)

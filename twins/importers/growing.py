@@ -45,6 +45,9 @@ STEP_MM = 2.5
 CLOSE_MM = 4.0
 """Vessels up to twice this are part of the lungs that trees grow in [mm]. Design default."""
 
+PLEURA_MM = 2.5
+"""This near the surface of a lung what an image shows as dense stays [mm]. Design default."""
+
 HILUM_LEVEL = 0.55
 """Height of the carina above the base of the lungs, as a share of theirs, where it is not known. Design default."""
 
@@ -307,7 +310,9 @@ def _without_vessels(twin: Twin) -> Twin:
     weight = ndimage.gaussian_filter(inner.astype(np.float32), sigma)
     mean = ndimage.gaussian_filter(np.where(inner, twin.density[box], 0).astype(np.float32), sigma)
     mean = np.divide(mean, weight, out=np.zeros_like(mean), where=weight > 1e-3)
-    hole &= weight > 1e-3
+    # the outermost layer is not vessel but lung and wall in one voxel
+    depth = ndimage.distance_transform_edt(np.pad(inner | hole, 1), sampling=twin.grid.spacing_mm)[1:-1, 1:-1, 1:-1]
+    hole &= (weight > 1e-3) & (depth > PLEURA_MM)
     nearest = ndimage.distance_transform_edt(~inner, return_distances=False, return_indices=True)
     structure, density = twin.structure.copy(), twin.density.copy()
     a, b, fraction = twin.material_a.copy(), twin.material_b.copy(), twin.fraction_b.copy()

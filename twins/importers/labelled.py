@@ -14,20 +14,11 @@ from ..grid import Triple
 from ..structures import AERATED, LOBES, Structure
 from . import anatomy as ct
 from .anatomy import Anatomy
-from .labels import LEFT_IDS, RIGHT_IDS
+from .labels import BONES, LEFT_IDS, RIGHT_IDS
 from .shape import Shapes
 
 Mask = NDArray[np.bool_]
 
-BONES = (
-    Structure.RIB,
-    Structure.VERTEBRA,
-    Structure.STERNUM,
-    Structure.CLAVICLE,
-    Structure.SCAPULA,
-    Structure.HUMERUS,
-    Structure.BONE,
-)
 AIRWAYS = (Structure.TRACHEA, Structure.BRONCHUS)
 BLOOD = (Structure.AORTA, Structure.HEART, Structure.PULMONARY_TRUNK, Structure.SUPERIOR_VENA_CAVA)
 ENHANCED_HU = 100.0

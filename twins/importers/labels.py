@@ -27,6 +27,25 @@ SMALLEST_LUNG_ML = 20.0
 AIRY_HU = -400.0
 """The median of labelled lung must lie below this, or the labels do not lie on the CT [HU]."""
 
+SMALLEST_BONE_ML, DENSE_HU = 5.0, 130.0
+"""A tenth of each labelled bone of this volume must reach this [HU] (design default)."""
+
+SOLID_HU, FARTHEST_OVER_MM = -300.0, 15.0
+"""What is denser tells the middle of the body; no lung may lie farther on the other side (design default)."""
+
+BONES = (
+    Structure.RIB,
+    Structure.VERTEBRA,
+    Structure.STERNUM,
+    Structure.CLAVICLE,
+    Structure.SCAPULA,
+    Structure.HUMERUS,
+    Structure.BONE,
+)
+"""Structures that are bone."""
+
+_WHY_NOT = "another scheme, another CT, or a flipped label map?"
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelMap:
@@ -156,15 +175,41 @@ def structures_on(labels: LabelMap, grid: Grid) -> NDArray[np.uint16]:
     return out
 
 
-def check_lungs(structure: NDArray[np.uint16], hu: NDArray[np.float32], spacing_mm: Triple) -> None:
-    """Raise ValueError unless there are labelled lungs, and they are full of air."""
-    lung = np.isin(structure, [int(s) for s in (*RIGHT_IDS, *LEFT_IDS)])
-    ml = float(np.count_nonzero(lung)) * float(np.prod(spacing_mm)) / 1000
+def check_labels(structure: NDArray[np.uint16], hu: NDArray[np.float32], spacing_mm: Triple) -> None:
+    """Refuse labels that contradict the CT: another scheme, another patient, a flipped map.
+
+    Raises
+    ------
+    ValueError
+        Unless there are labelled lungs, they are full of air, each lies on its own side, and labelled bones are dense.
+    """
+    voxel_ml = float(np.prod(spacing_mm)) / 1000
+    right, left = (np.isin(structure, [int(s) for s in ids]) for ids in (RIGHT_IDS, LEFT_IDS))
+    ml = float(np.count_nonzero(right | left)) * voxel_ml
     if ml < SMALLEST_LUNG_ML:
         raise ValueError(f"the labels hold {ml:.0f} mL of lung, expected at least {SMALLEST_LUNG_ML:.0f} mL")
-    median = float(np.median(hu[lung]))
+    median = float(np.median(hu[right | left]))
     if median > AIRY_HU:
         raise ValueError(
-            f"the labelled lungs have a median of {median:.0f} HU, expected less than {AIRY_HU:.0f}: "
-            "another scheme, another CT, or a flipped label map?"
+            f"the labelled lungs have a median of {median:.0f} HU, expected less than {AIRY_HU:.0f}: {_WHY_NOT}"
         )
+    middle = _middle(hu > SOLID_HU)
+    for side, mask, way in (("right", right, 1), ("left", left, -1)):
+        if np.count_nonzero(mask) * voxel_ml < SMALLEST_LUNG_ML:
+            continue
+        off = (middle - _middle(mask)) * spacing_mm[2] * way
+        if off < -FARTHEST_OVER_MM:
+            raise ValueError(f"the {side} lung lies {-off:.0f} mm to the other side of the body's middle: {_WHY_NOT}")
+    for bone in BONES:
+        values = hu[structure == bone]
+        if values.size * voxel_ml > SMALLEST_BONE_ML and (densest := float(np.percentile(values, 90))) < DENSE_HU:
+            raise ValueError(
+                f"the labelled {bone.name} is no bone: nine tenths of it lie below {densest:.0f} HU, expected at least "
+                f"{DENSE_HU:.0f}: {_WHY_NOT}"
+            )
+
+
+def _middle(mask: NDArray[np.bool_]) -> float:
+    """Mean index along x."""
+    counts = mask.sum(axis=(0, 1))
+    return float(np.average(np.arange(len(counts)), weights=counts)) if counts.any() else (len(counts) - 1) / 2

@@ -158,6 +158,12 @@ def test_names_in_the_header_decide_and_nothing_else_does(chest, tmp_path):
 def test_labels_that_do_not_lie_on_the_ct_are_refused(files, chest, tmp_path):
     with pytest.raises(ValueError, match=r"chest\.nii\.gz: the labelled lungs have a median of \d+ HU.*scheme"):
         from_ct(files[0], labels=files[1], scheme=_body_as_lung(tmp_path))
+    mirrored = write(labelled(chest)[:, :, ::-1], tmp_path / "mirrored.nii.gz")
+    with pytest.raises(ValueError, match=r"the right lung lies \d+ mm to the other side of the body's middle"):
+        from_ct(files[0], labels=mirrored, scheme="totalsegmentator_v2")
+    soft = np.where(labelled(chest) == 5, 74, labelled(chest)).astype(np.uint8)  # liver called clavicle
+    with pytest.raises(ValueError, match=r"the labelled CLAVICLE is no bone: nine tenths of it lie below \d+ HU"):
+        from_ct(files[0], labels=write(soft, tmp_path / "soft.nii.gz"), scheme="totalsegmentator_v2")
     away = write(labelled(chest), tmp_path / "away.nii.gz", origin=(2000.0, 0.0, 0.0))
     with pytest.raises(ValueError, match=r"away\.nii\.gz: its labels do not lie on the CT"):
         from_ct(files[0], labels=away, scheme="totalsegmentator_v2")
