@@ -31,6 +31,7 @@ WITHIN_LUNG = (
 STAND_INS = {
     Structure.HEART_MUSCLE: Structure.HEART,
     Structure.PERICARDIAL_FAT: Structure.HEART,
+    Structure.CORONARY_ARTERY: Structure.HEART,
 }
 """Structures that go by another's number where their own has none."""
 
