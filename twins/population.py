@@ -28,7 +28,6 @@ VARIANTS = (
     ("inferior_accessory_fissure", 0.086),
     ("left_minor_fissure", 0.061),
     ("absent_minor_fissure", 0.025),
-    ("tracheal_bronchus", 0.005),
 )
 """Variants and the share of people who have them [1]: published series of CTs."""
 
@@ -77,7 +76,7 @@ def draw(rng: np.random.Generator, *, cohort: str | Path | Cohort = "nlst", **fi
         raise TypeError(f"no such field of TwinSpec: {', '.join(unknown)}; known: {', '.join(TwinSpec.model_fields)}")
     population = cohort if isinstance(cohort, Cohort) else load_cohort(cohort)
     key = int(rng.integers(_KEYS))
-    has_variant = rng.random(len(VARIANTS))
+    has_variant = rng.random(5)[: len(VARIANTS)]  # the fifth is kept for a variant of the bronchi
     chance = dict(zip(ORDER, rng.random(len(ORDER)).tolist(), strict=True))
     kept = {name: value for name, value in fixed.items() if value is not None}
 

@@ -12,10 +12,8 @@ from .patient import Patient, Sex, Smoking
 EmphysemaType = Literal["centrilobular", "paraseptal", "panlobular", "mixed"]
 """Where emphysema lies in and between lobules."""
 
-Variant = Literal[
-    "azygos_fissure", "inferior_accessory_fissure", "left_minor_fissure", "absent_minor_fissure", "tracheal_bronchus"
-]
-"""Variants of fissures and bronchi."""
+Variant = Literal["azygos_fissure", "inferior_accessory_fissure", "left_minor_fissure", "absent_minor_fissure"]
+"""Variants of fissures."""
 
 EMPHYSEMA_THRESHOLD_PERCENT = 5.0
 """From this share of the lung on, a reader calls the emphysema visible [%]. Design default, unverified."""
@@ -108,8 +106,8 @@ class TwinSpec(BaseModel):
     )
     variants: tuple[Variant, ...] = Field(
         default=(),
-        description="Variants of fissures and bronchi [azygos_fissure, inferior_accessory_fissure, left_minor_fissure, "
-        "absent_minor_fissure, tracheal_bronchus]",
+        description="Variants of fissures [azygos_fissure, inferior_accessory_fissure, left_minor_fissure, "
+        "absent_minor_fissure]",
     )
     diaphragm_shift_mm: float = Field(
         default=0.0,
