@@ -18,7 +18,7 @@ from ..kernels.convolve import filter_and_cumulate
 from ..kernels.rebin import ROWS, rebin
 from .filtering import RowFilter
 from .parallel import Fan
-from .truncation import extended
+from .truncation import beyond_ends
 
 _Array = NDArray[np.float64]
 _LANES = 8
@@ -216,6 +216,9 @@ class Resampler:
         index = np.full(lowest.shape, -1, np.int64)
         index[d, k, j] = np.arange(len(d))
         part = np.zeros((_TOGETHER, n_groups, n_places, ROWS), np.float32)
+        wide = (
+            np.zeros((_TOGETHER, n_groups, n_places + 2 * self.n_beyond, ROWS), np.float32) if self.n_beyond else part
+        )
         for number, beam in enumerate(self.beams):
             weight = np.zeros((n_groups * ROWS, n_places), np.float32)
             weight[:n_rows] = beam.row_weight
@@ -231,8 +234,12 @@ class Resampler:
                     beam.column, beam.shift, beam.tap, beam.tap_weight, weight, far, groups, here,
                 )  # fmt: skip
                 if self.n_beyond:
-                    wide = extended(here.swapaxes(2, 3), self.place_mm, self.n_beyond, self.water_per_mm)
-                    here = np.ascontiguousarray(wide.swapaxes(2, 3))
+                    ends = beyond_ends(here.swapaxes(2, 3), self.place_mm, self.n_beyond, self.water_per_mm)
+                    wide[: len(n), :, self.n_beyond : -self.n_beyond] = here
+                    wide[: len(n), :, : self.n_beyond], wide[: len(n), :, -self.n_beyond :] = (
+                        end.swapaxes(2, 3) for end in ends
+                    )
+                    here = wide[: len(n)]
                 filter_and_cumulate(
                     here, self.row_filter.transfer, self.row_filter.cos, self.row_filter.sin, self.row_filter.radices,
                     self.n_beyond, n_places, groups, np.where(far, *self.rays.first[::-1]), n, sums,

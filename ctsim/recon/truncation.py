@@ -62,17 +62,28 @@ def extended(rows: NDArray[np.float32], place_mm: float, n_beyond: int, water_pe
         Attenuation of water [1/mm].
     """
     n = rows.shape[-1]
-    out = np.zeros((*rows.shape[:-1], n + 2 * n_beyond), np.float32)
+    out = np.empty((*rows.shape[:-1], n + 2 * n_beyond), np.float32)
     out[..., n_beyond : n_beyond + n] = rows
+    out[..., :n_beyond], out[..., n_beyond + n :] = beyond_ends(rows, place_mm, n_beyond, water_per_mm)
+    return out
+
+
+def beyond_ends(
+    rows: NDArray[np.float32], place_mm: float, n_beyond: int, water_per_mm: float
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """What :func:`extended` adds before the first and after the last place, ``(..., n_beyond)`` each."""
     x = place_mm * np.arange(1, n_beyond + 1)
     # for a cylinder wider than the extension
     fall = 0.5 + 0.5 * np.cos(np.pi * x / (x[-1] + place_mm))
-    for end, target in ((rows, out[..., n_beyond + n :]), (rows[..., ::-1], out[..., :n_beyond][..., ::-1])):
+    found = []
+    for end in (rows[..., ::-1], rows):
         square, d, cut = _cylinder(end, place_mm, water_per_mm)
         square, d = square[cut][:, None], d[cut][:, None]
         shadow = 2 * water_per_mm * np.sqrt(np.maximum(square - (d + x) ** 2, 0.0))
+        target = np.zeros((*rows.shape[:-1], n_beyond), np.float32)
         target[cut] = np.where(square > (d + x[-1] + place_mm) ** 2, shadow * fall, shadow)
-    return out
+        found.append(target)
+    return found[0][..., ::-1], found[1]
 
 
 def _cylinder(
