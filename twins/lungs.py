@@ -240,7 +240,9 @@ def _carve(spec: TwinSpec, height_mm: float, step_mm: float, rise_mm: float = 0.
     cap = (Z - (cage.apex_mm - 0.013 * ax**2 - 0.011 * (Y - apex_y) ** 2)) * np.float32(0.62)
     lung = smooth_max(smooth_max(wall, (-middle + 0.6 * bumps).astype(np.float32), 5.0), cap.astype(np.float32), 14.0)
     # domes
-    top = cage.base_mm + 74 + rise_mm
+    # as high as the chest is tall, as the sinuses' depth is (design default, by the published area profile)
+    tall = height_mm / 300
+    top = cage.base_mm + 88 * tall + rise_mm
     yc = np.asarray(cage.centre(top), np.float32) - 8
     room = float(cage.half_width(top))
     depth = float(cage.half_depth(top))
@@ -248,7 +250,8 @@ def _carve(spec: TwinSpec, height_mm: float, step_mm: float, rise_mm: float = 0.
     for sign, lower in ((-1.0, 0.0), (1.0, 11.0)):
         dx = (sign * X - 0.50 * room) / (0.50 * room)
         dy = (Y - yc) / depth
-        drop = np.where(dx > 0, 46.0, 12.0) * dx**2 + np.where(dy > 0, 62.0, 26.0) * dy**2 * (1 + 0.15 * dy)
+        drop = np.where(dx > 0, 57.5, 15.0) * dx**2 + np.where(dy > 0, 77.5, 32.5) * dy**2 * (1 + 0.15 * dy)
+        drop *= np.float32(tall)
         heights.append((top - lower - drop).astype(np.float32))
     surface = smooth_max(heights[0], heights[1], 14.0) + 1.6 * waves
     slope = np.gradient(surface, step_mm, axis=(1, 2))

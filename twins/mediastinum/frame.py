@@ -39,8 +39,9 @@ class Mediastinum:
         """Scale the reference to a cage; the heart ends at the central tendon of the diaphragm, and rises with it."""
         room = float(cage.spine(-80.0) - cage.front(-80.0))
         sex = 1.0 if cage.is_male else 0.93
-        # bottom of the reference heart (-122 mm) to the central tendon, 60 mm above the deepest sulcus
-        descent = float(np.clip((-cage.base_mm - 60) / 122, 0.78, 1.30)) - 0.7 * rise_mm / 122
+        # bottom of the reference heart (-122 mm) to the central tendon, 14 mm below the right dome's top
+        tendon_mm = cage.base_mm + 88 / 300 * cage.height_mm - 14
+        descent = float(np.clip(-tendon_mm / 122, 0.78, 1.30)) - 0.7 * rise_mm / 122
         return cls(
             cage,
             np.clip(cage.width_mm / 272, 0.88, 1.12),
