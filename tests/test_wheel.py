@@ -31,7 +31,7 @@ def installed(tmp_path_factory):
 def run(site: Path, cwd: Path, *words: str) -> str:
     environment = {**os.environ, "PYTHONPATH": str(site)}
     done = subprocess.run(
-        [sys.executable, "-P", *words], cwd=cwd, env=environment, capture_output=True, text=True, timeout=900
+        [sys.executable, "-P", *words], cwd=cwd, env=environment, capture_output=True, encoding="utf-8", timeout=900
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
