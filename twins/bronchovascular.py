@@ -112,10 +112,10 @@ def grow_trees(spec: TwinSpec, chest: Chest, posed: Pose | None = None) -> Trees
         bundle = host.fill(seeds, code, points, rng)
         segment = np.where(bundle.pure, label[bundle.seed], 0).astype(np.uint8)
         thin = np.where(bundle.supply < 40, thinning, 1.0)
-        r_airway = _radii(bundle, FIRST_AIRWAY * radii[-1], AIRWAY_POWER)
-        r_artery = _radii(bundle, FIRST_VESSEL * artery_radii[-1], VESSEL_POWER)
+        r_airway = branch_radii(bundle, FIRST_AIRWAY * radii[-1], AIRWAY_POWER)
+        r_artery = branch_radii(bundle, FIRST_VESSEL * artery_radii[-1], VESSEL_POWER)
         side = artery_points[-1] - points[-1]
-        beside = _beside(bundle.end_mm, bundle.parent, points[-1], side, r_airway, r_artery)
+        beside = beside_airways(bundle.end_mm, bundle.parent, points[-1], side, r_airway, r_artery)
         extra, extra_parent, extra_radius = _side_branches(
             host.seeds(rng, pitch * (TERRITORIES / SIDE_BRANCHES) ** (1 / 3)), beside, bundle.supply, r_artery, rng
         )
@@ -125,7 +125,8 @@ def grow_trees(spec: TwinSpec, chest: Chest, posed: Pose | None = None) -> Trees
         distance, _ = paths.query(vein_seeds)
         vein_seeds = vein_seeds[distance > np.quantile(distance, 0.42)]
         drain = host.fill(vein_seeds, np.zeros((len(vein_seeds), 0), np.int8), vein_points, rng)
-        r_vein = _radii(drain, FIRST_VESSEL * vein_radii[-1], VESSEL_POWER) * np.where(drain.supply < 40, thinning, 1.0)
+        r_vein = branch_radii(drain, FIRST_VESSEL * vein_radii[-1], VESSEL_POWER)
+        r_vein *= np.where(drain.supply < 40, thinning, 1.0)
         drained = segment[paths.query(drain.end_mm)[1] % len(segment)]
         drained = np.where(drain.supply <= 200, drained, 0).astype(np.uint8)
 
@@ -135,7 +136,7 @@ def grow_trees(spec: TwinSpec, chest: Chest, posed: Pose | None = None) -> Trees
             bundle = host.moved(bundle, posed, n, points)
             drain = host.moved(drain, posed, n, here.vein_knots()[vein_line][0])
             side = artery_points[-1] - points[-1]
-            beside = _beside(bundle.end_mm, bundle.parent, points[-1], side, r_airway, r_artery)
+            beside = beside_airways(bundle.end_mm, bundle.parent, points[-1], side, r_airway, r_artery)
             extra = host.drawn_in(posed.forward(extra, n))
 
         fine = bundle.supply >= FINE_SUPPLY
@@ -268,7 +269,7 @@ def _side_branches(
     return seeds_mm[near], mother, np.minimum(smallest * rng.uniform(0.9, 1.7, len(mother)), 0.7 * radius_mm[mother])
 
 
-def _radii(branches: Branches, root_mm: float, power: float) -> NDArray[np.float64]:
+def branch_radii(branches: Branches, root_mm: float, power: float) -> NDArray[np.float64]:
     """Radii by supply, a daughter never wider than 0.95 of her mother."""
     total = float(branches.supply[branches.parent < 0].sum())
     return _narrowing(root_mm * (branches.supply / total) ** (1 / power), branches.parent, root_mm)
@@ -283,7 +284,7 @@ def _narrowing(r: Array, parent: Array, root: Any) -> Array:
 
 
 @njit(cache=True)
-def _beside(end: Array, parent: Array, tip: Array, offset: Array, r_airway: Array, r_artery: Array) -> Array:
+def beside_airways(end: Array, parent: Array, tip: Array, offset: Array, r_airway: Array, r_artery: Array) -> Array:
     """Ends of the artery branches: beside the airway's, on a side that turns as little as it can."""
     out = np.empty_like(end)
     side = np.empty_like(end)

@@ -115,3 +115,20 @@ def sample(field: Array, origin: Array, step: Any, x: Any, y: Any, z: Any) -> An
         field[k + 1, j + 1, i] * (1 - u) + field[k + 1, j + 1, i + 1] * u
     ) * v
     return low * (1 - w) + high * w
+
+
+@njit(cache=True)
+def periodic(tile: Array, x: Any, y: Any, z: Any) -> Any:
+    """Trilinear value of a periodic cube at a position in its cells."""
+    n = tile.shape[0]
+    i, j, k = math.floor(x), math.floor(y), math.floor(z)
+    u, v, w = x - i, y - j, z - k
+    i0, j0, k0 = i % n, j % n, k % n
+    i1, j1, k1 = (i0 + 1) % n, (j0 + 1) % n, (k0 + 1) % n
+    low = (tile[k0, j0, i0] * (1 - u) + tile[k0, j0, i1] * u) * (1 - v) + (
+        tile[k0, j1, i0] * (1 - u) + tile[k0, j1, i1] * u
+    ) * v
+    high = (tile[k1, j0, i0] * (1 - u) + tile[k1, j0, i1] * u) * (1 - v) + (
+        tile[k1, j1, i0] * (1 - u) + tile[k1, j1, i1] * u
+    ) * v
+    return low * (1 - w) + high * w

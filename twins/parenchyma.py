@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from .canvas import INK, Canvas, coverage, deposit
 from .emphysema import HOLE_DENSITY_G_CM3, emphysema, points_in
-from .fields import Field, locate, noise, stream
+from .fields import Field, locate, noise, periodic, stream
 from .fissures import FISSURE_MM, sheets
 from .lobules import CONTRAST, PITCH_MM, SEPTUM_MM, lobule_at, lobules
 from .lungs import Chest
@@ -228,7 +228,7 @@ def _fill(
     ``backward`` (5, 3, 4) takes places in each lobe to where they are at full effort.
     """
     nz, ny, nx = structure.shape
-    size, n = tile.shape[0], fields.shape[3]
+    n = fields.shape[3]
     scale = 1.0 / TILE_STEP_MM
     for k in prange(nz):
         z = origin[2] + k * spacing
@@ -285,8 +285,8 @@ def _fill(
                 fz = m[2, 0] * x + m[2, 1] * y + m[2, 2] * z + m[2, 3]
                 # texture: the tile read at two scales, turned against each other
                 tx, ty, tz = fx * scale, fy * scale, fz * scale
-                fine = _tiled(tile, tx, ty, tz, size)
-                coarse = _tiled(tile, 0.31 * tx + 0.12 * ty + 41.0, 0.31 * ty - 0.12 * tx + 7.0, 0.33 * tz + 19.0, size)
+                fine = periodic(tile, tx, ty, tz)
+                coarse = periodic(tile, 0.31 * tx + 0.12 * ty + 41.0, 0.31 * ty - 0.12 * tx + 7.0, 0.33 * tz + 19.0)
                 relative, apart, there = lobule_at(table, fx, fy, fz)
                 rho *= fine * (0.4 + 0.6 * coarse) * (1.0 + contrast * relative)
                 rho += (HOLE_DENSITY_G_CM3 - rho) * empty[j, i]
@@ -319,21 +319,6 @@ def _fill(
 def _sheet(distance: Any, thickness: Any, spacing: Any) -> Any:
     """Volume fraction of a sheet at a signed distance."""
     return coverage(distance - 0.5 * thickness, spacing) - coverage(distance + 0.5 * thickness, spacing)
-
-
-@njit(cache=True)
-def _tiled(tile: Array, x: Any, y: Any, z: Any, size: Any) -> Any:
-    i, j, k = math.floor(x), math.floor(y), math.floor(z)
-    u, v, w = x - i, y - j, z - k
-    i0, j0, k0 = i % size, j % size, k % size
-    i1, j1, k1 = (i + 1) % size, (j + 1) % size, (k + 1) % size
-    low = (tile[k0, j0, i0] * (1 - u) + tile[k0, j0, i1] * u) * (1 - v) + (
-        tile[k0, j1, i0] * (1 - u) + tile[k0, j1, i1] * u
-    ) * v
-    high = (tile[k1, j0, i0] * (1 - u) + tile[k1, j0, i1] * u) * (1 - v) + (
-        tile[k1, j1, i0] * (1 - u) + tile[k1, j1, i1] * u
-    ) * v
-    return low * (1 - w) + high * w
 
 
 INK_LUNG = INK["lung_tissue"]

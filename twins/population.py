@@ -20,6 +20,7 @@ from .cohorts.laws import law_for, standard_normal, standard_share
 from .cohorts.spec import ORDER, START, Cohort, load_cohort
 from .lung_function import total_lung_capacity_l
 from .spec import TwinSpec
+from .specfile import check_spec
 
 Person = Mapping[str, Any]
 
@@ -103,8 +104,12 @@ def draw(rng: np.random.Generator, *, cohort: str | Path | Cohort = "nlst", **fi
     del person[START]
     if "lung_volume_l" not in person:
         spread = 1 + VOLUME_CV * standard_normal(chance["lung_volume_l"])
-        person["lung_volume_l"] = round(_within(TwinSpec(**person).full_volume_l() * spread, 2.2, 9.5), 3)
-    return TwinSpec(**person)
+        person["lung_volume_l"] = round(_within(_checked(person).full_volume_l() * spread, 2.2, 9.5), 3)
+    return _checked(person)
+
+
+def _checked(person: dict[str, Any]) -> TwinSpec:
+    return check_spec(person, TwinSpec, name="person")
 
 
 def _rounded(name: str, value: Any) -> Any:

@@ -18,7 +18,7 @@ from numba import njit, prange
 from numpy.typing import NDArray
 
 from .canvas import INK, PALETTE, Canvas
-from .fields import stream
+from .fields import periodic, stream
 from .materials import Material, material
 from .structures import Structure
 from .twin import DENSITY_STEP_G_CM3, FRACTION_STEP
@@ -119,23 +119,6 @@ def _tile(rng: np.random.Generator, spacing_mm: float) -> NDArray[np.float32]:
     return np.asarray(scipy.fft.irfftn(spectrum * voxel, s=white.shape, workers=1) * gain, np.float32)
 
 
-@njit(cache=True, inline="always")
-def _periodic(tile: Array, x: Any, y: Any, z: Any) -> Any:
-    """Trilinear value of a periodic cube at a position in its cells."""
-    n = tile.shape[0]
-    i, j, k = math.floor(x), math.floor(y), math.floor(z)
-    u, v, w = x - i, y - j, z - k
-    i0, j0, k0 = i % n, j % n, k % n
-    i1, j1, k1 = (i0 + 1) % n, (j0 + 1) % n, (k0 + 1) % n
-    low = (tile[k0, j0, i0] * (1 - u) + tile[k0, j0, i1] * u) * (1 - v) + (
-        tile[k0, j1, i0] * (1 - u) + tile[k0, j1, i1] * u
-    ) * v
-    high = (tile[k1, j0, i0] * (1 - u) + tile[k1, j0, i1] * u) * (1 - v) + (
-        tile[k1, j1, i0] * (1 - u) + tile[k1, j1, i1] * u
-    ) * v
-    return low * (1 - w) + high * w
-
-
 @njit(parallel=True, cache=True, error_model="numpy")
 def _mottle(
     structure: Array, material_a: Array, material_b: Array, fraction_b: Array, density: Array, origin: Array,
@@ -166,8 +149,8 @@ def _mottle(
                 row = table[a]
                 if row[0] >= 0.0:
                     x = (origin[0] + i * spacing) / step + offset[0]
-                    n = row[4] + row[5] * _periodic(tile, x, y, z)
-                    n += row[6] * _periodic(tile, 0.31 * x + 17.0, 0.31 * y + 5.0, 0.31 * z + 41.0)
+                    n = row[4] + row[5] * periodic(tile, x, y, z)
+                    n += row[6] * periodic(tile, 0.31 * x + 17.0, 0.31 * y + 5.0, 0.31 * z + 41.0)
                     to, dense = (row[0], row[1]) if n > 0.0 else (row[2], row[3])
                     f = min(row[7], abs(n))
                     c = np.uint8(to)

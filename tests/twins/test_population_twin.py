@@ -265,6 +265,8 @@ def test_what_is_no_person_is_refused():
         TwinSpec(sex="male", age_y=60, height_cm=170, bmi=25, key=1, hieght_cm=3)
     with pytest.raises(ValidationError, match="bmi"):
         TwinSpec(sex="male", age_y=60, height_cm=170, bmi=5, key=1)
+    with pytest.raises(ValueError, match=r"age_y: must be between 18 and 95 \(got 12"):
+        draw(np.random.default_rng(1), age_y=12)
     with pytest.raises(TypeError, match="agey"):
         draw(np.random.default_rng(1), agey=60)
     with pytest.raises(ValueError, match="spacing_mm"):
