@@ -71,7 +71,7 @@ def main(words: list[str]) -> int:
             "sides": found,
             "left_out": left_out,
         }
-        with _results(row.name, asked.tiny).open("a") as lines:
+        with _results(row.name, asked.tiny).open("a", encoding="utf-8") as lines:
             lines.write(json.dumps(record) + "\n")
         print(f"{head}: {_summary(row, record)} ({time.monotonic() - start:.0f} s)", flush=True)
         if not any(side.python == "own" and side.name in found for side in row.sides):
@@ -92,7 +92,7 @@ def _is_done(name: str, tiny: bool) -> bool:
     commit, here = machine.commit(), machine.describe()
     if commit.endswith("+") or commit == "unknown" or not _results(name, tiny).exists():
         return False
-    last = json.loads(_results(name, tiny).read_text().splitlines()[-1])
+    last = json.loads(_results(name, tiny).read_text(encoding="utf-8").splitlines()[-1])
     return bool(last["sides"]) and last["commit"] == commit and last["machine"] == here
 
 

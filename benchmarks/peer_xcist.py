@@ -56,7 +56,7 @@ def phantom(scene: body.Item, folder: Path) -> None:
         **{f"{axis}_size": both(scene.voxel_mm) for axis in "xyz"},
         **{f"{axis}_offset": both((n + 1) / 2) for axis, n in zip("xyz", (scene.n, scene.n, scene.n_z), strict=True)},
     }
-    (folder / "phantom.json").write_text(json.dumps(head))
+    (folder / "phantom.json").write_text(json.dumps(head), encoding="utf-8")
 
 
 def simulator(scene: body.Item, folder: Path, threads: int, samples: int) -> Any:

@@ -30,7 +30,9 @@ def find(*, install: bool) -> tuple[dict[str, Path], dict[str, str]]:
     python = FOLDER / "bin" / "python"
     if install and not python.exists():
         print(f"Making {FOLDER} for the peers (once)", flush=True)
-        made = subprocess.run([sys.executable, "-m", "venv", str(FOLDER)], capture_output=True, text=True, check=False)
+        made = subprocess.run(
+            [sys.executable, "-m", "venv", str(FOLDER)], capture_output=True, encoding="utf-8", check=False
+        )
         if made.returncode:
             return {}, dict.fromkeys(PEERS, "no virtual environment: " + _last_line(made.stderr + made.stdout))
     there: dict[str, Path] = {}
@@ -40,7 +42,7 @@ def find(*, install: bool) -> tuple[dict[str, Path], dict[str, str]]:
         if problem and install:
             print(f"Installing {requirement} for the bench (once)", flush=True)
             pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:"]
-            made = subprocess.run([str(python), *pip, requirement], capture_output=True, text=True, check=False)
+            made = subprocess.run([str(python), *pip, requirement], capture_output=True, encoding="utf-8", check=False)
             problem = _imports(python, statement) and _last_line(made.stderr or "does not import")
         if problem:
             missing[name] = problem
@@ -53,7 +55,7 @@ def _imports(python: Path, statement: str) -> str:
     """Why a statement fails in that Python; empty if it does not."""
     if not python.exists():
         return "not installed"
-    done = subprocess.run([str(python), "-c", statement], capture_output=True, text=True, check=False)
+    done = subprocess.run([str(python), "-c", statement], capture_output=True, encoding="utf-8", check=False)
     return _last_line(done.stderr) if done.returncode else ""
 
 

@@ -26,7 +26,9 @@ def write(results: Path) -> int:
         from .plots import growth
 
         growth(records["growth"], IMAGE)
-    PAGE.write_text(between_markers(PAGE.read_text(), section(records, plotted=plotted)))
+    PAGE.write_text(
+        between_markers(PAGE.read_text(encoding="utf-8"), section(records, plotted=plotted)), encoding="utf-8"
+    )
     print(f"wrote {PAGE.relative_to(ROOT)}")
     return 0
 
@@ -37,7 +39,7 @@ def newest(results: Path) -> dict[str, Record]:
     for row in ROWS:
         path = results / f"{row.name}.jsonl"
         if path.exists():
-            lines = [json.loads(line) for line in path.read_text().splitlines()]
+            lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
             found[row.name] = next((line for line in reversed(lines) if _is_whole(line)), lines[-1])
     if not found:
         return {}

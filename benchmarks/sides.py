@@ -40,7 +40,7 @@ class Worker:
         self.log = log
         count = str(threads)
         names = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-        self._errors = log.open("a")
+        self._errors = log.open("a", encoding="utf-8")
         self._process = subprocess.Popen(
             [str(python), "-m", side.module],
             stdin=subprocess.PIPE,

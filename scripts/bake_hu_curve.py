@@ -54,7 +54,7 @@ def main() -> None:
         pair = [effective_kev(kvp, name) for name in ("cortical_bone", "iodinated_blood")]
         lines.append(f"  {kvp}: [{pair[0]:.1f}, {pair[1]:.1f}]")
     target = Path(__file__).parents[1] / "twins" / "importers" / "hu_curve.yaml"
-    target.write_text("\n".join(lines) + "\n")
+    target.write_text("\n".join(lines) + "\n", encoding="utf-8")
     print(target)
 
 

@@ -35,8 +35,8 @@ WEIGHT = np.exp(-(GRID**2) / 2) / np.exp(-(GRID**2) / 2).sum()
 
 def main(source: Path, target: Path) -> None:
     """Write the three files."""
-    text = (source / "nodules.csv").read_text()
-    (target / "lidc_nodules.csv").write_text(NOTICE + text)
+    text = (source / "nodules.csv").read_text(encoding="utf-8")
+    (target / "lidc_nodules.csv").write_text(NOTICE + text, encoding="utf-8")
     rows = [r for r in csv.DictReader(text.splitlines()) if int(r["n_readers"]) >= 3]
     column = {name: np.array([float(r[name]) for r in rows]) for name in (*RATINGS, "deq_mm")}
     values = [1 + 0.5 * k for k in range(9)]
@@ -59,7 +59,7 @@ def main(source: Path, target: Path) -> None:
         matrix,
         ("equivalent", PERCENT, np.percentile(column["deq_mm"], PERCENT)),
     )
-    copula: dict[str, Any] = json.loads((source / "rating_copula.json").read_text())
+    copula: dict[str, Any] = json.loads((source / "rating_copula.json").read_text(encoding="utf-8"))
     assert tuple(copula["variables"][:-1]) == RATINGS
     write(
         target / "copula_readings.yaml",
@@ -118,7 +118,7 @@ def write(
     lines += [f"  {name}: [{', '.join(f'{t:.4f}' for t in thresholds[name])}]" for name in RATINGS]
     lines += [f"diameter: {kind}", f"quantiles_percent: [{', '.join(f'{p:g}' for p in percent)}]"]
     lines += [f"diameter_mm: [{', '.join(f'{d:.4g}' for d in diameters)}]"]
-    path.write_text("\n".join(lines) + "\n")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ class Table:
             traceback.print_exc()
             self.add(f"{name}: broke down", type(error).__name__, good=False)
         if self._path is not None:
-            self._path.write_text(json.dumps({**self._facts, "rows": self.rows}, indent=1) + "\n")
+            self._path.write_text(json.dumps({**self._facts, "rows": self.rows}, indent=1) + "\n", encoding="utf-8")
 
     @property
     def n_failed(self) -> int:

@@ -10,7 +10,7 @@ def turns(tiny, threads, name, path):
     def run():
         sys.stdout.write("chatter that must not reach the answers\n")
         sys.stdout.flush()
-        with Path(path).open("a") as file:
+        with Path(path).open("a", encoding="utf-8") as file:
             file.write(name)
 
     return Job(10.0, run, lambda: {"name": name, "tiny": tiny, "threads": threads})

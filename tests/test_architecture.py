@@ -18,7 +18,7 @@ OF_EXTRAS = {"lesions.transforms.for_monai": "monai", "lesions.transforms.for_to
 
 
 def python(code: str) -> str:
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", cwd=ROOT)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -33,7 +33,10 @@ def modules(room: str) -> list[str]:
 
 def test_the_import_contracts_hold():
     done = subprocess.run(
-        [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"], capture_output=True, text=True, cwd=ROOT
+        [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"],
+        capture_output=True,
+        encoding="utf-8",
+        cwd=ROOT,
     )
     assert done.returncode == 0, done.stdout
 
@@ -53,7 +56,7 @@ def test_a_room_offers_exactly_what_its_face_names(room):
 
 @pytest.mark.parametrize("room", ROOMS)
 def test_the_face_lists_for_type_checkers_what_it_offers_at_run_time(room):
-    tree = ast.parse((ROOT / room / "__init__.py").read_text())
+    tree = ast.parse((ROOT / room / "__init__.py").read_text(encoding="utf-8"))
     listed = {alias.asname for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names}
     assert listed - {None} == set(importlib.import_module(room).__all__)
 
@@ -87,7 +90,7 @@ def test_only_the_prefect_skin_imports_prefect_and_only_the_gpu_backend_cupy():
     for room in ROOMS:
         for path in (ROOT / room).rglob("*.py"):
             here = path.relative_to(ROOT).as_posix()
-            for node in ast.walk(ast.parse(path.read_text())):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 names = (
                     [alias.name for alias in node.names]
                     if isinstance(node, ast.Import)
@@ -104,5 +107,5 @@ def test_libraries_read_no_clock_and_draw_no_hidden_chance():
     forbidden = ("time.time(", "datetime.now(", "np.random.seed", "np.random.rand", "random.random(", "default_rng()")
     for room in ("twins", "lesions", "ctsim", "labeling"):
         for path in (ROOT / room).rglob("*.py"):
-            text = path.read_text()
+            text = path.read_text(encoding="utf-8")
             assert not [word for word in forbidden if word in text], path

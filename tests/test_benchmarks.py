@@ -107,13 +107,13 @@ def test_sides_take_turns_and_one_that_fails_stops_no_other(tmp_path):
         tiny=True,
         log=tmp_path / "log",
     )
-    assert path.read_text() == "AABABAB"  # the first A is not counted
+    assert path.read_text(encoding="utf-8") == "AABABAB"  # the first A is not counted
     assert {name: len(one["runs"]) for name, one in found.items()} == {"A": 3, "B": 3}
     assert found["A"]["found"] == {"name": "A", "tiny": True, "threads": 1}
     assert "ValueError: no such detector" in left_out["C"]
     assert "has ended" in left_out["D"]
     assert left_out["E"] == "not installed"
-    assert "chatter" in (tmp_path / "log").read_text()
+    assert "chatter" in (tmp_path / "log").read_text(encoding="utf-8")
 
 
 def record(row, ours, peer=None, *, rmse=0.0009):
@@ -192,14 +192,14 @@ def test_only_results_of_the_machine_that_was_used_last_are_reported(tmp_path):
     there["machine"] = {**there["machine"], "cpu": "another"}
     there["date"] = "2026-11-20T12:00:00+00:00"
     for one in (here, there):
-        (tmp_path / f"{one['row']}.jsonl").write_text(json.dumps(one) + "\n")
+        (tmp_path / f"{one['row']}.jsonl").write_text(json.dumps(one) + "\n", encoding="utf-8")
     assert list(report.newest(tmp_path)) == ["project_v512"]
 
 
 def test_a_result_in_which_lungtwin_failed_hides_no_older_one(tmp_path):
     good, failed = record("project_v512", [2.0], [8.0]), record("project_v512", [2.0], [8.0])
     del failed["sides"]["lungtwin"]
-    (tmp_path / "project_v512.jsonl").write_text(json.dumps(good) + "\n" + json.dumps(failed) + "\n")
+    (tmp_path / "project_v512.jsonl").write_text(json.dumps(good) + "\n" + json.dumps(failed) + "\n", encoding="utf-8")
     assert report.newest(tmp_path)["project_v512"] == good
 
 

@@ -13,7 +13,7 @@ import pytest
 import typer
 
 ROOT = Path(__file__).resolve().parent.parent
-README = (ROOT / "README.md").read_text()
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 BIN = Path(sys.executable).parent
 
 
@@ -41,7 +41,9 @@ def command_line() -> list[tuple[tuple[str, ...], click.Command]]:
 
 
 def run(words: list[str], cwd: Path) -> str:
-    done = subprocess.run([str(BIN / words[0]), *words[1:]], capture_output=True, text=True, cwd=cwd, timeout=300)
+    done = subprocess.run(
+        [str(BIN / words[0]), *words[1:]], capture_output=True, encoding="utf-8", cwd=cwd, timeout=300
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -85,7 +87,7 @@ def test_the_readme_options_are_those_of_the_commands():
 
 
 def test_the_make_targets_of_the_readme_exist():
-    makefile = (ROOT / "Makefile").read_text()
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for words in commands("make"):
         assert re.search(rf"^{words[1]}:", makefile, flags=re.MULTILINE), words
 
@@ -94,7 +96,7 @@ def test_the_python_of_the_readme_runs(tmp_path):
     (code,) = blocks("python")
     assert len([line for line in code.splitlines() if line and not line.startswith("import")]) <= 10
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, cwd=tmp_path, timeout=400
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, encoding="utf-8", cwd=tmp_path, timeout=400
     )
     assert done.returncode == 0, done.stderr
     assert "probability" in done.stdout
@@ -103,7 +105,7 @@ def test_the_python_of_the_readme_runs(tmp_path):
 
 def test_links_between_documents_lead_somewhere():
     for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
-        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
             if not target.startswith("http"):
                 assert (page.parent / target).exists(), f"{page.name} -> {target}"
 
@@ -112,19 +114,21 @@ def test_the_study_shown_in_the_documents_is_one(tmp_path):
     from flows.study import StudySpec
     from twins.specfile import parse_spec
 
-    (text,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "studies.md").read_text(), flags=re.DOTALL)
+    (text,) = re.findall(
+        r"```yaml\n(.*?)```", (ROOT / "docs" / "studies.md").read_text(encoding="utf-8"), flags=re.DOTALL
+    )
     study = parse_spec(text, StudySpec, name="studies.md")
     assert study.name == "my-host"
 
 
 def test_the_page_on_profiles_runs(tmp_path):
-    page = (ROOT / "docs" / "profiles.md").read_text()
+    page = (ROOT / "docs" / "profiles.md").read_text(encoding="utf-8")
     (profile,) = re.findall(r"```yaml\n(.*?)```", page, flags=re.DOTALL)
-    (tmp_path / "my_scanner.yaml").write_text(profile)
+    (tmp_path / "my_scanner.yaml").write_text(profile, encoding="utf-8")
     code = "\n".join(re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL))
     assert code.count("assert") >= 6
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, cwd=tmp_path, timeout=400
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, encoding="utf-8", cwd=tmp_path, timeout=400
     )
     assert done.returncode == 0, done.stderr
     run(["lungtwin", "profiles", "validate", "my_scanner.yaml"], tmp_path)
@@ -136,13 +140,13 @@ def test_the_page_on_profiles_runs(tmp_path):
 def test_the_page_on_labels_runs(tmp_path, monkeypatch, capsys):
     from flows.cli import main
 
-    page = (ROOT / "docs" / "labeling.md").read_text()
+    page = (ROOT / "docs" / "labeling.md").read_text(encoding="utf-8")
     (table,) = re.findall(r"```csv\n(.*?)```", page, flags=re.DOTALL)
-    (tmp_path / "nodules.csv").write_text(table)
+    (tmp_path / "nodules.csv").write_text(table, encoding="utf-8")
     code = "\n".join(re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL))
     assert code.count("assert") >= 9
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, cwd=tmp_path, timeout=400
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, encoding="utf-8", cwd=tmp_path, timeout=400
     )
     assert done.returncode == 0, done.stderr
     shown = [line for block in re.findall(r"```sh\n(.*?)```", page, flags=re.DOTALL) for line in block.splitlines()]

@@ -55,7 +55,7 @@ def known_materials() -> Mapping[str, Material]:
     """
     from ruamel.yaml import YAML
 
-    table = YAML(typ="safe", pure=True).load(files(__package__).joinpath("materials.yaml").read_text())
+    table = YAML(typ="safe", pure=True).load(files(__package__).joinpath("materials.yaml").read_text(encoding="utf-8"))
     return MappingProxyType({name: _material(name, entry) for name, entry in table.items()})
 
 

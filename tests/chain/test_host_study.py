@@ -24,7 +24,7 @@ label_impute: reference
 
 def test_a_persons_ct_becomes_a_dataset_on_its_own_voxels(tmp_path):
     write(synthetic_chest(), tmp_path / "ct.nii.gz")
-    (tmp_path / "study.yaml").write_text(STUDY)
+    (tmp_path / "study.yaml").write_text(STUDY, encoding="utf-8")
     dataset = build_dataset(tmp_path / "study.yaml", tmp_path / "out")
     assert not [problem for finding in verify(dataset.root) for problem in finding.problems]
     original = sitk.ReadImage(str(tmp_path / "ct.nii.gz"))
@@ -39,4 +39,4 @@ def test_a_persons_ct_becomes_a_dataset_on_its_own_voxels(tmp_path):
     for z in (0, len(hu) // 2, len(hu) - 1):  # the ends are scanned as the middle is
         # coarse sampling: 2.4 mm columns and 96 views cost tens of HU, a slice that was not scanned hundreds
         assert abs(hu[z][inside[z]].mean() - was[z][inside[z]].mean()) < 60
-    assert "simulated" in dataset.report.read_text()
+    assert "simulated" in dataset.report.read_text(encoding="utf-8")

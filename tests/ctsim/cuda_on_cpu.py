@@ -69,7 +69,7 @@ class CudaOnCpu:
     """Kernels of one ``.cu`` file as Python functions over NumPy arrays."""
 
     def __init__(self, source: Path, folder: Path, compiler: str) -> None:
-        text = source.read_text()
+        text = source.read_text(encoding="utf-8")
         found = re.findall(r'extern "C" __global__ void (?:__launch_bounds__\(\d+\) )?(\w+)\(([^)]*)\)', text)
         self.kernels = {
             name: [self._argument(argument) for argument in arguments.split(",")] for name, arguments in found
@@ -84,7 +84,7 @@ class CudaOnCpu:
             for name, arguments in found
         )
         unit = folder / f"{source.stem}.cpp"
-        unit.write_text(f'{SHIM}\n#line 1 "{source}"\n{text}{launches}')
+        unit.write_text(f'{SHIM}\n#line 1 "{source}"\n{text}{launches}', encoding="utf-8")
         shared = folder / f"{source.stem}.so"
         options = ["-std=c++17", "-O2", "-ffp-contract=off", "-Wno-narrowing", "-shared", "-fPIC"]
         subprocess.run([compiler, *options, "-o", str(shared), str(unit)], check=True)

@@ -171,7 +171,7 @@ def install(monkeypatch, system_tool, *, others_first: bool = False) -> types.Mo
 
     class RawModule:
         def __init__(self, *, code: str, options: tuple[str, ...] = ()) -> None:  # noqa: ARG002
-            (self.name,) = (p.stem for p in KERNELS.glob("*.cu") if p.read_text() == code)
+            (self.name,) = (p.stem for p in KERNELS.glob("*.cu") if p.read_text(encoding="utf-8") == code)
 
         def get_function(self, kernel: str):
             library = cuda_on_cpu(self.name, system_tool)

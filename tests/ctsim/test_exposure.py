@@ -234,7 +234,9 @@ def test_any_number_of_threads_gives_the_same_bytes():
     digests = []
     for threads in ("1", "2", "4"):
         environment = {**os.environ, "NUMBA_NUM_THREADS": threads}
-        done = subprocess.run([sys.executable, "-c", ON_THREADS], env=environment, capture_output=True, text=True)
+        done = subprocess.run(
+            [sys.executable, "-c", ON_THREADS], env=environment, capture_output=True, encoding="utf-8"
+        )
         assert done.returncode == 0, done.stderr
         digests.append(done.stdout)
     assert digests[0] == digests[1] == digests[2]

@@ -40,7 +40,7 @@ runpy.run_path("scripts/gpu_check.py", run_name="__main__")
 
 
 def run(code, *arguments):
-    return subprocess.run([sys.executable, "-c", code, *arguments], cwd=ROOT, capture_output=True, text=True)
+    return subprocess.run([sys.executable, "-c", code, *arguments], cwd=ROOT, capture_output=True, encoding="utf-8")
 
 
 def test_the_check_starts_on_a_bare_machine():
@@ -54,7 +54,7 @@ def test_the_check_passes_on_a_bare_machine_with_a_device(tmp_path, system_tool)
     found = tmp_path / "found.json"
     done = run(BARE + WITH_DEVICE, str(found))
     assert done.returncode == 0, done.stdout + done.stderr
-    facts = json.loads(found.read_text())
+    facts = json.loads(found.read_text(encoding="utf-8"))
     assert facts["device"] == "Fake device"
     assert facts["is_tiny"]
     passed = [row["what"] for row in facts["rows"] if row["passed"]]
@@ -66,7 +66,7 @@ def test_the_check_passes_on_a_bare_machine_with_a_device(tmp_path, system_tool)
 
 
 def test_without_a_device_the_check_says_what_to_do():
-    done = subprocess.run([sys.executable, "scripts/gpu_check.py"], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "scripts/gpu_check.py"], cwd=ROOT, capture_output=True, encoding="utf-8")
     assert done.returncode == 1
     assert "backend 'gpu'" in done.stdout
 
@@ -86,5 +86,5 @@ print(table.n_failed)
     done = run(code, str(found))
     assert done.stdout.splitlines()[-1] == "1"
     assert "ZeroDivisionError" in done.stderr
-    rows = json.loads(found.read_text())["rows"]
+    rows = json.loads(found.read_text(encoding="utf-8"))["rows"]
     assert [(row["what"], row["passed"]) for row in rows] == [("first: broke down", False), ("fine", True)]

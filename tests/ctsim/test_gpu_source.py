@@ -46,7 +46,7 @@ def test_a_cuda_source_compiles_and_keeps_all_in_registers(source, architecture)
     ptx, machine_code, kernels = build(source, architecture)
     assert f".target {architecture}".encode() in ptx
     assert machine_code.startswith(b"\x7fELF")
-    assert len(kernels) == source.read_text().count('extern "C" __global__')
+    assert len(kernels) == source.read_text(encoding="utf-8").count('extern "C" __global__')
     for name, taken in kernels.items():
         assert taken.spilled_bytes == 0, name
         assert taken.registers <= 128, f"{name}: fewer than a quarter of the threads that a multiprocessor can hold"

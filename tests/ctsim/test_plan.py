@@ -117,7 +117,7 @@ def test_the_memory_of_a_process_is_what_was_planned():
         done = subprocess.run(
             [sys.executable, "-c", MEASURE, str(views)],
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             check=True,
         )
         plan, rss = map(int, done.stdout.split())

@@ -354,5 +354,5 @@ print("inside")
 def test_no_read_leaves_the_arrays(tmp_path):
     # not optimised: compiling is all the time that it takes
     environment = {**os.environ, "NUMBA_BOUNDSCHECK": "1", "NUMBA_OPT": "0", "NUMBA_CACHE_DIR": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-c", WALK_ALL_OVER], env=environment, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", WALK_ALL_OVER], env=environment, capture_output=True, encoding="utf-8")
     assert done.stdout.strip() == "inside", done.stderr

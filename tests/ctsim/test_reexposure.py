@@ -190,6 +190,6 @@ def test_an_exposure_comes_back_from_its_file_bit_by_bit(twin, tmp_path):
 def test_damaged_exposures_are_refused(twin, tmp_path):
     with pytest.raises(FileNotFoundError, match="no such file"):
         load_exposure(tmp_path / "none.h5")
-    (tmp_path / "text.h5").write_text("no")
+    (tmp_path / "text.h5").write_text("no", encoding="utf-8")
     with pytest.raises(ValueError, match=r"text.h5 cannot be read as an exposure"):
         load_exposure(tmp_path / "text.h5")

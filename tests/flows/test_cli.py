@@ -56,7 +56,7 @@ def test_an_unknown_command_is_status_2(capsys):
 def test_the_plan_is_printed_and_written_as_csv(tiny, tmp_path, capsys):
     assert main(["plan", str(tiny), "--csv", str(tmp_path / "plan.csv")]) == 0
     assert "2 images of 1 twins" in capsys.readouterr().out
-    assert len((tmp_path / "plan.csv").read_text().splitlines()) == 3
+    assert len((tmp_path / "plan.csv").read_text(encoding="utf-8").splitlines()) == 3
 
 
 def test_verify_says_what_is_wrong_and_ends_with_status_1(dataset, tmp_path, capsys):
@@ -65,7 +65,7 @@ def test_verify_says_what_is_wrong_and_ends_with_status_1(dataset, tmp_path, cap
     assert main(["verify", "-q", str(dataset.root)]) == 0
     assert "the dataset is sound" in capsys.readouterr().out
     copy = shutil.copytree(dataset.root, tmp_path / "copy")
-    (copy / "study.yaml").write_text("name: other\n")
+    (copy / "study.yaml").write_text("name: other\n", encoding="utf-8")
     assert main(["verify", "-q", str(copy)]) == 1
     assert "study.yaml: changed since the build" in capsys.readouterr().out
 

@@ -25,14 +25,14 @@ ROWS = (
 def table(tmp_path):
     def write(*rows, head=HEAD, name="nodules.csv"):
         path = tmp_path / name
-        path.write_text("\n".join((head, *rows)) + "\n")
+        path.write_text("\n".join((head, *rows)) + "\n", encoding="utf-8")
         return path
 
     return write
 
 
 def read(path):
-    with path.open(newline="") as handle:
+    with path.open(newline="", encoding="utf-8") as handle:
         return list(csv.DictReader(handle))
 
 
@@ -189,7 +189,7 @@ def test_evaluation_prints_writes_and_agrees_with_the_library(table, tmp_path, c
     options = ["--group", "person", "--bootstrap", "200", "--out", str(tmp_path / "e")]
     assert main([*words, "p", *options]) == 0
     shown = capsys.readouterr().out
-    data = json.loads((tmp_path / "e" / "evaluation.json").read_text())["probabilities"]["p"]
+    data = json.loads((tmp_path / "e" / "evaluation.json").read_text(encoding="utf-8"))["probabilities"]["p"]
     rows = read(path)
     expected = labeling.evaluate([row["label"] == "malignant" for row in rows], [float(row["p"]) for row in rows])
     for name in ("brier", "log_loss", "average_precision"):
@@ -237,7 +237,7 @@ def test_a_card_is_printed_or_written(tmp_path, capsys):
     assert main(["label", "card", "brock-2b"]) == 0
     assert capsys.readouterr().out == labeling.model_card(labeling.get("brock-2b"))
     assert main(["label", "card", "mayo", "--out", str(tmp_path / "mayo.md")]) == 0
-    assert (tmp_path / "mayo.md").read_text() == labeling.model_card(labeling.get("mayo"))
+    assert (tmp_path / "mayo.md").read_text(encoding="utf-8") == labeling.model_card(labeling.get("mayo"))
 
 
 def test_a_fit_writes_a_model_that_scores_and_its_card(tmp_path, capsys):
@@ -264,8 +264,8 @@ def test_a_fit_writes_a_model_that_scores_and_its_card(tmp_path, capsys):
     assert model.derivation.synthetic
     assert f"{model.derivation.events:,} events" in shown
     assert "SYNTHETIC" in shown
-    assert (tmp_path / "two.md").read_text() == labeling.model_card(model)
-    assert "mean nothing clinically" in (tmp_path / "two.md").read_text()
+    assert (tmp_path / "two.md").read_text(encoding="utf-8") == labeling.model_card(model)
+    assert "mean nothing clinically" in (tmp_path / "two.md").read_text(encoding="utf-8")
 
 
 def test_label_rules_are_read_as_words():

@@ -64,7 +64,7 @@ def test_from_a_labelled_ct_to_a_ct_with_new_tumours(files, tmp_path, capsys):
     mask, _ = read_volume(tmp_path / "a_mask.nii.gz")
     assert on == grid  # the CT's own lattice, backwards as it is
     assert after.dtype == np.int16
-    truth = json.loads((tmp_path / "a_truth.json").read_text())
+    truth = json.loads((tmp_path / "a_truth.json").read_text(encoding="utf-8"))
     assert len(truth["lesions"]) == 2
     for k, lesion in enumerate(truth["lesions"]):
         assert lesion["licence"] == "CC BY 4.0"
@@ -77,13 +77,13 @@ def test_from_a_labelled_ct_to_a_ct_with_new_tumours(files, tmp_path, capsys):
 
 def test_nodules_of_a_sample_go_into_a_ct(files, tmp_path):
     assert main(["lesions", "sample", "--n", "3", "--largest", "5", "--out", str(tmp_path)]) == 0
-    (tmp_path / "specs.jsonl").write_text('{"id": "x", "key": 1, "equivalent_diameter_mm": 5}\n')
+    (tmp_path / "specs.jsonl").write_text('{"id": "x", "key": 1, "equivalent_diameter_mm": 5}\n', encoding="utf-8")
     host = str(tmp_path / "host.h5")
     ct, lungs = str(files / "ct.nii.gz"), str(files / "lungs.nii.gz")
     assert main(["lesions", "hosts", ct, "--lungs", lungs, "--out", host, "--kernel", "B40f"]) == 0
     words = ["lesions", "insert", ct, "--host", host, "--nodules", str(tmp_path / "specs.jsonl")]
     assert main([*words, "--out", str(tmp_path / "n.nii.gz")]) == 0
-    truth = json.loads((tmp_path / "n_truth.json").read_text())
+    truth = json.loads((tmp_path / "n_truth.json").read_text(encoding="utf-8"))
     assert truth["resolution"]["in_plane_source"].startswith("estimated")
     assert truth["lesions"][0]["nodule"]["id"] == "x"
     assert truth["lesions"][0]["volume_mm3"] == pytest.approx(np.pi / 6 * 125, rel=1e-4)
@@ -123,7 +123,7 @@ def test_a_dicom_series_is_a_host_like_the_same_ct_in_one_file(files, tmp_path, 
     for what in ("in plane", "noise"):
         assert said.split(what)[1][:20] == one_file.split(what)[1][:20]
     assert "DICOM" not in one_file
-    (tmp_path / "specs.jsonl").write_text('{"id": "x", "key": 1, "equivalent_diameter_mm": 5}\n')
+    (tmp_path / "specs.jsonl").write_text('{"id": "x", "key": 1, "equivalent_diameter_mm": 5}\n', encoding="utf-8")
     words = [
         "lesions",
         "insert",
@@ -136,7 +136,7 @@ def test_a_dicom_series_is_a_host_like_the_same_ct_in_one_file(files, tmp_path, 
     assert main([*words, "--out", str(tmp_path / "new.nii.gz")]) == 0
     after, grid = read_volume(tmp_path / "new.nii.gz")
     mask, _ = read_volume(tmp_path / "new_mask.nii.gz")
-    (lesion,) = json.loads((tmp_path / "new_truth.json").read_text())["lesions"]
+    (lesion,) = json.loads((tmp_path / "new_truth.json").read_text(encoding="utf-8"))["lesions"]
     index = np.argwhere(mask == 1).mean(axis=0)
     np.testing.assert_allclose(grid.index_to_world(index), lesion["centre_mm"], atol=0.5)
     before, on = read_volume(files / "ct.nii.gz")

@@ -95,7 +95,7 @@ def test_the_page_stands_alone_and_filters_by_class(twin_file, tmp_path, capsys)
     page = tmp_path / "sheet.html"
     options = ["--cohort", "lidc", "--n", "3", "--largest", "7", "--twin", str(twin_file), "--seed", "3"]
     assert main(["lesions", "sample", *options, "--sheet", str(page)]) == 0
-    text = page.read_text()
+    text = page.read_text(encoding="utf-8")
     assert "http" not in text
     pictures = re.findall(r'src="data:image/png;base64,([^"]+)"', text)
     said = capsys.readouterr()

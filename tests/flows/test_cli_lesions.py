@@ -13,8 +13,10 @@ from lesions import Nodule
 
 def sampled(folder, *options):
     assert main(["lesions", "sample", "--cohort", "screening", "--n", "40", "--out", str(folder), *options]) == 0
-    specs = [Nodule.model_validate_json(line) for line in (folder / "specs.jsonl").read_text().splitlines()]
-    with (folder / "truth.csv").open() as file:
+    specs = [
+        Nodule.model_validate_json(line) for line in (folder / "specs.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
+    with (folder / "truth.csv").open(encoding="utf-8") as file:
         return specs, list(csv.DictReader(file))
 
 
@@ -40,7 +42,7 @@ def test_a_seed_means_its_bytes(tmp_path):
 
 def test_without_a_folder_specs_are_printed_and_a_table_of_ones_own_is_drawn_from(tmp_path, capsys):
     mine = tmp_path / "mine.csv"
-    mine.write_text("deq_mm,spiculation\n7.5,4\n")
+    mine.write_text("deq_mm,spiculation\n7.5,4\n", encoding="utf-8")
     assert main(["lesions", "sample", "--cohort", str(mine), "--n", "3"]) == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [(line["id"], line["equivalent_diameter_mm"], line["spiculation"]) for line in lines] == [

@@ -7,12 +7,12 @@ import pytest
 from ctsim import load_profile, profile_names
 from flows.cli import main
 
-TEXT = files("ctsim").joinpath("profiles/siemens_definition_as.yaml").read_text()
+TEXT = files("ctsim").joinpath("profiles/siemens_definition_as.yaml").read_text(encoding="utf-8")
 
 
 def refused(tmp_path, capsys, text):
     file = tmp_path / "mine.yaml"
-    file.write_text(text)
+    file.write_text(text, encoding="utf-8")
     assert main(["profiles", "validate", str(file)]) == 2
     said = capsys.readouterr().err
     assert "Traceback" not in said
@@ -39,7 +39,7 @@ def test_what_is_shown_is_the_profile_and_marks_what_is_estimated(name, tmp_path
     assert main(["profiles", "show", name]) == 0
     said = capsys.readouterr().out
     file = tmp_path / "again.yaml"
-    file.write_text(said)
+    file.write_text(said, encoding="utf-8")
     again = load_profile(file)
     assert again == load_profile(name)
     lines = [line.strip() for line in said.splitlines()]
@@ -63,14 +63,14 @@ def test_two_are_told_apart(capsys):
 
 def test_a_file_is_compared_too(tmp_path, capsys):
     file = tmp_path / "mine.yaml"
-    file.write_text(changed(("pitch: 1.0", "pitch: 1.2")))
+    file.write_text(changed(("pitch: 1.0", "pitch: 1.2")), encoding="utf-8")
     assert main(["profiles", "diff", "siemens_definition_as", str(file)]) == 0
     assert capsys.readouterr().out.endswith("1 differences\n")
 
 
 def test_a_sound_file_is_fine(tmp_path, capsys):
     file = tmp_path / "mine.yaml"
-    file.write_text(TEXT)
+    file.write_text(TEXT, encoding="utf-8")
     assert main(["profiles", "validate", str(file)]) == 0
     assert "fine" in capsys.readouterr().out
 
@@ -112,7 +112,7 @@ def test_a_mistake_is_refused_with_its_reason(replacements, reason, tmp_path, ca
 
 
 def test_a_tin_filter_at_another_potential_is_refused(tmp_path, capsys):
-    text = files("ctsim").joinpath("profiles/siemens_force.yaml").read_text()
+    text = files("ctsim").joinpath("profiles/siemens_force.yaml").read_text(encoding="utf-8")
     assert "kvp: 100\n    spectral_filter: Sn" in text
     said = refused(tmp_path, capsys, text.replace("kvp: 100\n    spectral_filter", "kvp: 120\n    spectral_filter"))
     assert "kvp = 120 kV cannot be used with Sn (100, 150)" in said

@@ -31,7 +31,7 @@ def test_an_xcat_phantom_comes_in_and_its_doubts_are_said(tmp_path, capsys):
         6: levels["Blood"],
     }
     (np.vectorize(of.get)(small_thorax()) * 0.5).astype("<f4").tofile(tmp_path / "man_atn_1.bin")
-    (tmp_path / "man_log").write_text(log)
+    (tmp_path / "man_log").write_text(log, encoding="utf-8")
     file = tmp_path / "man.h5"
     assert (
         main(
@@ -67,7 +67,7 @@ def test_nifti_of_a_twin_holds_density_ct_numbers_and_a_dictionary(twin_file, tm
     structure = nibabel.load(folder / "small_structure.nii.gz")
     np.testing.assert_array_equal(np.asarray(structure.dataobj).transpose(2, 1, 0), twin.structure)
     np.testing.assert_allclose(structure.affine[:3, 3], np.multiply(twin.grid.origin_mm, (-1, -1, 1)))
-    about = json.loads((folder / "small_structure.json").read_text())
+    about = json.loads((folder / "small_structure.json").read_text(encoding="utf-8"))
     assert about["labels"]["61"] == {"name": "liver", "volume_ml": round(120 * 12 / 1000, 3)}
     assert about["hu"].startswith("60 keV")
     hu = sitk.GetArrayFromImage(sitk.ReadImage(str(folder / "small_hu.nii.gz")))
@@ -89,7 +89,7 @@ def test_labels_of_other_tools(twin_file, tmp_path, kind, file, liver, vertebra_
     labels = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / f"{file}.nii.gz")))
     twin = twins.load(twin_file)
     np.testing.assert_array_equal(labels == liver, twin.structure == 61)
-    about = json.loads((tmp_path / f"{file}.json").read_text())
+    about = json.loads((tmp_path / f"{file}.json").read_text(encoding="utf-8"))
     assert about["labels"][str(liver)]["name"] == "liver"
     assert ("51" in about["not_exported"]) == vertebra_left_out
     assert about["not_exported"]["15"]["name"] == "right_lung"  # lobes are not known
@@ -145,10 +145,10 @@ def test_mistakes_are_one_line(tmp_path, monkeypatch, capsys, words, message):
 
 
 def test_icrp_needs_its_tables(tmp_path, capsys):
-    (tmp_path / "AM.dat").write_text(" ".join(str(v) for v in small_thorax().ravel()))
-    (tmp_path / "AM_organs.dat").write_text(ICRP_ORGANS)
+    (tmp_path / "AM.dat").write_text(" ".join(str(v) for v in small_thorax().ravel()), encoding="utf-8")
+    (tmp_path / "AM_organs.dat").write_text(ICRP_ORGANS, encoding="utf-8")
     assert main(["twin", "import", str(tmp_path / "AM.dat"), "--out", str(tmp_path / "a.h5")]) == 2
     assert "no table of its media" in capsys.readouterr().err
-    (tmp_path / "AM_media.dat").write_text(ICRP_MEDIA)
+    (tmp_path / "AM_media.dat").write_text(ICRP_MEDIA, encoding="utf-8")
     assert main(["twin", "import", str(tmp_path / "AM.dat"), "--out", str(tmp_path / "a.h5")]) == 2
     assert "4096 voxels fit no adult" in capsys.readouterr().err

@@ -58,7 +58,7 @@ def test_the_card_of_a_file_is_printed_kept_and_decides_the_status(twin_file, tm
     assert main(["twin", "check", str(twin_file), "--json", str(kept), "-q"]) == (1 if found.outside else 0)
     said = capsys.readouterr().out
     assert f"of {sum(item.counted for item in found.items)} counted items inside their bands" in said
-    (data,) = json.loads(kept.read_text()).values()
+    (data,) = json.loads(kept.read_text(encoding="utf-8")).values()
     assert {row["name"]: row["value"] for row in data["items"]} == {item.name: item.value for item in found.items}
 
 
@@ -80,7 +80,7 @@ def test_a_twin_is_shown_as_a_page_and_as_a_picture(twin_file, tmp_path, capsys)
     assert main(["twin", "show", str(twin_file), "--out", str(page)]) == 0
     assert main(["twin", "show", str(twin_file), "--out", str(picture)]) == 0
     assert picture.read_bytes().startswith(b"\x89PNG")
-    text = page.read_text()
+    text = page.read_text(encoding="utf-8")
     assert "data:image/png;base64," in text
     assert "right_lung_percent" in text
     assert "lung_volume_l" in text

@@ -176,7 +176,7 @@ def test_damaged_and_deleted_files_are_found_and_made_again(copy, tiny):
     image, mask = copy / "images/woman_low.nii.gz", copy / "masks/woman_high.nii.gz"
     image.write_bytes(image.read_bytes()[:-100])
     mask.unlink()
-    (copy / "nodules.csv").write_text("gone")
+    (copy / "nodules.csv").write_text("gone", encoding="utf-8")
     found = problems(copy)
     assert "images/woman_low.nii.gz: changed since the build" in found
     assert "masks/woman_high.nii.gz: missing" in found
@@ -186,13 +186,13 @@ def test_damaged_and_deleted_files_are_found_and_made_again(copy, tiny):
 
 def test_swapped_labels_and_shifted_positions_are_found(copy):
     table = copy / "nodules.csv"
-    lines = table.read_text().splitlines()
+    lines = table.read_text(encoding="utf-8").splitlines()
     header = lines[0].split(",")
     cells = lines[1].split(",")
     label, x = header.index("label"), header.index("x_lps_mm")
     cells[label] = "benign" if cells[label] == "malignant" else "malignant"
     cells[x] = str(float(cells[x]) + 7.0)
-    table.write_text("\n".join([lines[0], ",".join(cells), *lines[2:]]) + "\n")
+    table.write_text("\n".join([lines[0], ",".join(cells), *lines[2:]]) + "\n", encoding="utf-8")
     found = problems(copy)
     assert "the outcome file says" in found
     assert "position differs from the truth" in found
@@ -223,7 +223,7 @@ with Store({str(copy)!r}).lock():
     print("held", flush=True)
     time.sleep(60)
 """
-    holder = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    holder = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, encoding="utf-8")
     try:
         assert holder.stdout.readline() == "held\n"
         with pytest.raises(BusyError, match=f"process {holder.pid}"):
@@ -235,7 +235,7 @@ with Store({str(copy)!r}).lock():
 
 
 def test_a_folder_with_other_things_is_left_alone(tmp_path, tiny):
-    (tmp_path / "thesis.txt").write_text("do not touch")
+    (tmp_path / "thesis.txt").write_text("do not touch", encoding="utf-8")
     with pytest.raises(ValueError, match="is not empty and holds no dataset"):
         build_dataset(tiny, tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
@@ -256,7 +256,9 @@ def test_the_nifti_reference_reader_finds_no_fault(dataset, system_tool):
     files = [path for folder in ("images", "masks", "anatomy") for path in (dataset.root / folder).glob("*.nii.gz")]
     assert files
     for path in files:
-        done = subprocess.run([tool, "-check_hdr", "-check_nim", "-infiles", str(path)], capture_output=True, text=True)
+        done = subprocess.run(
+            [tool, "-check_hdr", "-check_nim", "-infiles", str(path)], capture_output=True, encoding="utf-8"
+        )
         assert done.returncode == 0, done.stdout + done.stderr
         assert "FAILURE" not in done.stdout.upper()
         assert "GOOD" in done.stdout.upper()
@@ -269,7 +271,7 @@ def relabelled(tiny: Path, root: Path, **options) -> Dataset:
 
 
 def test_the_card_says_how_the_labels_were_made(dataset):
-    card = json.loads((dataset.root / "card.json").read_text())
+    card = json.loads((dataset.root / "card.json").read_text(encoding="utf-8"))
     assert (card["labels"]["model"], card["labels"]["seed"], card["labels"]["mode"]) == ("brock-2b", 7, "bernoulli")
     assert card["labels"]["model_hash"] == labeling.get("brock-2b").hash()
     lesions = {line["nodule_id"]: line for line in dataset.nodules}.values()
@@ -280,7 +282,7 @@ def test_the_card_says_how_the_labels_were_made(dataset):
     assert card["counts"]["twins_expected"] == pytest.approx(1 - (1 - p[0]) * (1 - p[1]), rel=1e-8)
     assert sum(row["expected"] for row in card["counts"]["by_size"]) == pytest.approx(sum(p), rel=1e-8)
     assert card["ceiling"]["all_covariates"] == pytest.approx(labeling.expected_auc(p), abs=1e-6)
-    text = (dataset.root / "CARD.md").read_text()
+    text = (dataset.root / "CARD.md").read_text(encoding="utf-8")
     assert "Bernoulli draws from the published risk model" in text
     assert "CARD.md" in dataset.digests()
 
@@ -318,23 +320,25 @@ def test_other_labels_need_no_other_images(copy, tiny, monkeypatch):
     expected = ["malignant" if float(line["probability"]) >= 0.19 else "benign" for line in cut.nodules]
     assert [line["label"] for line in cut.nodules] == expected
     assert problems(copy) == ""
-    assert "No ceiling" in (copy / "CARD.md").read_text()
+    assert "No ceiling" in (copy / "CARD.md").read_text(encoding="utf-8")
     after = bytes_of(copy)
     assert all(after[path] == data for path, data in before.items() if path.startswith(("images", "masks", "truth")))
 
 
 def test_labels_that_do_not_follow_from_seed_and_model_are_found(copy):
     outcomes = copy / "outcomes" / "woman.json"
-    data = json.loads(outcomes.read_text())
+    data = json.loads(outcomes.read_text(encoding="utf-8"))
     good = data["outcomes"][0]
     for field, value, text in (
         ("draws", [good["u"], 0.1, 0.2], "draws are not those of key"),
         ("logit", good["logit"] + 0.01, "the model says"),
         ("shift", 0.5, "was labelled otherwise than the study says"),
     ):
-        outcomes.write_text(json.dumps({**data, "outcomes": [{**good, field: value}, *data["outcomes"][1:]]}))
+        outcomes.write_text(
+            json.dumps({**data, "outcomes": [{**good, field: value}, *data["outcomes"][1:]]}), encoding="utf-8"
+        )
         assert text in problems(copy)
-    outcomes.write_text(json.dumps(data))
+    outcomes.write_text(json.dumps(data), encoding="utf-8")
     draws = copy / "outcome_draws.csv"
-    draws.write_text(draws.read_text().replace("woman,faint,2", "woman,faint,3"))
+    draws.write_text(draws.read_text(encoding="utf-8").replace("woman,faint,2", "woman,faint,3"), encoding="utf-8")
     assert "outcome_draws.csv" in problems(copy)

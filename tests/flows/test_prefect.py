@@ -37,7 +37,7 @@ def wait_until(what: str, happened, process: subprocess.Popen, log: Path, limit_
     deadline = time.monotonic() + limit_s
     while not happened():
         if process.poll() is not None or time.monotonic() > deadline:
-            pytest.fail(f"{what} did not happen:\n{log.read_text()[-3000:]}")
+            pytest.fail(f"{what} did not happen:\n{log.read_text(encoding='utf-8')[-3000:]}")
         time.sleep(0.5)
 
 
@@ -58,7 +58,7 @@ def prefect(tmp_path_factory):
 
     def start(name: str, *command: str) -> tuple[subprocess.Popen, Path]:
         log = home / f"{name}.log"
-        with log.open("w") as handle:
+        with log.open("w", encoding="utf-8") as handle:
             process = subprocess.Popen(
                 command, cwd=ROOT, env=environment, stdout=handle, stderr=subprocess.STDOUT, start_new_session=True
             )
@@ -77,7 +77,9 @@ def prefect(tmp_path_factory):
         )
         wait_until("the server's start", healthy, server, log)
         serving, log = start("serve", sys.executable, "-m", "flows.serve", "--out", str(home / "out"))
-        wait_until("the serving of deployments", lambda: "build-dataset/demo" in log.read_text(), serving, log)
+        wait_until(
+            "the serving of deployments", lambda: "build-dataset/demo" in log.read_text(encoding="utf-8"), serving, log
+        )
         yield environment
     finally:
         for process in reversed(processes):
@@ -88,7 +90,7 @@ def run(environment: dict[str, str], *parameters: str) -> subprocess.CompletedPr
     command = [str(BIN / "prefect"), "deployment", "run", "build-dataset/demo", "--watch"]
     for parameter in parameters:
         command += ["--param", parameter]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=400)
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, encoding="utf-8", timeout=400)
 
 
 def test_a_deployment_run_builds_a_dataset(prefect, tiny, tmp_path):

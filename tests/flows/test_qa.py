@@ -56,7 +56,7 @@ def small_profile(kernels=(("soft", 0.15, 0.26),)):
 
 def written(data, folder):
     path = folder / "small.yaml"
-    with path.open("w") as stream:
+    with path.open("w", encoding="utf-8") as stream:
         YAML(typ="safe", pure=True).dump(data, stream)
     return path
 
@@ -65,7 +65,7 @@ def written(data, folder):
 def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("qa")
     status = main(["qa", str(written(small_profile(), folder)), "--out", str(folder / "out"), "--quiet"])
-    return status, json.loads((folder / "out" / "qa.json").read_text()), folder / "out"
+    return status, json.loads((folder / "out" / "qa.json").read_text(encoding="utf-8")), folder / "out"
 
 
 def test_every_quantity_is_examined(finished):
@@ -106,7 +106,7 @@ def test_one_examination_may_be_run_alone(tmp_path):
     profile = str(written(small_profile(), tmp_path))
     chosen = ["--only", "threads", "--only", "moments"]
     assert main(["qa", profile, *chosen, "--out", str(tmp_path / "out"), "--quiet"]) == 0
-    found = json.loads((tmp_path / "out" / "qa.json").read_text())
+    found = json.loads((tmp_path / "out" / "qa.json").read_text(encoding="utf-8"))
     assert {row["examination"] for row in found["rows"]} == {"moments", "threads"}
 
 

@@ -18,7 +18,7 @@ def writer(text: str, calls: list[str] | None = None):
     def write(path: Path) -> dict[str, int]:
         if calls is not None:
             calls.append(text)
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
         return {"length": len(text)}
 
     return write
@@ -37,12 +37,14 @@ def test_what_was_made_once_is_found_again_with_its_facts(tmp_path):
 
 HARMS = {
     "deleted": lambda file, _record: file.unlink(),
-    "damaged": lambda file, _record: file.write_text("hellO"),
-    "truncated": lambda file, _record: file.write_text("hell"),
+    "damaged": lambda file, _record: file.write_text("hellO", encoding="utf-8"),
+    "truncated": lambda file, _record: file.write_text("hell", encoding="utf-8"),
     "unrecorded": lambda _file, record: record.unlink(),
-    "cut record": lambda _file, record: record.write_text(record.read_text()[:-20]),
-    "edited record": lambda _file, record: record.write_text(record.read_text().replace('"length": 5', '"length": 6')),
-    "foreign record": lambda _file, record: record.write_text("[]"),
+    "cut record": lambda _file, record: record.write_text(record.read_text(encoding="utf-8")[:-20], encoding="utf-8"),
+    "edited record": lambda _file, record: record.write_text(
+        record.read_text(encoding="utf-8").replace('"length": 5', '"length": 6'), encoding="utf-8"
+    ),
+    "foreign record": lambda _file, record: record.write_text("[]", encoding="utf-8"),
     "binary record": lambda _file, record: record.write_bytes(b"\xff\x00"),
 }
 
@@ -56,7 +58,7 @@ def test_a_harmed_artefact_is_made_again(tmp_path, harm):
     assert store.find(KEY) is None
     assert store.make(KEY, "images/a.txt", writer("hello", calls)) == first
     assert calls == ["hello", "hello"]
-    assert (tmp_path / "images/a.txt").read_text() == "hello"
+    assert (tmp_path / "images/a.txt").read_text(encoding="utf-8") == "hello"
 
 
 def test_a_writer_that_fails_leaves_the_old_file_and_no_scraps(tmp_path):
@@ -64,7 +66,7 @@ def test_a_writer_that_fails_leaves_the_old_file_and_no_scraps(tmp_path):
     store.make(KEY, "images/a.txt", writer("hello"))
 
     def fail(path: Path) -> None:
-        path.write_text("half")
+        path.write_text("half", encoding="utf-8")
         raise RuntimeError("power cut")
 
     with pytest.raises(RuntimeError, match="power cut"):
@@ -76,9 +78,9 @@ def test_a_writer_that_fails_leaves_the_old_file_and_no_scraps(tmp_path):
 def test_the_sweep_removes_scraps_of_killed_writers_and_nothing_else(tmp_path):
     store = Store(tmp_path)
     store.make(KEY, "images/a.nii.gz", writer("hello"))
-    (tmp_path / "images/.b.4711.nii.gz").write_text("half")
-    (tmp_path / "images/.hidden").write_text("the user's")
-    (tmp_path / f".store/records/.{KEY}.4711.json").write_text("{")
+    (tmp_path / "images/.b.4711.nii.gz").write_text("half", encoding="utf-8")
+    (tmp_path / "images/.hidden").write_text("the user's", encoding="utf-8")
+    (tmp_path / f".store/records/.{KEY}.4711.json").write_text("{", encoding="utf-8")
     store.sweep()
     assert sorted(p.name for p in (tmp_path / "images").iterdir()) == [".hidden", "a.nii.gz"]
     assert [p.name for p in (tmp_path / ".store/records").iterdir()] == [f"{KEY}.json"]
@@ -90,7 +92,7 @@ def test_pruning_forgets_what_no_plan_asks_for_and_never_touches_foreign_files(t
     store.make("2" * 64, "images/kept.txt", writer("kept"))
     store.make("3" * 64, "images/remade.txt", writer("before"))
     store.make("4" * 64, "images/remade.txt", writer("after"))
-    (tmp_path / "images/notes.txt").write_text("the user's")
+    (tmp_path / "images/notes.txt").write_text("the user's", encoding="utf-8")
     assert store.prune({"2" * 64, "4" * 64}) == ["images/old.txt"]
     assert sorted(p.name for p in (tmp_path / "images").iterdir()) == ["kept.txt", "notes.txt", "remade.txt"]
     assert len(list((tmp_path / ".store/records").iterdir())) == 2
@@ -124,7 +126,7 @@ def test_a_content_key_does_not_depend_on_the_order_of_fields():
 
 def test_a_record_is_plain_json_that_names_its_file(tmp_path):
     Store(tmp_path).make(KEY, "images/a.txt", writer("hello"))
-    record = json.loads((tmp_path / f".store/records/{KEY}.json").read_text())
+    record = json.loads((tmp_path / f".store/records/{KEY}.json").read_text(encoding="utf-8"))
     assert record["path"] == "images/a.txt"
     assert record["n_bytes"] == 5
 

@@ -7,7 +7,7 @@ from twins.specfile import SpecError, parse_spec
 
 
 def broken(tiny, old: str, new: str) -> str:
-    text = tiny.read_text()
+    text = tiny.read_text(encoding="utf-8")
     assert old in text
     with pytest.raises(SpecError) as caught:
         make_plan(parse_spec(text.replace(old, new, 1), StudySpec, name="study.yaml"))
@@ -49,9 +49,11 @@ def test_an_unknown_preset_suggests_the_near_one():
 
 
 def test_a_missing_patient_file_is_named(tmp_path, tiny):
-    text = tiny.read_text()
+    text = tiny.read_text(encoding="utf-8")
     start, stop = text.index("    population"), text.index("    nodules")
-    (tmp_path / "study.yaml").write_text(text[:start] + "    patient: {file: gone.h5}\n" + text[stop:])
+    (tmp_path / "study.yaml").write_text(
+        text[:start] + "    patient: {file: gone.h5}\n" + text[stop:], encoding="utf-8"
+    )
     with pytest.raises(SpecError, match=r"twins\.woman\.patient\.file: no such file: .*gone\.h5"):
         load_study(tmp_path / "study.yaml")
 

@@ -86,21 +86,21 @@ def test_what_is_drawn_does_not_depend_on_who_else_is_there():
 
 def test_a_persons_own_table_is_a_cohort_beside_the_study_file(tmp_path):
     (tmp_path / "mine.csv").write_text(
-        "davg_mm,spiculation,type,lobe\n10.94,1,solid,\n21.88,5,part_solid,LEFT_LOWER_LOBE\n"
+        "davg_mm,spiculation,type,lobe\n10.94,1,solid,\n21.88,5,part_solid,LEFT_LOWER_LOBE\n", encoding="utf-8"
     )
     text = HEAD + "    population: {}\n    cohort: mine.csv\n    drawn_nodules: 40\n"
-    (tmp_path / "study.yaml").write_text(text)
+    (tmp_path / "study.yaml").write_text(text, encoding="utf-8")
     (case,) = make_plan(load_study(tmp_path / "study.yaml")).cases
     found = {(round(n.target_diameter_mm), n.type, n.lobe) for n in case.nodules}
     assert found == {(10, "solid", None), (20, "part_solid", "LEFT_LOWER_LOBE")}
-    (tmp_path / "study.yaml").write_text(text.replace("    drawn_nodules: 40\n", ""))
+    (tmp_path / "study.yaml").write_text(text.replace("    drawn_nodules: 40\n", ""), encoding="utf-8")
     with pytest.raises(SpecError, match=r"twins\.them\.cohort: .*mine\.csv does not say .* give drawn_nodules"):
         make_plan(load_study(tmp_path / "study.yaml"))
-    (tmp_path / "study.yaml").write_text(text.replace("mine.csv", "gone.csv"))
+    (tmp_path / "study.yaml").write_text(text.replace("mine.csv", "gone.csv"), encoding="utf-8")
     with pytest.raises(SpecError, match=r"twins\.them\.cohort: no such file: .*gone\.csv"):
         load_study(tmp_path / "study.yaml")
-    (tmp_path / "mine.csv").write_text("davg_mm,colour\n8,4\n")
-    (tmp_path / "study.yaml").write_text(text)
+    (tmp_path / "mine.csv").write_text("davg_mm,colour\n8,4\n", encoding="utf-8")
+    (tmp_path / "study.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(SpecError, match="column 'colour' is not known"):
         make_plan(load_study(tmp_path / "study.yaml"))
 
@@ -170,7 +170,7 @@ def test_a_mistake_is_named_with_its_place(text, words):
 
 
 def test_the_guide_names_every_figure_of_the_truth():
-    text = (Path(__file__).resolve().parents[2] / "docs" / "studies.md").read_text()
+    text = (Path(__file__).resolve().parents[2] / "docs" / "studies.md").read_text(encoding="utf-8")
     table = text[text.index("## nodules.csv") :]
     twin = block((30, 30, 40), 2.0)
     (nodule,) = insert(twin, [Nodule(id="a", key=1, equivalent_diameter_mm=6, centre_mm=(15.0, -12.0, 11.0))])[

@@ -137,7 +137,7 @@ def test_performance_of_another_population_is_not_shown_as_nlst():
 
 
 def test_the_page_on_accuracy_says_what_the_models_say_of_their_checks():
-    page = (Path(__file__).parents[2] / "docs" / "accuracy.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "accuracy.md").read_text(encoding="utf-8")
     for model in map(labeling.get, labeling.models()):
         checks = "; ".join(model.checked_by) or "nothing but their own source"
         assert f"| `{model.id}` | {checks} |" in page

@@ -36,7 +36,7 @@ def test_files_names_readme_and_identifiers_say_that_it_is_synthetic(tmp_path):
     made = synthetic_nlst(300, np.random.default_rng(1), tmp_path / "new")
     names = sorted(path.name for path in (tmp_path / "new").iterdir())
     assert names == ["README_SYNTHETIC.txt", *(f"SYNTHETIC_nlst_{kind}.csv" for kind in sorted(KINDS))]
-    assert (tmp_path / "new" / names[0]).read_text().startswith("SYNTHETIC DATA - NOT NLST")
+    assert (tmp_path / "new" / names[0]).read_text(encoding="utf-8").startswith("SYNTHETIC DATA - NOT NLST")
     read = read_nlst(made.paths["ctab"], made.paths["prsn"], ctabc=made.paths["ctabc"], screen=made.paths["screen"])
     assert read.synthetic
     assert read.prsn["pid"].min() > 9_000_000  # those of the trial are 1xx,xxx and 2xx,xxx

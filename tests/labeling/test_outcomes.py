@@ -188,7 +188,7 @@ def test_outcomes_survive_a_file_and_give_the_same_bytes(tmp_path):
         save(outcomes, tmp_path / name)
     assert load(tmp_path / "one.json") == outcomes
     assert (tmp_path / "one.json").read_bytes() == (tmp_path / "two.json").read_bytes()
-    (tmp_path / "other.json").write_text("{}")
+    (tmp_path / "other.json").write_text("{}", encoding="utf-8")
     with pytest.raises(ValueError, match="outcomes"):
         load(tmp_path / "other.json")
 

@@ -270,7 +270,7 @@ def test_a_model_scores_the_same_bits_after_export(tmp_path):
 def test_a_hash_is_the_same_everywhere_and_for_ever():
     # Datasets store it: it may change only with the content of the file, and then with its version.
     code = "from labeling import get; print(get('brock-2b').hash())"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True)
     assert done.stdout.strip() == BROCK.hash()
     assert BROCK.version == "1.2"
     assert BROCK.hash() == "d63b0123f7ac66d4c399116ab8896b5057f985e62aec7923c574c58877869810"
@@ -284,7 +284,7 @@ def test_a_file_that_holds_no_model_is_named(tmp_path):
         (json.dumps({**BROCK.model_dump(mode="json"), "note": 1}), "note"),
         (json.dumps({**BROCK.model_dump(mode="json"), "intercept": "NaN"}), "intercept"),
     ):
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
         with pytest.raises(ValueError, match=rf"(?s)x\.json: not a model: .*{said}"):
             read_model(path)
 

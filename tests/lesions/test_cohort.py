@@ -26,7 +26,7 @@ def tables():
 @pytest.fixture(scope="module")
 def consensus_rows():
     """The LIDC-IDRI nodules marked by three or more readers, as numbers."""
-    text = files("lesions.cohorts").joinpath("lidc_nodules.csv").read_text()
+    text = files("lesions.cohorts").joinpath("lidc_nodules.csv").read_text(encoding="utf-8")
     rows = [r for r in csv.DictReader(x for x in text.splitlines() if not x.startswith("#")) if int(r["n_readers"]) > 2]
     assert len(rows) == 1391
     return {name: np.array([float(r[name]) for r in rows]) for name in rows[0]}
@@ -335,7 +335,8 @@ def test_specs_of_every_cohort_are_valid(tables):
 def test_a_table_of_ones_own_is_drawn_from(tmp_path):
     file = tmp_path / "mine.csv"
     file.write_text(
-        "# mine\ndavg_mm,spiculation,type,lobe,malignancy\n10.94,1,solid,,2\n21.88,5,part_solid,LEFT_LOWER_LOBE,5\n"
+        "# mine\ndavg_mm,spiculation,type,lobe,malignancy\n10.94,1,solid,,2\n21.88,5,part_solid,LEFT_LOWER_LOBE,5\n",
+        encoding="utf-8",
     )
     table = read_table(file)
     np.testing.assert_allclose(table["equivalent_diameter_mm"], [10, 20])
@@ -360,7 +361,7 @@ def test_a_table_of_ones_own_is_drawn_from(tmp_path):
 )
 def test_a_table_with_a_mistake_is_refused_with_its_place(tmp_path, text, words):
     file = tmp_path / "mine.csv"
-    file.write_text(text)
+    file.write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match=words):
         read_table(file)
 

@@ -16,7 +16,7 @@ def test_the_python_of_the_page_runs():
     twin = block(vessel=False)
     known = Nodule(id="seen", key=4, equivalent_diameter_mm=12.0, centre_mm=(-30.0, 3.0, 20.0))
     names: dict[str, object] = {"twin": twin, "truth": insert(twin, [known])[1], "grid": twin.grid}
-    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
+    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
     assert len(blocks) == 4
     for text in blocks:
         exec(compile(text, str(PAGE), "exec"), names)

@@ -96,7 +96,7 @@ def test_a_seed_comes_back_from_its_file(seed, tmp_path):
         seed.volume_mm3,
         seed.licence,
     )
-    (tmp_path / "c.h5").write_text("no")
+    (tmp_path / "c.h5").write_text("no", encoding="utf-8")
     with pytest.raises(ValueError, match="not a seed file"):
         load_seed(tmp_path / "c.h5")
 

@@ -364,7 +364,7 @@ def test_the_same_bytes_come_for_any_number_of_threads(tmp_path):
             env={**os.environ, **threads},
             cwd=Path(__file__).resolve().parents[2],
             capture_output=True,
-            text=True,
+            encoding="utf-8",
         )
         assert done.returncode == 0, done.stderr
         digests.add(done.stdout)

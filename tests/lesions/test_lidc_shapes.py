@@ -79,7 +79,7 @@ def distance(drawn, weight, real):
 @pytest.fixture(scope="module")
 def compared():
     """Descriptors ``(nodule, measure)`` and classes, drawn and real."""
-    text = files("lesions.cohorts").joinpath("lidc_nodules.csv").read_text().splitlines()
+    text = files("lesions.cohorts").joinpath("lidc_nodules.csv").read_text(encoding="utf-8").splitlines()
     rows = [{k: float(v) for k, v in r.items()} for r in csv.DictReader(x for x in text if not x.startswith("#"))]
     rows = [r for r in rows if r["n_readers"] >= 3]
     classes = np.array([class_of(r) for r in rows])

@@ -121,7 +121,8 @@ def test_a_population_agrees_with_its_own_cohort_and_not_with_another():
 def test_margins_of_a_table_replace_those_of_nlst(tmp_path):
     table = tmp_path / "mine.csv"
     table.write_text(
-        "field,value,quantile,share\nage_y,40,0,\nage_y,44,0.5,\nage_y,50,1,\nsex,female,,1\nsmoking,never,,1\n"
+        "field,value,quantile,share\nage_y,40,0,\nage_y,44,0.5,\nage_y,50,1,\nsex,female,,1\nsmoking,never,,1\n",
+        encoding="utf-8",
     )
     drawn = people(table, 400)
     assert {spec.sex for spec in drawn} == {"female"}
@@ -142,7 +143,7 @@ def test_margins_of_a_table_replace_those_of_nlst(tmp_path):
 )
 def test_a_wrong_table_says_what_and_where(tmp_path, text, message):
     path = tmp_path / "mine.csv"
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     with pytest.raises(SpecError, match=message):
         load_cohort(path)
 

@@ -176,7 +176,7 @@ def test_what_is_no_chest_ct_is_refused(chest, tmp_path):
     solid[:, 30:110, 40:160] = 40
     with pytest.raises(ValueError, match=r"solid\.nii\.gz: no lung found"):
         from_ct(write(solid, tmp_path / "solid.nii.gz"))
-    (tmp_path / "text.nii.gz").write_text("no image")
+    (tmp_path / "text.nii.gz").write_text("no image", encoding="utf-8")
     with pytest.raises(ValueError, match=r"text\.nii\.gz: cannot be read"):
         from_ct(tmp_path / "text.nii.gz")
     with pytest.raises(FileNotFoundError, match="none"):

@@ -77,7 +77,7 @@ def test_bounds_are_named_for_optional_fields_and_a_spoilt_list_is_one_mistake()
 
 def test_a_good_file_is_read_with_plain_values(tmp_path):
     path = tmp_path / "house.yaml"
-    path.write_text("tubes:\n  - {kvp: 120, name: 'x'}\neither: {kvp: 80}\n")
+    path.write_text("tubes:\n  - {kvp: 120, name: 'x'}\neither: {kvp: 80}\n", encoding="utf-8")
     house = read_spec(path, House)
     assert house.tubes == (Tube(kvp=120, name="x"),)
     assert house.either == Tube(kvp=80)

@@ -119,7 +119,7 @@ def test_a_truncated_file_is_refused(tmp_path):
 
 def test_a_foreign_file_is_refused(tmp_path):
     text = tmp_path / "notes.h5"
-    text.write_text("not HDF5 at all")
+    text.write_text("not HDF5 at all", encoding="utf-8")
     with pytest.raises(ValueError, match=r"notes\.h5: not a readable HDF5 file"):
         load(text)
     other = tmp_path / "other.h5"

@@ -85,13 +85,13 @@ def test_a_twin_checks_its_arrays_and_hands_on_new_values():
 def test_a_file_appears_whole_or_not_at_all(tmp_path):
     path = tmp_path / "value.nii.gz"
     with pytest.raises(RuntimeError, match="half way"), replacing(path) as part:
-        part.write_text("half")
+        part.write_text("half", encoding="utf-8")
         raise RuntimeError("half way")
     assert list(tmp_path.iterdir()) == []
     with replacing(path) as part:
         assert part.name.endswith(".nii.gz")
-        part.write_text("whole")
+        part.write_text("whole", encoding="utf-8")
     assert [p.name for p in tmp_path.iterdir()] == ["value.nii.gz"]
-    assert path.read_text() == "whole"
+    assert path.read_text(encoding="utf-8") == "whole"
     with pytest.raises(FileNotFoundError, match="does not exist"), replacing(tmp_path / "no" / "x"):
         pass

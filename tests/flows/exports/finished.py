@@ -80,7 +80,7 @@ def write_finished(root: Path, persons=TWO, scans=("low", "high"), *, seed: int 
     for person in persons:
         truth, structure = truth_of(person), anatomy(person.shift_mm)
         lesions.save(truth, root / f"truth/{person.id}.h5")
-        (root / f"twins/{person.id}.h5").write_text(f"stands for the twin {person.id}")
+        (root / f"twins/{person.id}.h5").write_text(f"stands for the twin {person.id}", encoding="utf-8")
         for number, scan in enumerate(scans):
             image_id = f"{person.id}_{scan}"
             mask = truth.labels(GRID)
@@ -93,8 +93,8 @@ def write_finished(root: Path, persons=TWO, scans=("low", "high"), *, seed: int 
                 nodules.append(nodule_row(image_id, person, nodule, i + 1, int((mask == i + 1).sum()), label))
     write_table(root / "manifest.csv", sorted(manifest, key=lambda row: row["image_id"]))
     write_table(root / "nodules.csv", sorted(nodules, key=lambda row: (row["image_id"], row["mask_value"])))
-    (root / "study.yaml").write_text("name: made\n")
-    (root / "CARD.md").write_text("# made\n")
+    (root / "study.yaml").write_text("name: made\n", encoding="utf-8")
+    (root / "CARD.md").write_text("# made\n", encoding="utf-8")
     seal(root)
     return root
 
@@ -103,7 +103,7 @@ def seal(root: Path) -> None:
     """Write the digests of everything in the folder, as a build does at its end."""
     files = sorted(p for p in root.rglob("*") if p.is_file() and p.name != SEAL)
     lines = [f"{sha256(p.read_bytes()).hexdigest()}  {p.relative_to(root).as_posix()}\n" for p in files]
-    (root / SEAL).write_text("".join(lines))
+    (root / SEAL).write_text("".join(lines), encoding="utf-8")
 
 
 def noise(name: str, sd_hu: float) -> np.ndarray:

@@ -146,10 +146,10 @@ def test_a_lesion_in_two_twins_is_one_lineage(tmp_path):
 
 def test_a_shifted_box_and_a_swapped_label_are_named(finished, export):
     root = export("monai")
-    data = json.loads((root / "datalist.json").read_text())
+    data = json.loads((root / "datalist.json").read_text(encoding="utf-8"))
     data["training"][0]["box"][0][0] += 7.0
     data["training"][1]["malignancy"][1] = "malignant"
-    (root / "datalist.json").write_text(json.dumps(data))
+    (root / "datalist.json").write_text(json.dumps(data), encoding="utf-8")
     found = problems(check_export(finished, root))
     assert "datalist.json: training[0].box[0][0] is -2.0, should be -9.0" in found
     assert "datalist.json: training[1].malignancy[1] is malignant, should be benign" in found
@@ -157,7 +157,7 @@ def test_a_shifted_box_and_a_swapped_label_are_named(finished, export):
 
 def test_a_shifted_annotation_is_named(finished, export):
     root = export("luna16")
-    rows = list(csv.DictReader((root / "annotations.csv").open()))
+    rows = list(csv.DictReader((root / "annotations.csv").open(encoding="utf-8")))
     rows[2]["coordY"] = "0.5"
     write_table(root / "annotations.csv", rows)
     assert "annotations.csv: [2].coordY is 0.5, should be -4" in problems(check_export(finished, root))
@@ -176,7 +176,7 @@ def test_damaged_missing_and_foreign_files_are_found(finished, export):
 
 
 def test_an_export_of_another_dataset_and_a_folder_that_is_none_are_refused(copy, exported, tmp_path):
-    (copy / "CARD.md").write_text("another\n")
+    (copy / "CARD.md").write_text("another\n", encoding="utf-8")
     seal(copy)
     assert "it was made of a dataset with the seal" in problems(check_export(copy, exported("monai")))
     (tmp_path / "empty").mkdir()
@@ -198,7 +198,7 @@ def test_the_command_line_exports_lists_and_checks(dataset, tmp_path, capsys):
     write_table(out / "splits.csv", [{**rows[0], "split": "test"}, *rows[1:]])
     assert main(["verify", str(dataset.root), "--export", str(out), "--quiet"]) == 1
     assert "one lineage on two sides" in capsys.readouterr().out
-    boxes = json.loads((out / "datalist.json").read_text())["training"]
+    boxes = json.loads((out / "datalist.json").read_text(encoding="utf-8"))["training"]
     for entry, row in zip(boxes, dataset.manifest, strict=True):
         mask, grid = read_volume(dataset.root / row["mask_file"])
         for line, (x, y, z, *_) in zip(dataset.nodules_of(row["image_id"]), entry["box"], strict=True):

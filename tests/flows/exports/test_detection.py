@@ -17,7 +17,7 @@ SPLIT = SplitSpec.parse("train=0.4,val=0.3,test=0.3")
 
 def test_monai_boxes_enclose_the_masks_to_a_voxel(source, exported):
     root = exported("monai")
-    data = json.loads((root / "datalist.json").read_text())
+    data = json.loads((root / "datalist.json").read_text(encoding="utf-8"))
     assert [len(entry["box"]) for entry in data["training"]] == [2, 2, 1, 1]
     assert [len(entry["box"]) for entry in data["training_without_nodules"]] == [0, 0]
     images = {image.id: image for image in source.images}
@@ -40,14 +40,19 @@ def test_monai_boxes_enclose_the_masks_to_a_voxel(source, exported):
 
 
 def test_hard_negatives_are_boxes_of_another_class_only_when_asked_for(exported):
-    labels = json.loads((exported("monai", mimics=True) / "datalist.json").read_text())["training"][0]["label"]
+    labels = json.loads((exported("monai", mimics=True) / "datalist.json").read_text(encoding="utf-8"))["training"][0][
+        "label"
+    ]
     assert labels == [0, 0, 1]
-    names = {e["nodule_id"][-1] for e in json.loads((exported("monai") / "datalist.json").read_text())["training"]}
+    names = {
+        e["nodule_id"][-1]
+        for e in json.loads((exported("monai") / "datalist.json").read_text(encoding="utf-8"))["training"]
+    }
     assert "scar" not in names
 
 
 def test_sides_are_monais_keys(exported):
-    data = json.loads((exported("monai", split=SPLIT) / "datalist.json").read_text())
+    data = json.loads((exported("monai", split=SPLIT) / "datalist.json").read_text(encoding="utf-8"))
     names = {key: {entry["image"].split("/")[1].split("_")[0] for entry in entries} for key, entries in data.items()}
     sides = {key.removesuffix("_without_nodules"): set() for key in names}
     for key, twins in names.items():
@@ -82,11 +87,11 @@ json.dump(out, open(sys.argv[2], "w"))
     done = subprocess.run(
         [reader_python("monai"), "-c", code, str(exported("monai")), str(tmp_path / "boxes.json")],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         timeout=600,
     )
     assert done.returncode == 0, done.stderr
-    found = json.loads((tmp_path / "boxes.json").read_text())
+    found = json.loads((tmp_path / "boxes.json").read_text(encoding="utf-8"))
     assert len(found) == 4
     for image in source.images:
         for nodule, centre in zip(image.nodules(mimics=False), found.get(f"{image.id}.nii.gz", []), strict=True):
@@ -96,9 +101,9 @@ json.dump(out, open(sys.argv[2], "w"))
 
 def test_luna16_volumes_are_the_images_and_annotations_hit_their_nodules(source, exported):
     root = exported("luna16")
-    series = {row["seriesuid"]: row for row in csv.DictReader((root / "series.csv").open())}
+    series = {row["seriesuid"]: row for row in csv.DictReader((root / "series.csv").open(encoding="utf-8"))}
     images = {image.id: image for image in source.images}
-    rows = list(csv.DictReader((root / "annotations.csv").open()))
+    rows = list(csv.DictReader((root / "annotations.csv").open(encoding="utf-8")))
     assert list(rows[0]) == ["seriesuid", "coordX", "coordY", "coordZ", "diameter_mm"]
     assert len(rows) == 6
     for row in rows:
@@ -117,7 +122,7 @@ def test_luna16_volumes_are_the_images_and_annotations_hit_their_nodules(source,
 
 
 def test_luna16_candidates_have_hard_negatives_as_class_0(exported):
-    rows = list(csv.DictReader((exported("luna16") / "candidates.csv").open()))
+    rows = list(csv.DictReader((exported("luna16") / "candidates.csv").open(encoding="utf-8")))
     assert [row["class"] for row in rows] == ["1", "1", "0", "1", "1", "0", "1", "1"]
 
 
@@ -158,7 +163,7 @@ def test_coco_is_read_by_its_own_tools_and_masks_are_those_of_the_slices(source,
 
 def test_coco_slices_are_windowed_and_every_nth_slice_without_a_nodule_is_there(source, exported):
     root = exported("coco", slice_step=3)
-    data = json.loads((root / "instances_train.json").read_text())
+    data = json.loads((root / "instances_train.json").read_text(encoding="utf-8"))
     annotated = {annotation["image_id"] for annotation in data["annotations"]}
     for image in source.images:
         has = np.isin(image.instances(), [n.mask_value for n in image.nodules(mimics=False)]).any(axis=(1, 2))

@@ -144,7 +144,7 @@ def test_the_standards_checker_finds_no_error(root, system_tool):
     objects = [*root.rglob("seg.dcm"), *root.rglob("sr.dcm"), *root.rglob("CT/0001.dcm")]
     assert len(objects) == 4 + 4 + 6
     for path in objects:
-        done = subprocess.run([tool, "-new", str(path)], capture_output=True, text=True)
+        done = subprocess.run([tool, "-new", str(path)], capture_output=True, encoding="utf-8")
         errors = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("Error")]
         assert not errors, (path, errors)
 
@@ -153,6 +153,6 @@ def test_the_standards_checker_finds_the_objects_of_a_study_consistent(root, sys
     tool = system_tool("dcentvfy", "dicom3tools")
     for folder in ("ann/low", "bob/high"):
         files = [str(path) for path in sorted((root / folder).rglob("*.dcm"))]
-        done = subprocess.run([tool, *files], capture_output=True, text=True)
+        done = subprocess.run([tool, *files], capture_output=True, encoding="utf-8")
         errors = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("Error")]
         assert not errors, errors

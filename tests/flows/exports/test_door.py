@@ -35,11 +35,11 @@ def test_an_export_is_the_same_bytes_again_and_leaves_the_dataset_alone(finished
 
 def test_the_record_says_what_was_exported_and_how(finished, exported):
     root = exported("msd", mimics=True, split=SplitSpec.parse("train=0.6,test=0.4"))
-    record = json.loads((root / "lungtwin_export.json").read_text())
+    record = json.loads((root / "lungtwin_export.json").read_text(encoding="utf-8"))
     assert (record["format"], record["dataset"]) == ("msd", "made")
     assert record["options"]["mimics"] is True
     assert record["options"]["split"]["fractions"] == {"train": 0.6, "test": 0.4}
-    lines = (root / "splits.csv").read_text().splitlines()
+    lines = (root / "splits.csv").read_text(encoding="utf-8").splitlines()
     assert lines[0] == "image_id,lineage,split"
     assert len(lines) == 7
 
@@ -64,7 +64,7 @@ def test_a_missing_file_and_an_unfinished_dataset_are_refused(copy, tmp_path):
 
 def test_a_dataset_that_is_built_again_meanwhile_is_noticed(copy, tmp_path, monkeypatch):
     def rebuilt(job):
-        (copy / "CARD.md").write_text("another\n")
+        (copy / "CARD.md").write_text("another\n", encoding="utf-8")
         seal(copy)
 
     monkeypatch.setattr("flows.exports.msd.write", rebuilt)

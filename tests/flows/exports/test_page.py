@@ -7,7 +7,7 @@ from pathlib import Path
 from flows.cli import main
 from flows.exports import FORMATS
 
-PAGE = (Path(__file__).resolve().parents[3] / "docs" / "exports.md").read_text()
+PAGE = (Path(__file__).resolve().parents[3] / "docs" / "exports.md").read_text(encoding="utf-8")
 
 
 def test_the_page_lists_every_format_and_no_other():

@@ -19,7 +19,7 @@ def run(package, code, *words):
     done = subprocess.run(
         [reader_python(package), "-c", code, *map(str, words)],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         timeout=600,
         env={"PATH": "/usr/bin:/bin", "HF_HUB_OFFLINE": "1", "HF_HOME": str(words[-1]), "HOME": str(words[-1])},
     )
@@ -50,7 +50,7 @@ print(len(list(data.records("manifest"))))
 
 def test_the_croissant_lists_every_file_that_is_there(finished, exported):
     root = exported("croissant")
-    data = json.loads((root / "croissant.json").read_text())
+    data = json.loads((root / "croissant.json").read_text(encoding="utf-8"))
     files = {entry["@id"] for entry in data["distribution"] if entry["@type"] == "cr:FileObject"}
     assert files == {"manifest.csv", "nodules.csv", "CARD.md", "study.yaml"}
     sets = [entry["includes"] for entry in data["distribution"] if entry["@type"] == "cr:FileSet"]
@@ -92,8 +92,12 @@ print(sorted(data))
 
 def test_the_hub_folder_has_a_card_and_a_line_per_image(exported):
     root = exported("huggingface", split=SPLIT)
-    assert (root / "README.md").read_text().startswith("---\npretty_name: made\n")
-    lines = [json.loads(line) for path in root.glob("*/metadata.jsonl") for line in path.read_text().splitlines()]
+    assert (root / "README.md").read_text(encoding="utf-8").startswith("---\npretty_name: made\n")
+    lines = [
+        json.loads(line)
+        for path in root.glob("*/metadata.jsonl")
+        for line in path.read_text(encoding="utf-8").splitlines()
+    ]
     assert len(lines) == 6
     for line in lines:
         (image,) = root.glob(f"*/{line['file_name']}")
@@ -141,7 +145,7 @@ def test_the_bytes_of_a_zarr_level_are_the_voxels(source, exported):
     import zlib
 
     home = exported("ome-zarr") / "bob_low.zarr/0"
-    about = json.loads((home / ".zarray").read_text())
+    about = json.loads((home / ".zarray").read_text(encoding="utf-8"))
     (image,) = [image for image in source.images if image.id == "bob_low"]
     assert about["shape"] == list(GRID.shape)
     chunk = np.frombuffer(zlib.decompress((home / "0/0/0").read_bytes()), about["dtype"]).reshape(about["chunks"])

@@ -14,14 +14,14 @@ from flows.volumes import read_volume
 
 def test_an_xcist_phantom_holds_the_twin_with_its_nodules(dataset, tmp_path):
     root = export_dataset(dataset.root, "xcist", tmp_path / "xcist")
-    about = json.loads((root / "woman/woman.json").read_text())
+    about = json.loads((root / "woman/woman.json").read_text(encoding="utf-8"))
     row = dataset.manifest[0]
     base = twins.load(dataset.root / row["twin_file"])
     mass = 0.0
     for i, name in enumerate(about["mat_name"]):
         maps = np.fromfile(root / "woman" / about["volumefractionmap_filename"][i], "<f4")
         assert maps.size == about["cols"][i] * about["rows"][i] * about["slices"][i]
-        text = (root / "woman" / name).read_text().splitlines()
+        text = (root / "woman" / name).read_text(encoding="utf-8").splitlines()
         density = float(text[text.index("# Density:") + 1])
         mass += float(maps.sum(dtype=np.float64)) * density * base.grid.voxel_volume_mm3
     added = sum(nodule.added_mass_mg for nodule in dataset.truth(row).nodules)

@@ -22,7 +22,7 @@ def nodules_of(source, name, *, mimics=False):
 
 def test_the_decathlon_lists_pairs_that_agree_and_hold_every_nodule_at_its_place(source, exported):
     root = exported("msd", split=SPLIT)
-    data = json.loads((root / "dataset.json").read_text())
+    data = json.loads((root / "dataset.json").read_text(encoding="utf-8"))
     assert data["labels"] == {"0": "background", "1": "nodule"}
     assert data["modality"] == {"0": "CT"}
     assert data["numTraining"] == len(data["training"]) == 4
@@ -45,12 +45,15 @@ def test_hard_negatives_are_background_unless_asked_for(source, exported):
     (scar,) = [nodule for nodule in nodules_of(source, "ann_low", mimics=True) if nodule.kind == "scar"]
     index = plain.TransformPhysicalPointToIndex(scar.centre_mm)
     assert (plain[index], asked[index]) == (0, 2)
-    assert json.loads((exported("msd", mimics=True) / "dataset.json").read_text())["labels"]["2"] == "mimic"
+    assert (
+        json.loads((exported("msd", mimics=True) / "dataset.json").read_text(encoding="utf-8"))["labels"]["2"]
+        == "mimic"
+    )
 
 
 def test_nnunet_finds_consecutive_labels_channels_and_geometry(exported):
     root = exported("nnunet", split=SPLIT) / "Dataset501_Made"
-    data = json.loads((root / "dataset.json").read_text())
+    data = json.loads((root / "dataset.json").read_text(encoding="utf-8"))
     assert data["labels"] == {"background": 0, "nodule": 1}
     assert data["channel_names"] == {"0": "CT"}
     names = sorted(p.name for p in (root / "imagesTr").iterdir())
@@ -67,7 +70,7 @@ def test_nnunet_finds_consecutive_labels_channels_and_geometry(exported):
 @pytest.mark.parametrize("text", [None, "train=0.4,val=0.3,test=0.3", "folds=3"])
 def test_nnunets_own_folds_keep_twins_together(exported, text):
     root = exported("nnunet", split=None if text is None else SplitSpec.parse(text)) / "Dataset501_Made"
-    folds = json.loads((root / "splits_final.json").read_text())
+    folds = json.loads((root / "splits_final.json").read_text(encoding="utf-8"))
     assert len(folds) == (1 if text and "val" in text else 3)
     training = {p.name.removesuffix(".nii.gz") for p in (root / "labelsTr").iterdir()}
     for fold in folds:
@@ -87,9 +90,9 @@ def test_nnunets_own_checker_passes(exported):
         "    verify_dataset_integrity(sys.argv[1], num_processes=1)\n"
     )
     script = root.parent.parent / "check_nnunet.py"
-    script.write_text(code)
+    script.write_text(code, encoding="utf-8")
     done = subprocess.run(
-        [reader_python("nnunetv2"), str(script), str(root)], capture_output=True, text=True, timeout=600
+        [reader_python("nnunetv2"), str(script), str(root)], capture_output=True, encoding="utf-8", timeout=600
     )
     assert done.returncode == 0, done.stderr
     assert "verify_dataset_integrity Done" in done.stdout
@@ -106,7 +109,10 @@ def test_monais_decathlon_loader_reads_the_lists(exported):
         "print(load_decathlon_datalist(sys.argv[1], True, 'training')[0]['label'])\n"
     )
     done = subprocess.run(
-        [reader_python("monai"), "-c", code, str(root / "dataset.json")], capture_output=True, text=True, timeout=600
+        [reader_python("monai"), "-c", code, str(root / "dataset.json")],
+        capture_output=True,
+        encoding="utf-8",
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == ["4", str(root / "labelsTr/ann_high.nii.gz")]

@@ -76,7 +76,7 @@ def test_nodules_are_maisis_lung_tumour_and_lie_beside_totalsegmentators_labels(
             x, y, z = nodule.centre_mm
             index = np.rint(np.linalg.inv(file.affine) @ (-x, -y, z, 1))[:3].astype(int)
             assert (voxels[tuple(index)] == value) == (not nodule.is_mimic)
-    rows = {row["value"]: row for row in csv.DictReader((exported("maisi") / "labels.csv").open())}
+    rows = {row["value"]: row for row in csv.DictReader((exported("maisi") / "labels.csv").open(encoding="utf-8"))}
     assert rows["23"] == {"value": "23", "structures": "NODULE", "occurs": "true"}
     assert rows["28"]["structures"] == "LEFT_UPPER_LOBE"
     assert rows["1"]["occurs"] == "false"
@@ -132,7 +132,10 @@ def test_averaging_keeps_means_of_every_part():
 
 def test_2d_classes_have_sides_and_the_slice_through_each_nodule(source, exported):
     root = exported("slices", slice_step=3)
-    assert [c["name"] for c in json.loads((root / "classes.json").read_text())][2:4] == ["left lung", "right lung"]
+    assert [c["name"] for c in json.loads((root / "classes.json").read_text(encoding="utf-8"))][2:4] == [
+        "left lung",
+        "right lung",
+    ]
     names = sorted(p.name for p in (root / "nodule_images").iterdir())
     assert len(names) == 6
     for name in names:

@@ -124,11 +124,13 @@ def test_any_lung_mask_tells_right_from_left(files, chest, tmp_path):
 
 def test_an_own_table_in_yaml(files, chest, tmp_path):
     table = tmp_path / "own.yaml"
-    table.write_text("source: reading room\nlabels:\n  12: RIGHT_LUNG\n  10: {name: l, structure: LEFT_LUNG}\n")
+    table.write_text(
+        "source: reading room\nlabels:\n  12: RIGHT_LUNG\n  10: {name: l, structure: LEFT_LUNG}\n", encoding="utf-8"
+    )
     labels = read_labels(files[1], table)
     assert labels.unknown == (5, 11, 14, 16, 37, 51)
     assert set(np.unique(structures_on(labels, read_volume(files[0]).grid))) == {0, 15, 16}
-    table.write_text("labels:\n  12: RIGTH_LUNG\n")
+    table.write_text("labels:\n  12: RIGTH_LUNG\n", encoding="utf-8")
     with pytest.raises(
         ValueError,
         match=r"own\.yaml:2: labels\.12: unknown structure 'RIGTH_LUNG'; did you mean 'RIGHT_LUNG'",
@@ -177,7 +179,7 @@ def test_labels_that_do_not_lie_on_the_ct_are_refused(files, chest, tmp_path):
 
 def _body_as_lung(folder):
     path = folder / "wrong.yaml"
-    path.write_text("labels:\n  37: RIGHT_LUNG\n  51: LEFT_LUNG\n")
+    path.write_text("labels:\n  37: RIGHT_LUNG\n  51: LEFT_LUNG\n", encoding="utf-8")
     return path
 
 

@@ -55,8 +55,10 @@ def xcat_log(pixel_cm=0.5, slice_cm=0.6, extra="", per_pixel_scale=1.0):
 @pytest.fixture
 def xcat(tmp_path):
     small_thorax().astype("<f4").tofile(tmp_path / "man_act_1.bin")
-    (tmp_path / "man_log").write_text(xcat_log()[1])
-    (tmp_path / "ids.csv").write_text("id,name\n" + "".join(f"{n},{name}\n" for n, name in NAMES.items()))
+    (tmp_path / "man_log").write_text(xcat_log()[1], encoding="utf-8")
+    (tmp_path / "ids.csv").write_text(
+        "id,name\n" + "".join(f"{n},{name}\n" for n, name in NAMES.items()), encoding="utf-8"
+    )
     return tmp_path
 
 
@@ -114,17 +116,17 @@ def test_xcat_files_that_do_not_fit_are_refused(xcat):
     act = xcat / "man_act_1.bin"
     with pytest.raises(ValueError, match=r"man_act_1\.bin: only .* % of its voxels are levels of the log in 1/pixel"):
         from_xcat(act)
-    (xcat / "man_log").write_text(xcat_log(per_pixel_scale=1.1)[1])
+    (xcat / "man_log").write_text(xcat_log(per_pixel_scale=1.1)[1], encoding="utf-8")
     with pytest.raises(ValueError, match="the log contradicts itself: .* 1/cm and .* 1/pixel at 5.0 mm"):
         from_xcat(act)
-    (xcat / "man_log").write_text(xcat_log()[1].replace(f"array_size = {N}", "array_size = 20"))
+    (xcat / "man_log").write_text(xcat_log()[1].replace(f"array_size = {N}", "array_size = 20"), encoding="utf-8")
     with pytest.raises(ValueError, match=r"has 16384 bytes, \(16, 20, 20\) .* float32 are 25600"):
         from_xcat(act, ids=xcat / "ids.csv")
-    (xcat / "man_log").write_text(xcat_log()[1])
-    (xcat / "ids.csv").write_text("id,name\n1,muscle\n2,rlung\n")
+    (xcat / "man_log").write_text(xcat_log()[1], encoding="utf-8")
+    (xcat / "ids.csv").write_text("id,name\n1,muscle\n2,rlung\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"parts that nothing says what they are: \[3, 4, 5, 6\]"):
         from_xcat(act, ids=xcat / "ids.csv")
-    (xcat / "ids.csv").write_text("id,name\n1,flux capacitor\n")
+    (xcat / "ids.csv").write_text("id,name\n1,flux capacitor\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"ids\.csv, line 2: nothing is known of 'flux capacitor'"):
         from_xcat(act, ids=xcat / "ids.csv")
     (xcat / "man_log").unlink()
@@ -135,7 +137,10 @@ def test_xcat_files_that_do_not_fit_are_refused(xcat):
 def test_a_parameter_file_gives_shape_and_spacing_too(xcat):
     (xcat / "man_log").unlink()
     par = xcat / "general.samp.par"
-    par.write_text(f"pixel_width = 0.5 # cm\nslice_width = 0.6\narray_size = {N}\nstartslice = 1\nendslice = {N}\n")
+    par.write_text(
+        f"pixel_width = 0.5 # cm\nslice_width = 0.6\narray_size = {N}\nstartslice = 1\nendslice = {N}\n",
+        encoding="utf-8",
+    )
     assert from_xcat(xcat / "man_act_1.bin", par=par, ids=xcat / "ids.csv").grid.spacing_mm == (6.0, 5.0, 5.0)
 
 
@@ -165,9 +170,9 @@ def icrp(tmp_path):
     ids[7:9, 7:8, 3:4] = 7
     flat = ids.ravel()
     rows = [" ".join(str(v) for v in flat[i : i + 16]) for i in range(0, flat.size, 16)]
-    (tmp_path / "AM.dat").write_text("\n".join(rows) + "\n")
-    (tmp_path / "AM_organs.dat").write_text(ICRP_ORGANS)
-    (tmp_path / "AM_media.dat").write_text(ICRP_MEDIA)
+    (tmp_path / "AM.dat").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    (tmp_path / "AM_organs.dat").write_text(ICRP_ORGANS, encoding="utf-8")
+    (tmp_path / "AM_media.dat").write_text(ICRP_MEDIA, encoding="utf-8")
     return tmp_path / "AM.dat", ids
 
 
@@ -214,7 +219,7 @@ def test_icrp_files_that_do_not_fit_are_refused(icrp):
     with pytest.raises(ValueError, match="lung_density_g_cm3 must lie between 0.05 and 0.6, got 2"):
         from_icrp(path, lung_density_g_cm3=2, **ICRP)
     organs = path.with_name("AM_organs.dat")
-    organs.write_text(ICRP_ORGANS.replace(" 50 ", " 49 "))
+    organs.write_text(ICRP_ORGANS.replace(" 50 ", " 49 "), encoding="utf-8")
     with pytest.raises(ValueError, match=r"organ 2 is of medium 49, which AM_media\.dat does not list"):
         from_icrp(path, **ICRP)
     organs.unlink()
@@ -264,7 +269,7 @@ def _element(twin, symbol):
 
 def test_maps_are_cropped_each_with_its_own_offset(tmp_path):
     twin, _ = mixed_twin()
-    about = json.loads(write_xcist(twin, tmp_path, isocentre_mm=(0.0, 0.0, 130.0)).read_text())
+    about = json.loads(write_xcist(twin, tmp_path, isocentre_mm=(0.0, 0.0, 130.0)).read_text(encoding="utf-8"))
     row = about["mat_name"].index("twin_liver")
     assert [about[k][row] for k in ("slices", "rows", "cols")] == [4, 5, 6]
     # isocentre (0, 0, 130) is index (10, 10, 7.5); the map begins at (0, 4, 2)
@@ -304,7 +309,7 @@ def test_int8_maps_names_known_to_xcist_and_scales(tmp_path):
         "x_offset": [4.5, 4.5], "y_offset": [4.5, 4.5], "z_offset": [4.5, 2.5], "density_scale": [1.0, 0.5],
     }  # fmt: skip
     file = tmp_path / "x.json"
-    file.write_text(json.dumps(about))
+    file.write_text(json.dumps(about), encoding="utf-8")
     twin = from_xcist(file)
     density = twin.density_g_cm3()
     np.testing.assert_allclose(density[lung > 0], 0.13, atol=6e-5)
@@ -323,7 +328,7 @@ def test_int8_maps_names_known_to_xcist_and_scales(tmp_path):
         ("volumefractionmap_datatype", ["int8", "half"], "'half' is none of"),
         ("mat_name", ["ICRU_muscle_adult", "water"], "none of its materials is lung"),
     ):
-        file.write_text(json.dumps({**about, key: value}))
+        file.write_text(json.dumps({**about, key: value}), encoding="utf-8")
         with pytest.raises(ValueError, match=message):
             from_xcist(file)
 
