@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from twins import Tree
 
+from .branches import daughters_of, eldest_of, line_along, mothers_of
 from .nodule import Nodule
 
 BACK, ALONG, AROUND = 4.0, 2.5, 9.0
@@ -54,7 +55,7 @@ class Forks:
 
 def forks_of(airways: Tree) -> Forks:
     """The forks of a tree, those with at least two branches."""
-    widest = _daughters(airways)
+    widest = daughters_of(airways)
     mothers = np.array([row for row, rows in widest.items() if len(rows) >= 2], dtype=np.intp)
     daughters = np.array([widest[int(row)][:2] for row in mothers], dtype=np.intp).reshape(-1, 2)
     return Forks(
@@ -97,15 +98,13 @@ def plug_of(nodule: Nodule, airways: Tree) -> NDArray[np.float64]:
         )
     radius = plug_radius_mm(nodule.target_volume_mm3)
     rng = nodule.stream("plug")
-    widest = _daughters(airways)
-    fork = forks.at_mm[nearest]
-    back = _walk(
-        airways, [int(forks.mother[nearest]), *_mothers(airways, int(forks.mother[nearest]))], BACK * radius, -1
-    )
-    rows = _tapered([fork, *back], TAPER[1] * radius, TAPER[0] * radius, radius, rng)
-    for daughter in forks.daughters[nearest]:
-        points = _walk(airways, [int(daughter), *_eldest(widest, int(daughter))], ALONG * radius, +1)
-        branch = _tapered([fork, *points], TAPER[1] * radius, TAPER[2] * radius, radius, rng)
+    widest = daughters_of(airways)
+    mother = int(forks.mother[nearest])
+    back, _ = line_along(airways, [mother, *mothers_of(airways, mother)], BACK * radius, down=False)
+    rows = _tapered(back, TAPER[1] * radius, TAPER[0] * radius, radius, rng)
+    for daughter in forks.daughters[nearest].tolist():
+        points, _ = line_along(airways, [daughter, *eldest_of(widest, daughter)], ALONG * radius, down=True)
+        branch = _tapered(points, TAPER[1] * radius, TAPER[2] * radius, radius, rng)
         branch[-1, 7] *= KNOB
         rows = np.concatenate((rows, branch))
     rows[:, 0:3] -= centre
@@ -113,50 +112,8 @@ def plug_of(nodule: Nodule, airways: Tree) -> NDArray[np.float64]:
     return _filled(rows, nodule.target_volume_mm3)
 
 
-def _daughters(airways: Tree) -> dict[int, list[int]]:
-    """Rows that begin where a row ends, the widest first."""
-    order = np.argsort(-airways.start_radius_mm, kind="stable")
-    found: dict[int, list[int]] = {}
-    for row in order[airways.parent[order] >= 0]:
-        found.setdefault(int(airways.parent[row]), []).append(int(row))
-    return found
-
-
-def _mothers(airways: Tree, row: int) -> list[int]:
-    rows = []
-    while (row := int(airways.parent[row])) >= 0:
-        rows.append(row)
-    return rows
-
-
-def _eldest(widest: dict[int, list[int]], row: int) -> list[int]:
-    rows = []
-    while row in widest:
-        row = widest[row][0]
-        rows.append(row)
-    return rows
-
-
-def _walk(airways: Tree, rows: list[int], length_mm: float, way: int) -> list[NDArray[np.float64]]:
-    """Points along these branches, down (+1) or up (-1) the tree, until the length is used up."""
-    points: list[NDArray[np.float64]] = []
-    for row in rows:
-        a, b = airways.start_mm[row].astype(np.float64), airways.end_mm[row].astype(np.float64)
-        if way < 0:
-            a, b = b, a
-        step = float(np.linalg.norm(b - a))
-        if step < 1e-6:
-            continue
-        if step >= length_mm:
-            points.append(a + (b - a) * (length_mm / step))
-            break
-        points.append(b)
-        length_mm -= step
-    return points
-
-
 def _tapered(
-    points: list[NDArray[np.float64]], first_mm: float, last_mm: float, radius_mm: float, rng: np.random.Generator
+    points: NDArray[np.float64], first_mm: float, last_mm: float, radius_mm: float, rng: np.random.Generator
 ) -> NDArray[np.float64]:
     """Segments along points, in steps of about a radius, between two radii that wave a little."""
     fine = [points[0]]
