@@ -45,3 +45,34 @@ class Meter:
     def _tell(self, within: float, what: str) -> None:
         if self._report is not None:
             self._report(min(1.0, (self._done + within) / self._total), what)
+
+
+class TimeLeft:
+    """How long the rest takes, from the fractions reported so far; the caller says how late it is.
+
+    Work that was found done already (an interrupted build that goes on) comes in leaps: these say nothing of how fast
+    the rest goes, and are left out of the rate.
+    """
+
+    LEAP, LEAP_S = 0.01, 0.2
+    """A larger step in a shorter time is a leap [1], [s] (design default)."""
+
+    def __init__(self) -> None:
+        self._fraction = 0.0
+        self._told_s = 0.0
+        self._leapt = 0.0
+
+    def tell(self, fraction: float, elapsed_s: float) -> None:
+        """Take in a report: the fraction done, and the time since the work began [s]."""
+        step = fraction - self._fraction
+        if step > self.LEAP and elapsed_s - self._told_s < self.LEAP_S:
+            self._leapt += step
+        self._fraction, self._told_s = fraction, elapsed_s
+
+    def at(self, elapsed_s: float) -> float | None:
+        """Time left at ``elapsed_s`` after the beginning [s]; None where nothing can be said yet."""
+        worked = self._fraction - self._leapt
+        if worked < 1e-3:
+            return None
+        left_s = self._told_s * (1.0 - self._fraction) / worked
+        return max(0.0, left_s - (elapsed_s - self._told_s))

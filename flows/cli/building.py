@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .console import bar, out, tell_of_compilation
+from .console import answer, bar, out, tell_of_compilation
 
 Study = Annotated[str, typer.Argument(metavar="PRESET|FILE", help="Name of a preset, or a study file (YAML).")]
 
@@ -23,19 +23,26 @@ def build(
     folder: Annotated[Path, typer.Option("--out", "-o", help="Folder of the dataset; made when missing.")],
     backend: Annotated[str, typer.Option(help="auto, cpu or gpu.")] = "auto",
     wait: Annotated[bool, typer.Option("--wait", help="Wait for another build into the same folder.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
 ) -> None:
     """Build a dataset, or go on with one that was interrupted."""
     from ..build import build_dataset
 
-    tell_of_compilation(quiet=quiet)
-    with bar(f"build {Path(study).stem}", quiet=quiet) as report:
+    tell_of_compilation()
+    with bar(f"build {Path(study).stem}") as report:
         dataset = build_dataset(study, folder, backend=backend, wait_s=1e9 if wait else 0.0, progress=report)
     out.print(
         f"dataset  {dataset.root.resolve()}  ({len(dataset.manifest)} images, {len(dataset.nodules)} rows of nodules)"
     )
     if dataset.report.is_file():
         out.print(f"report   {dataset.report.resolve()}")
+    answer(
+        {
+            "dataset": dataset.root.resolve(),
+            "n_images": len(dataset.manifest),
+            "n_nodules": len(dataset.nodules),
+            "report": dataset.report.resolve() if dataset.report.is_file() else None,
+        }
+    )
 
 
 def plan(
@@ -82,6 +89,18 @@ def plan(
         f"{len(made.rows)} images of {len(made.cases)} twins; about {made.estimated_s / 60:.1f} min on {n_threads()} "
         f"threads ({source}), {made.estimated_memory_mb / 1000:.1f} GB of memory and {made.estimated_mb / 1000:.2f} GB "
         "on disk"
+    )
+    answer(
+        {
+            "n_images": len(made.rows),
+            "n_twins": len(made.cases),
+            "estimated_s": made.estimated_s,
+            "estimated_mb": made.estimated_mb,
+            "estimated_memory_mb": made.estimated_memory_mb,
+            "compiling_s": compiling,
+            "rates": source,
+            "csv": None if table is None else table.resolve(),
+        }
     )
     if compiling > 0:
         out.print(f"and once, on this machine, about {compiling:.0f} s to compile kernels")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .console import bar, out
+from .console import answer, bar, out
 
 
 def add_to(app: typer.Typer) -> None:
@@ -33,7 +33,6 @@ def export(
     slice_step: Annotated[
         int, typer.Option(help="2-D formats take every n-th of the lung slices without a nodule.")
     ] = 4,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
 ) -> None:
     """Write a finished dataset in the format of other tools."""
     from ..exports import FORMATS, ExportOptions, SplitSpec, export_dataset
@@ -42,6 +41,7 @@ def export(
         for name, kind in FORMATS.items():
             needs = f"  (pip install 'lungtwin[{kind.extra}]')" if kind.extra else ""
             out.print(f"{name:<16} {kind.what}{needs}", markup=False, highlight=False)
+        answer([{"format": name, "what": kind.what, "extra": kind.extra or None} for name, kind in FORMATS.items()])
         return
     if folder is None:
         raise ValueError("--out is missing: the folder to make")
@@ -51,6 +51,7 @@ def export(
         dataset_id=dataset_id,
         slice_step=slice_step,
     )
-    with bar(f"export {format}", quiet=quiet) as progress:
+    with bar(f"export {format}") as progress:
         made = export_dataset(dataset, format, folder, options=options, progress=progress)
-    out.print(f"export   {made.resolve()}")
+    out.print(f"export   {made.resolve()}", markup=False, highlight=False)
+    answer({"export": made.resolve(), "format": format, "options": options.model_dump(mode="json")})

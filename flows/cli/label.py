@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .console import errors, out
+from .console import answer, errors, out
 from .label_tables import evaluation_table, fit_table, models_table, scores_table, worked_example
 
 if TYPE_CHECKING:
@@ -27,9 +27,11 @@ def list_models(
     """Models that come with the package: what of, how good as published, how far checked; and a worked example."""
     import labeling
 
-    out.print(models_table([labeling.get(i) for i in labeling.models(level)]))  # type: ignore[arg-type]
+    models = [labeling.get(i) for i in labeling.models(level)]  # type: ignore[arg-type]
+    out.print(models_table(models))
     if level != "participant":
         out.print(worked_example(), highlight=False)
+    answer([{name: getattr(m, name) for name in ("id", "level", "title", "outcome", "status")} for m in models])
 
 
 @app.command("score")
@@ -69,6 +71,14 @@ def score(
     for each in scored:
         _warn(each)
     out.print(f"written  {path.resolve()}", markup=False, highlight=False)
+    answer(
+        {
+            "written": path.resolve(),
+            "n_rows": len(table.rows),
+            "models": {each.model.id: _figures(each) for each in scored},
+            "rules": {name: ruling if isinstance(ruling, str) else ruling.status for name, ruling in said.items()},
+        }
+    )
 
 
 @app.command("fit")
@@ -128,6 +138,7 @@ def fit(
     for path in (target, card):
         if path is not None:
             out.print(f"written  {path.resolve()}", markup=False, highlight=False)
+    answer(model.model_dump(mode="json"))
 
 
 @app.command("evaluate")
@@ -158,6 +169,7 @@ def evaluate(
     if target is not None:
         files = write_evaluation(table, truth, found, target)
         out.print(f"written  {files[0].resolve()} and {len(files) - 1} pictures", markup=False, highlight=False)
+    answer({name: evaluation.as_dict() for name, evaluation in found.items()})
 
 
 @app.command("card")
@@ -175,10 +187,23 @@ def card(
     text = labeling.model_card(found)
     if target is None:
         out.file.write(text)
-        return
-    with replacing(target) as part:
-        part.write_text(text, encoding="utf-8")
-    out.print(f"written  {target.resolve()}", markup=False, highlight=False)
+    else:
+        with replacing(target) as part:
+            part.write_text(text, encoding="utf-8")
+        out.print(f"written  {target.resolve()}", markup=False, highlight=False)
+    answer({"model": found.id, "card": text, "written": None if target is None else target.resolve()})
+
+
+def _figures(each: Scored) -> dict[str, Any]:
+    scores = each.scores
+    return {
+        "mean_probability": float(scores.probability.mean()),
+        "lowest_probability": float(scores.probability.min()),
+        "highest_probability": float(scores.probability.max()),
+        "n_excluded": int(scores.excluded.sum()),
+        "n_extrapolated": {name: int(flags.sum()) for name, flags in scores.extrapolated.items()},
+        "n_imputed": {name: int(flags.sum()) for name, flags in scores.imputed.items()},
+    }
 
 
 def _warn(each: Scored) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .console import out
+from .console import answer, out, waiting
 
 Ct = Annotated[Path, typer.Argument(help="A chest CT: NIfTI, NRRD, MetaImage, or a DICOM folder.")]
 Fwhm = Annotated[
@@ -39,14 +39,19 @@ def seeds(
     """Isolate the labelled tumours of a CT as seeds."""
     from ..real_images import Sharpness, write_seeds
 
-    found = write_seeds(
-        ct, labels, folder, label=label, sharpness=Sharpness(fwhm, kernel, thickness), source=source, licence=licence
-    )
+    sharpness = Sharpness(fwhm, kernel, thickness)
+    with waiting(f"seeds of {ct.name}"):
+        found = write_seeds(ct, labels, folder, label=label, sharpness=sharpness, source=source, licence=licence)
     for seed in found.seeds:
         path = (folder / f"{seed.name}.h5").resolve()
         out.print(f"seed     {path}  {seed.equivalent_diameter_mm:.1f} mm", markup=False, highlight=False)
     for reason in found.refused:
         out.print(f"no seed  {reason}", markup=False, highlight=False)
+    made = [
+        {"seed": (folder / f"{seed.name}.h5").resolve(), "equivalent_diameter_mm": seed.equivalent_diameter_mm}
+        for seed in found.seeds
+    ]
+    answer({"seeds": made, "refused": found.refused})
 
 
 def hosts(
@@ -62,12 +67,21 @@ def hosts(
 
     if target.suffix != ".h5":
         raise ValueError(f"--out: a host file ends in .h5, got {target}")
-    host = write_host(ct, target, sharpness=Sharpness(fwhm, kernel, thickness), lungs=lungs)
+    with waiting(f"host {ct.name}"):
+        host = write_host(ct, target, sharpness=Sharpness(fwhm, kernel, thickness), lungs=lungs)
     r = host.resolution
     out.print(f"in plane {r.in_plane_fwhm_mm:.2f} mm FWHM, {r.in_plane_source}", highlight=False)
     out.print(f"along z  {r.slice_fwhm_mm:.2f} mm FWHM, {r.slice_source}", highlight=False)
     out.print(f"noise    {host.noise_sd_hu:.1f} HU in the lung, fine texture included", highlight=False)
     out.print(f"host     {target.resolve()}", markup=False, highlight=False)
+    answer(
+        {
+            "host": target.resolve(),
+            "in_plane_fwhm_mm": r.in_plane_fwhm_mm,
+            "slice_fwhm_mm": r.slice_fwhm_mm,
+            "noise_sd_hu": host.noise_sd_hu,
+        }
+    )
 
 
 def insert(
@@ -109,3 +123,4 @@ def insert(
         name = record.get("id") or record["nodule"]["id"]
         out.print(f"lesion   {name}  {record['equivalent_diameter_mm']:.1f} mm, {record['volume_mm3']:.0f} mm3")
     out.print(f"image    {target.resolve()}", markup=False, highlight=False)
+    answer({"image": target.resolve(), "lesions": records})

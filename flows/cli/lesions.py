@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from . import lesion_images
-from .console import bar, errors, out
+from .console import answer, bar, errors, out
 
 if TYPE_CHECKING:
     from lesions import Nodule
@@ -54,19 +55,24 @@ def sample(
 
     drawn = sample_cohort(cohort, n, seed=seed, diameter_mm=(smallest, largest))
     if sheet is not None:
-        _draw_sheet(sheet, twin, technique, seed, nodules=tuple(drawn.nodules()), title=f"{n} nodules, {drawn.cohort}")
+        title = f"{n} nodules, {drawn.cohort}"
+        made = _draw_sheet(sheet, twin, technique, seed, nodules=tuple(drawn.nodules()), title=title)
         if target is None:
+            answer(made)
             return
     if target is None:
         for line in drawn.specs():
-            typer.echo(line)
+            out.file.write(f"{line}\n")
+        answer([json.loads(line) for line in drawn.specs()])
         return
     table = Table("quantity", "drawn")
     for name, value in summary(drawn):
         table.add_row(name, value)
     out.print(table)
-    for path in write_sample(drawn, target):
-        out.print(f"written  {path.resolve()}", markup=False, highlight=False)
+    written = [path.resolve() for path in write_sample(drawn, target)]
+    for path in written:
+        out.print(f"written  {path}", markup=False, highlight=False)
+    answer({"written": written, "summary": dict(summary(drawn))})
 
 
 @app.command("classes")
@@ -78,7 +84,7 @@ def classes(
     technique: Technique = "thin",
 ) -> None:
     """A contact sheet with one nodule of every class."""
-    _draw_sheet(sheet, twin, technique, seed, diameter_mm=diameter)
+    answer(_draw_sheet(sheet, twin, technique, seed, diameter_mm=diameter))
 
 
 def _draw_sheet(
@@ -90,11 +96,12 @@ def _draw_sheet(
     nodules: tuple[Nodule, ...] = (),
     title: str = "",
     diameter_mm: float | None = None,
-) -> None:
+) -> dict[str, Any]:
+    """Draw the sheet; returns where it is and which nodules found no place in it."""
     from ..lesion_sheet import check_sheet, sheet_twin, write_class_sheet, write_nodule_sheet
 
     check_sheet(sheet, technique)
-    with bar("contact sheet", quiet=False) as progress:
+    with bar("contact sheet") as progress:
         twin = sheet_twin(twin_file, seed)
         how: dict[str, Any] = {"twin": twin, "technique": technique, "seed": seed, "progress": progress}
         if diameter_mm is None:
@@ -104,3 +111,4 @@ def _draw_sheet(
     for line in without:
         errors.print(f"no place {line}", markup=False, highlight=False)
     out.print(f"sheet    {sheet.resolve()}", markup=False, highlight=False)
+    return {"sheet": sheet.resolve(), "without_place": list(without)}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .console import out
+from .console import answer, out
 
 if TYPE_CHECKING:
     from ctsim import Profile
@@ -28,6 +28,7 @@ def list_profiles() -> None:
 
     from ctsim import load_profile, profile_names
 
+    listed = []
     for name in profile_names():
         profile = load_profile(name)
         scanner = f"{profile.scanner.manufacturer} {profile.scanner.model}"
@@ -36,6 +37,8 @@ def list_profiles() -> None:
         names.add_row("", "protocols", ", ".join(protocol.name for protocol in profile.protocols))
         names.add_row("", "kernels", ", ".join(kernel.name for kernel in profile.kernels))
         out.print(names)
+        listed.append(_summary(profile))
+    answer(listed)
 
 
 @app.command("show")
@@ -43,7 +46,9 @@ def show(profile: NamedOrFile) -> None:
     """All values of a profile as YAML that can be loaded again; what is estimated is marked so."""
     from ctsim import load_profile
 
-    out.file.write(_as_yaml(load_profile(profile)))
+    found = load_profile(profile)
+    out.file.write(_as_yaml(found))
+    answer(found.model_dump(mode="json", exclude_none=True))
 
 
 @app.command("validate")
@@ -60,6 +65,7 @@ def validate(file: Annotated[Path, typer.Argument(help="A profile of your own (Y
         f"{file}: fine; {len(profile.protocols)} protocols, {len(profile.kernels)} kernels; "
         f"{_share(profile)} values are not estimated"
     )
+    answer(_summary(profile))
 
 
 @app.command("diff")
@@ -81,13 +87,32 @@ def diff(
     if found:
         out.print(table)
     out.print(f"{len(found)} differences")
+    answer([{"field": d.field, a.name: _shown(d.first), b.name: _shown(d.second)} for d in found])
+
+
+def _summary(profile: Profile) -> dict[str, Any]:
+    not_estimated, sourced = _counts(profile)
+    return {
+        "profile": profile.name,
+        "manufacturer": profile.scanner.manufacturer,
+        "model": profile.scanner.model,
+        "protocols": [protocol.name for protocol in profile.protocols],
+        "kernels": [kernel.name for kernel in profile.kernels],
+        "n_values": sourced,
+        "n_not_estimated": not_estimated,
+    }
 
 
 def _share(profile: Profile) -> str:
+    return "{} of {}".format(*_counts(profile))
+
+
+def _counts(profile: Profile) -> tuple[int, int]:
+    """Values that are not estimated, of all that have a source."""
     from ctsim.facts import facts
 
     sourced = [fact for fact in facts(profile) if fact.source]
-    return f"{sum(fact.status != 'estimated' for fact in sourced)} of {len(sourced)}"
+    return sum(fact.status != "estimated" for fact in sourced), len(sourced)
 
 
 def _shown(fact: Fact | None) -> str:

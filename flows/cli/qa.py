@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .console import bar, out
+from .console import answer, bar, out
 
 if TYPE_CHECKING:
     from ctsim.quality.acceptance import Qualification
@@ -34,23 +34,23 @@ def qa(
     only: Annotated[
         list[str] | None, typer.Option(help=f"Run this examination alone; may be given several times. Of: {NAMES}.")
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
 ) -> None:
     """Qualify a scanner profile on simulated phantoms. Status 1 if a bar is missed."""
     from ctsim import load_profile
     from ctsim.quality import qualify
 
+    from ..qualification import as_data, write_qualification
+
     scanner = load_profile(profile)
-    with bar(f"qa {scanner.name}", quiet=quiet) as report:
+    with bar(f"qa {scanner.name}") as report:
         found = qualify(scanner, level=level, only=only or None, progress=report)  # type: ignore[arg-type]
     out.print(_table(found))
     missed = sum(not row.passed for row in found.rows)
     if target is not None:
-        from ..qualification import write_qualification
-
         files = write_qualification(found, target)
         out.print(f"written  {files[0].resolve()} and {len(files) - 1} pictures")
     out.print(f"{missed} of {len(found.rows)} bars missed" if missed else f"all {len(found.rows)} bars met")
+    answer(as_data(found))
     if missed:
         raise typer.Exit(1)
 

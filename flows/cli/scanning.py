@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .console import out, single_bar, tell_of_compilation
+from .console import answer, out, single_bar, tell_of_compilation
 
 
 def add_to(app: typer.Typer) -> None:
@@ -31,14 +31,13 @@ def scan(
     matrix: Annotated[int | None, typer.Option(help="Voxels along each side of a slice.")] = None,
     host_grid: Annotated[bool, typer.Option(help="Reconstruct a patient twin on its own CT's voxels.")] = True,
     backend: Annotated[str, typer.Option(help="auto, cpu or gpu.")] = "auto",
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
 ) -> None:
     """Scan one twin and reconstruct one image."""
     import twins
     from twins.specfile import check_spec
 
     from ..single import scan_twin
-    from ..study.spec import ScanEntry
+    from ..study.scans import ScanEntry
 
     if not target.name.endswith((".nii", ".nii.gz")):
         raise ValueError(f"--out: an image ends in .nii or .nii.gz, got {target}")
@@ -54,9 +53,18 @@ def scan(
     }
     entry = check_spec({k: v for k, v in data.items() if v is not None}, ScanEntry, name="options")
     body = twins.load(twin)
-    tell_of_compilation(quiet=quiet)
-    with single_bar(f"scan {twin.stem}", quiet=quiet) as progress:
+    tell_of_compilation()
+    with single_bar(f"scan {twin.stem}") as progress:
         ct = scan_twin(body, entry, seed=seed, backend=backend, raw=raw, progress=progress)
     ct.save(target)
     shape, spacing = ("x".join(f"{n:g}" for n in triple[::-1]) for triple in (ct.grid.shape, ct.grid.spacing_mm))
-    out.print(f"image    {target.resolve()}  ({shape} voxels of {spacing} mm)")
+    out.print(f"image    {target.resolve()}  ({shape} voxels of {spacing} mm)", markup=False, highlight=False)
+    answer(
+        {
+            "image": target.resolve(),
+            "raw": None if raw is None else raw.resolve(),
+            "shape": ct.grid.shape,
+            "spacing_mm": ct.grid.spacing_mm,
+            "origin_lps_mm": ct.grid.origin_mm,
+        }
+    )

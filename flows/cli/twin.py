@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from . import twin_files, twin_looks
-from .console import out
+from .console import answer, out, waiting
 
 app = typer.Typer(help="Twins: from your own CT or phantom, or from a population spec.", no_args_is_help=True)
 Out = Annotated[Path, typer.Option("--out", "-o", help="The twin file (.h5).")]
@@ -38,10 +38,12 @@ def build(
     else:
         rng = np.random.Generator(np.random.Philox(key=make_key(seed, "twin", "person")))
         who = twins.draw(rng, cohort=cohort, sex=sex, age_y=age)
-    twin = twins.build(who, spacing_mm=spacing)
-    twins.save(twin, target)
-    _describe(twin)
-    out.print(f"twin     {target.resolve()}")
+    with waiting(f"twin of {spacing:g} mm"):
+        twin = twins.build(who, spacing_mm=spacing)
+        twins.save(twin, target)
+    about = _describe(twin)
+    out.print(f"twin     {target.resolve()}", markup=False, highlight=False)
+    answer({"twin": target.resolve(), **about})
 
 
 def _must_be_h5(target: Path) -> None:
@@ -49,7 +51,8 @@ def _must_be_h5(target: Path) -> None:
         raise ValueError(f"--out: a twin file ends in .h5, got {target}")
 
 
-def _describe(twin: object) -> None:
+def _describe(twin: object) -> dict[str, Any]:
+    """Print what a twin holds, and return it as plain data."""
     import numpy as np
     from rich.table import Table
 
@@ -62,12 +65,21 @@ def _describe(twin: object) -> None:
     out.print(f"{twin.provenance.get('kind', 'a')} twin: {shape} voxels of {spacing} mm; {known or 'person unknown'}")
     counts = np.bincount(twin.structure.ravel())
     density = np.bincount(twin.structure.ravel(), weights=twin.density_g_cm3().ravel())
-    table = Table("structure", "volume [ml]", "mean density [g/cm3]")
+    table = Table("structure", "volume \\[ml]", "mean density \\[g/cm3]")
+    structures = {}
     for value in np.flatnonzero(counts):
         name = Structure(int(value)).name if int(value) in set(Structure) else str(value)
         volume = counts[value] * grid.voxel_volume_mm3 / 1000
         table.add_row(name, f"{volume:.1f}", f"{density[value] / counts[value]:.3f}")
+        structures[name] = {"volume_ml": float(volume), "mean_density_g_cm3": float(density[value] / counts[value])}
     out.print(table)
+    return {
+        "kind": twin.provenance.get("kind"),
+        "shape": grid.shape,
+        "spacing_mm": grid.spacing_mm,
+        "patient": twin.patient.model_dump(mode="json"),
+        "structures": structures,
+    }
 
 
 twin_files.add_to(app, _describe)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .console import out
+from .console import answer, out, waiting
 
 if TYPE_CHECKING:
     from twins import Patient, Twin
@@ -24,7 +24,7 @@ _OPTIONS_OF = {
 }
 
 
-def add_to(app: typer.Typer, describe: Callable[[object], None]) -> None:
+def add_to(app: typer.Typer, describe: Callable[[object], dict[str, Any]]) -> None:
     """Add the commands to the ``twin`` group; ``describe`` prints what a twin holds."""
 
     @app.command("import")
@@ -97,18 +97,20 @@ def add_to(app: typer.Typer, describe: Callable[[object], None]) -> None:
             "log": log, "par": par, "organs": organs, "media": media, "materials": materials, "flip": flip,
             "lung_density_g_cm3": lung_density,
         }  # fmt: skip
-        twin = _imported(source, kind, {k: v for k, v in given.items() if v is not None}, patient)
-        if grow:
-            from twins.importers import grow_trees
+        with waiting(f"import {source.name}"):
+            twin = _imported(source, kind, {k: v for k, v in given.items() if v is not None}, patient)
+            if grow:
+                from twins.importers import grow_trees
 
-            from ..study import make_key
+                from ..study import make_key
 
-            twin = grow_trees(twin, make_key(seed, "twin", "grown trees"))
-        twins.save(twin, target)
-        describe(twin)
-        for line in _remarks(twin):
+                twin = grow_trees(twin, make_key(seed, "twin", "grown trees"))
+            twins.save(twin, target)
+        about, notes = describe(twin), _remarks(twin)
+        for line in notes:
             out.print(f"note     {line}", markup=False, highlight=False)
         out.print(f"twin     {target.resolve()}", markup=False, highlight=False)
+        answer({"twin": target.resolve(), "notes": notes, **about})
 
     app.command("export")(export)
 
@@ -195,3 +197,4 @@ def export(
         written = list(exports.write_labels(twin, folder, which=which, name=name).values())
     for path in written:
         out.print(f"file     {path.resolve()}", markup=False, highlight=False)
+    answer({"files": [path.resolve() for path in written]})

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .console import bar, errors, out
+from .console import answer, bar, errors, out
 
 if TYPE_CHECKING:
     from twins import TwinSpec
@@ -18,7 +18,7 @@ Cohort = Annotated[str, typer.Option(help="nlst, general, copd, uniform, or a YA
 Seed = Annotated[int, typer.Option(help="Seed of the persons drawn.")]
 
 
-def add_to(app: typer.Typer, describe: Callable[[object], None]) -> None:
+def add_to(app: typer.Typer, describe: Callable[[object], dict[str, Any]]) -> None:
     """Add this group's commands; ``describe`` prints what a twin holds."""
 
     @app.command("draw")
@@ -38,7 +38,8 @@ def add_to(app: typer.Typer, describe: Callable[[object], None]) -> None:
         yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
-        for number, spec in enumerate(_persons(cohort, n, seed), start=1):
+        persons = _persons(cohort, n, seed)
+        for number, spec in enumerate(persons, start=1):
             text = io.StringIO()
             yaml.dump(spec.model_dump(mode="json", exclude_none=True), text)
             if folder is None:
@@ -46,7 +47,8 @@ def add_to(app: typer.Typer, describe: Callable[[object], None]) -> None:
             else:
                 (folder / f"{number:0{max(3, len(str(n)))}d}.yaml").write_text(text.getvalue(), encoding="utf-8")
         if folder is not None:
-            out.print(f"{n} specs  {folder.resolve()}")
+            out.print(f"{n} specs  {folder.resolve()}", markup=False, highlight=False)
+        answer([spec.model_dump(mode="json", exclude_none=True) for spec in persons])
 
     @app.command("show")
     def show(
@@ -59,13 +61,16 @@ def add_to(app: typer.Typer, describe: Callable[[object], None]) -> None:
         import twins
 
         twin = twins.load(file)
-        describe(twin)
+        about = describe(twin)
         if view is not None:
             from twins.card import card
 
             from ..report.twin_page import write_twin_page
 
-            out.print(f"view     {write_twin_page(twin, card(twin), view).resolve()}")
+            page = write_twin_page(twin, card(twin), view).resolve()
+            out.print(f"view     {page}", markup=False, highlight=False)
+            about |= {"view": page}
+        answer(about)
 
     @app.command("check")
     def check(
@@ -79,8 +84,7 @@ def add_to(app: typer.Typer, describe: Callable[[object], None]) -> None:
         against: Annotated[
             list[Path] | None, typer.Option(help="Twin files made from real CTs, shown beside; repeatable.")
         ] = None,
-        json_file: Annotated[Path | None, typer.Option("--json", help="File for all cards as JSON.")] = None,
-        quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+        kept: Annotated[Path | None, typer.Option("--cards", help="File for all cards (.json).")] = None,
     ) -> None:
         """Realism card of one twin, or of a population. Status 1 if too little is inside the published bands."""
         from twins.card import population_text, tally
@@ -88,12 +92,12 @@ def add_to(app: typer.Typer, describe: Callable[[object], None]) -> None:
         if bool(files) == bool(n):
             raise ValueError("check needs either twin files or --n, and not both")
         if n:
-            names, cards, specs = _built(_persons(cohort or "nlst", n, seed), spacing, quiet=quiet)
+            names, cards, specs = _built(_persons(cohort or "nlst", n, seed), spacing)
         else:
-            names, cards, specs = _read(_listed(files or []), quiet=quiet)
-        if json_file is not None:
-            _write_json(json_file, names, cards)
-        real = _read(_listed(against), quiet=quiet)[1] if against else []
+            names, cards, specs = _read(_listed(files or []))
+        if kept is not None:
+            _write_json(kept, names, cards)
+        real = _read(_listed(against))[1] if against else []
         if len(cards) == 1:
             out.print(cards[0].text(), markup=False, highlight=False)
             failed = bool(cards[0].outside)
@@ -106,6 +110,7 @@ def add_to(app: typer.Typer, describe: Callable[[object], None]) -> None:
             out.print(population_text(tally(real)), markup=False, highlight=False)
         if (cohort or n) and len(specs) > 1:
             _print_agreement(specs, cohort or "nlst")
+        answer({"passed": not failed, "cards": dict(zip(names, (one.to_dict() for one in cards), strict=True))})
         if failed:
             raise typer.Exit(1)
 
@@ -136,12 +141,12 @@ def _listed(paths: list[Path]) -> list[Path]:
     return found
 
 
-def _read(paths: list[Path], *, quiet: bool) -> tuple[list[str], list[Card], list[TwinSpec]]:
+def _read(paths: list[Path]) -> tuple[list[str], list[Card], list[TwinSpec]]:
     import twins
     from twins.card import card, spec_of
 
     cards, specs = [], []
-    with bar("cards", quiet=quiet) as progress:
+    with bar("cards") as progress:
         for number, path in enumerate(paths):
             twin = twins.load(path)
             cards.append(card(twin))
@@ -152,12 +157,12 @@ def _read(paths: list[Path], *, quiet: bool) -> tuple[list[str], list[Card], lis
     return [str(path) for path in paths], cards, specs
 
 
-def _built(persons: list[TwinSpec], spacing: float, *, quiet: bool) -> tuple[list[str], list[Card], list[TwinSpec]]:
+def _built(persons: list[TwinSpec], spacing: float) -> tuple[list[str], list[Card], list[TwinSpec]]:
     import twins
     from twins.card import card
 
     names, cards, specs = [], [], []
-    with bar("cards", quiet=quiet) as progress:
+    with bar("cards") as progress:
         for number, spec in enumerate(persons, start=1):
             try:
                 cards.append(card(twins.build(spec, spacing_mm=spacing)))

@@ -55,7 +55,7 @@ def test_a_mistake_is_one_line_and_status_2(words, message, capsys, tmp_path, mo
 def test_the_card_of_a_file_is_printed_kept_and_decides_the_status(twin_file, tmp_path, capsys):
     found = card(twins.load(twin_file))
     kept = tmp_path / "cards.json"
-    assert main(["twin", "check", str(twin_file), "--json", str(kept), "-q"]) == (1 if found.outside else 0)
+    assert main(["twin", "check", str(twin_file), "--cards", str(kept), "-q"]) == (1 if found.outside else 0)
     said = capsys.readouterr().out
     assert f"of {sum(item.counted for item in found.items)} counted items inside their bands" in said
     (data,) = json.loads(kept.read_text(encoding="utf-8")).values()
