@@ -74,7 +74,7 @@ def doctor() -> None:
         checks = examine()
     style = {"fine": "green", "missing": "yellow", "trouble": "red"}
     for check in checks:
-        out.print(f"[{style[check.verdict]}]{check.verdict:<8}[/] {check.name:<15} ", end="")
+        out.print(f"[{style[check.verdict]}]{check.verdict:<8}[/] {check.name:<15}  ", end="")
         out.print(check.found + (f"  ->  {check.remedy}" if check.remedy else ""), markup=False, highlight=False)
     answer([asdict(check) for check in checks])
     if any(check.verdict == "trouble" for check in checks):
