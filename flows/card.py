@@ -55,7 +55,8 @@ def card_facts(plan: Plan, rows: Sequence[Mapping[str, Any]], draws: Sequence[Ma
     """
     study = plan.study
     model = labeling.get(study.label_model)
-    all_lesions = list({(row["twin_id"], row["nodule_id"]): row for row in rows}.values())
+    # as it is at the first visit that shows it
+    all_lesions = list({row["lesion_id"]: row for row in sorted(rows, key=lambda row: -(row["day"] or 0))}.values())
     lesions = [row for row in all_lesions if not row["is_mimic"]]
     said = MAY_BE_SAID[study.label_mode].format(
         kind="the published" if model.published else "an unpublished",
@@ -87,11 +88,11 @@ def card_facts(plan: Plan, rows: Sequence[Mapping[str, Any]], draws: Sequence[Ma
             "interval": next((row["label_interval_basis"] for row in lesions), None),
         },
         "counts": {
-            "twins": len(plan.cases),
+            "twins": plan.n_persons,
             "images": len(plan.rows),
             "nodules": len(lesions),
             "mimics": len(all_lesions) - len(lesions),
-            **_totals(lesions, len(plan.cases)),
+            **_totals(lesions, plan.n_persons),
             "by_size": _by_size(lesions),
             "by_type": _cross([str(row["type"]) for row in lesions], lesions),
             "imputed": _names(lesions, "label_imputed"),
@@ -119,7 +120,7 @@ def _totals(lesions: Sequence[Mapping[str, Any]], n_twins: int) -> dict[str, Any
     drawn = bool(labels) and None not in labels
     malignant = labels.count("malignant") if drawn else None
     p = np.array([row["probability"] for row in lesions], dtype=np.float64)
-    twins = [row["twin_id"] for row in lesions]
+    twins = [row["lineage_id"] for row in lesions]
     with_cancer = len({t for t, label in zip(twins, labels, strict=True) if label == "malignant"}) if drawn else None
     expected = float(labeling.any_malignant_probability(p, twins)[1].sum()) if lesions else 0.0
     return {
@@ -178,10 +179,12 @@ def _redraws(lesions: Sequence[Mapping[str, Any]], draws: Sequence[Mapping[str, 
     """How the AUC of the probability itself and the number of malignant nodules scatter over the sets of labels."""
     if not draws:
         return None
-    p = {(row["twin_id"], row["nodule_id"]): row["probability"] for row in lesions}
+    p = {(row["lineage_id"], row["nodule_id"]): row["probability"] for row in lesions}
     sets: dict[int, list[tuple[float, bool]]] = {}
     for row in draws:
-        pair = (p[row["twin_id"], row["nodule_id"]], row["label"] == "malignant")
+        if (row["lineage_id"], row["nodule_id"]) not in p:
+            continue  # never seen: too small at every visit
+        pair = (p[row["lineage_id"], row["nodule_id"]], row["label"] == "malignant")
         sets.setdefault(row["draw"], []).append(pair)
     counts = np.array([sum(y for _, y in pairs) for pairs in sets.values()])
     aucs = [

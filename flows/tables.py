@@ -12,10 +12,12 @@ import numpy as np
 
 import labeling
 import lesions
+from lesions import Nodule
 from twins import Grid, Patient, Structure
 from twins.files import replacing
 
 from .stages import CaseRecord, ImageRecord
+from .stages.following import growth_rows
 from .store import Store, package_version
 from .study import Case, Plan, Scan
 
@@ -71,13 +73,14 @@ def manifest_rows(
     rows = []
     for case, record, patient in zip(plan.cases, records, patients, strict=True):
         outcomes = outcomes_of(store, record)
+        there = [truth.nodule for truth in lesions.load(store.root / record.truth.path).nodules]
         participant = {
             "participant_label": labeling.participant_label(outcomes),
             "participant_probability": labeling.participant_probability(outcomes),
             "label_mode": case.label_mode,
         }
         for scan, image in zip(case.scans, record.images, strict=True):
-            rows.append(_manifest_row(plan, case, record, patient, scan, image, backend) | participant)
+            rows.append(_manifest_row(plan, case, record, patient, there, scan, image, backend) | participant)
     return sorted(rows, key=lambda row: str(row["image_id"]))
 
 
@@ -90,6 +93,7 @@ def nodule_rows(store: Store, plan: Plan, records: Sequence[CaseRecord]) -> list
     for case, record in zip(plan.cases, records, strict=True):
         truth = lesions.load(store.root / record.truth.path)
         outcomes = {outcome.nodule_id: outcome for outcome in outcomes_of(store, record)}
+        growths = _growths(store, case, record)
         for image in record.images:
             grid = Grid.from_dict(image.image.facts["grid"])
             counts = image.mask.facts["n_voxels"]
@@ -100,6 +104,10 @@ def nodule_rows(store: Store, plan: Plan, records: Sequence[CaseRecord]) -> list
                         "image_id": image.image_id,
                         "twin_id": case.twin_id,
                         "nodule_id": nodule.id,
+                        "lesion_id": f"{case.person}:{nodule.id}",
+                        "lineage_id": case.person,
+                        "visit": case.visit,
+                        "day": case.day,
                         "mask_value": i + 1,
                         **_place(nodule.centre_mm, grid),
                         "n_voxels": counts[i],
@@ -108,6 +116,7 @@ def nodule_rows(store: Store, plan: Plan, records: Sequence[CaseRecord]) -> list
                         "is_mimic": nodule.is_mimic,
                         **nodule.measures(),
                         **_outcome_columns(outcome),
+                        **growths.get(nodule.id, {}),
                         **{
                             f"spec_{name}": value
                             for name, value in nodule.nodule.model_dump(mode="json").items()
@@ -119,20 +128,32 @@ def nodule_rows(store: Store, plan: Plan, records: Sequence[CaseRecord]) -> list
 
 
 def draw_rows(store: Store, plan: Plan, records: Sequence[CaseRecord]) -> list[dict[str, Any]]:
-    """One row per nodule and set of drawn labels, in the order of the plan; none where one set is drawn."""
-    rows = []
+    """One row per lesion and set of drawn labels, in the order of the plan; none where one set is drawn."""
+    rows: dict[tuple[str, str, int], dict[str, Any]] = {}
     for case, record in zip(plan.cases, records, strict=True):
         for outcome in outcomes_of(store, record):
             for draw, u in enumerate(outcome.draws if len(outcome.draws) > 1 else ()):
                 label = labeling.expected_label(outcome.mode, outcome.probability, u, outcome.threshold)
-                names = {"twin_id": case.twin_id, "nodule_id": outcome.nodule_id}
-                rows.append({**names, "draw": draw, "u": u, "label": label})
-    return rows
+                row = {"lineage_id": case.person, "nodule_id": outcome.nodule_id, "draw": draw, "u": u, "label": label}
+                rows.setdefault((case.person, outcome.nodule_id, draw), row)
+    return list(rows.values())
 
 
 def outcomes_of(store: Store, record: CaseRecord) -> tuple[labeling.Outcome, ...]:
     """The outcomes of a case's nodules."""
     return labeling.load(store.root / record.outcomes.path)
+
+
+def _growths(store: Store, case: Case, record: CaseRecord) -> dict[str, dict[str, Any]]:
+    """True growth of each nodule of a visit, in columns."""
+    if case.visit is None:
+        return {}
+    labels = {outcome.nodule_id: outcome.label for outcome in outcomes_of(store, record)}
+    home = lesions.load(store.root / record.home[1].path)
+    return {
+        name: {f"growth_{field}": value for field, value in growth.model_dump(mode="json").items()}
+        for name, growth in growth_rows(case, home, labels)
+    }
 
 
 def _outcome_columns(outcome: labeling.Outcome | None) -> dict[str, Any]:
@@ -154,7 +175,14 @@ def _place(centre_mm: tuple[float, float, float], grid: Grid) -> dict[str, Any]:
 
 
 def _manifest_row(
-    plan: Plan, case: Case, record: CaseRecord, patient: Patient, scan: Scan, image: ImageRecord, backend: str
+    plan: Plan,
+    case: Case,
+    record: CaseRecord,
+    patient: Patient,
+    there: Sequence[Nodule],
+    scan: Scan,
+    image: ImageRecord,
+    backend: str,
 ) -> dict[str, Any]:
     grid = Grid.from_dict(image.image.facts["grid"])
     protocol, part = scan.protocol, scan.protocol.reconstruction
@@ -171,12 +199,16 @@ def _manifest_row(
         "image_id": image.image_id,
         "study": plan.study.name,
         "twin_id": case.twin_id,
-        "lineage_id": case.twin_id,
+        "lineage_id": case.person,
+        "visit": case.visit,
+        "day": case.day,
+        "left_out": list(case.left_out),
         "kind": case.kind,
         **patient.model_dump(mode="json"),
-        "n_nodules": sum(not nodule.is_mimic for nodule in case.nodules),
-        "n_mimics": sum(nodule.is_mimic for nodule in case.nodules),
+        "n_nodules": sum(not nodule.is_mimic for nodule in there),
+        "n_mimics": sum(nodule.is_mimic for nodule in there),
         "scan_id": scan.scan_id,
+        "raw": scan.raw,
         "profile": scan.profile,
         "manufacturer": scan.scanner.manufacturer,
         "scanner": scan.scanner.model,

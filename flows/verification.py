@@ -171,7 +171,7 @@ def _outcomes(dataset: Dataset) -> tuple[int, list[str]]:
     problems, n, study = [], 0, dataset.study
     for twin_id, rows in dataset.by_twin():
         key = int(rows[0]["label_key"])
-        if key != make_key(study.seed, "twin", twin_id, "label"):
+        if key != make_key(study.seed, "twin", rows[0]["lineage_id"], "label"):
             problems.append(f"{twin_id}: label_key is not that of the study's seed {study.seed}")
         for outcome in labeling.load(dataset.root / rows[0]["outcomes_file"]):
             n += 1
@@ -212,15 +212,16 @@ def _draws(dataset: Dataset) -> tuple[int, list[str]]:
     """Every set of labels; where a study draws one set, that there is no table of them."""
     if dataset.study.label_draws == 1:
         return 1, ["outcome_draws.csv: the study draws one set of labels"] if dataset.draws else []
-    expected = []
-    for twin_id, rows in dataset.by_twin():
+    drawn: dict[tuple[str, str, int], dict[str, str]] = {}
+    for _, rows in dataset.by_twin():
+        person = rows[0]["lineage_id"]
         for outcome in labeling.load(dataset.root / rows[0]["outcomes_file"]):
             for draw, u in enumerate(outcome.draws):
                 label = labeling.expected_label(outcome.mode, outcome.probability, u, outcome.threshold)
-                row = {"twin_id": twin_id, "nodule_id": outcome.nodule_id, "draw": draw, "u": u, "label": label}
-                expected.append({name: spelled(value) for name, value in row.items()})
-    listed = sorted(dataset.draws, key=lambda row: (row["twin_id"], row["nodule_id"], int(row["draw"])))
-    expected.sort(key=lambda row: (row["twin_id"], row["nodule_id"], int(row["draw"])))
+                row = {"lineage_id": person, "nodule_id": outcome.nodule_id, "draw": draw, "u": u, "label": label}
+                drawn[person, outcome.nodule_id, draw] = {name: spelled(value) for name, value in row.items()}
+    listed = sorted(dataset.draws, key=lambda row: (row["lineage_id"], row["nodule_id"], int(row["draw"])))
+    expected = [drawn[mark] for mark in sorted(drawn)]
     if len(listed) != len(expected):
         return len(listed), [f"outcome_draws.csv: {len(listed)} rows, {len(expected)} draws in the outcome files"]
     wrong = [f"outcome_draws.csv: {a} should be {b}" for a, b in zip(listed, expected, strict=True) if a != b]

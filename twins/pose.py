@@ -55,3 +55,28 @@ def pose(spec: TwinSpec, chest: Chest) -> Pose:
         matrix[n] = np.linalg.cholesky(np.cov(q.T)) @ np.linalg.inv(np.linalg.cholesky(np.cov(p.T)))
         offset[n] = q.mean(0) - matrix[n] @ p.mean(0)
     return Pose(full, matrix, offset)
+
+
+def carried(
+    points_mm: NDArray[np.float64], lobes: NDArray[np.int64], before: TwinSpec, after: TwinSpec
+) -> NDArray[np.float64]:
+    """Where points of the lungs lie in another breath of the same person: both are moved as trees and texture are.
+
+    Parameters
+    ----------
+    points_mm
+        World points ``(n, 3)`` in the twin of ``before`` [mm, LPS].
+    lobes
+        Position of each point's lobe in ``LOBES``, ``(n,)``.
+    before, after
+        The person at both times (:mod:`twins.states`).
+    """
+    here, there = (pose(spec, solve(spec)) for spec in (before, after))
+    moved = np.asarray(points_mm, np.float64).copy()
+    for lobe in np.unique(lobes):
+        own = lobes == lobe
+        full = moved[own]
+        if here.moved:
+            full = (full - here.offset[lobe]) @ np.linalg.inv(here.matrix[lobe]).T
+        moved[own] = there.forward(full, int(lobe))
+    return moved

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ..store import Artefact
 from ..study import Case
-from .growth import grow_nodules
+from .growth import follow_nodules, grow_nodules
 from .imaging import ImageRecord, make_images
 from .labels import assign_labels
 from .site import Site
@@ -16,7 +16,7 @@ from .twin import keep_original, make_twin
 
 @dataclass(frozen=True, slots=True)
 class CaseRecord:
-    """The files of one case."""
+    """The files of one case; ``home`` are those of the person at the first visit, where there are visits."""
 
     twin_id: str
     twin: Artefact
@@ -24,10 +24,11 @@ class CaseRecord:
     truth: Artefact
     outcomes: Artefact
     images: tuple[ImageRecord, ...]
+    home: tuple[Artefact, ...] = ()
 
     def artefacts(self) -> Iterator[Artefact]:
         """All its files."""
-        yield from (self.twin, self.truth, self.outcomes)
+        yield from (self.twin, self.truth, self.outcomes, *self.home)
         if self.original is not None:
             yield self.original
         for image in self.images:
@@ -41,12 +42,19 @@ def build_case(site: Site, case: Case) -> CaseRecord:
 
     Labels come before the images: what a risk model refuses is known before the long work.
     """
-    twin_file, twin = make_twin(site, case)
-    truth_file, truth, affected = grow_nodules(site, case, twin_file, twin)
-    outcomes = assign_labels(site, case, twin_file, truth_file, truth, twin)
+    home = case.home
+    home_file, home_twin = make_twin(site, home)
+    truth_file, truth, affected = grow_nodules(site, home, home_file, home_twin)
+    outcomes = assign_labels(site, home, home_file, truth_file, truth, home_twin)
+    twin_file, twin = home_file, home_twin
+    kept: tuple[Artefact, ...] = ()
+    if home is not case:
+        twin_file, twin = make_twin(site, case)
+        kept = (home_file, truth_file)
+        truth_file, truth, affected = follow_nodules(site, case, twin_file, twin, truth_file, truth, outcomes)
     original = keep_original(site, case)
     images = make_images(site, case, twin_file, truth_file, truth, twin, affected)
-    return CaseRecord(case.twin_id, twin_file, original, truth_file, outcomes, tuple(images))
+    return CaseRecord(case.twin_id, twin_file, original, truth_file, outcomes, tuple(images), kept)
 
 
 def case_weight(case: Case) -> float:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import ctsim
-from ctsim import CT, Kernel, Protocol
+from ctsim import CT, Exposure, Kernel, Protocol
 from lesions import Truth
 from twins import Grid, Twin
 
@@ -52,8 +52,9 @@ def make_images(
     inputs = {"twin": twin_file.sha256, "truth": truth_file.sha256}
     keys = {scan.image_id: _image_key(site, scan, inputs) for scan in case.scans}
     found = {scan.image_id: site.store.find(keys[scan.image_id]) for scan in case.scans}
+    raws = list(dict.fromkeys(scan.raw for scan in case.scans))
     for group in dict.fromkeys(scan.group for scan in case.scans):
-        scans = [scan for scan in case.scans if scan.group == group]
+        scans = sorted((scan for scan in case.scans if scan.group == group), key=lambda scan: raws.index(scan.raw))
         missing = [scan for scan in scans if found[scan.image_id] is None]
         first, weight = scans[0], scans[0].exposure_s
         if not missing:
@@ -63,7 +64,8 @@ def make_images(
         with site.meter.part(f"{case.twin_id}: projecting", weight) as progress:
             protocol = covering(first.protocol, twin.get(), host=first.host_grid)
             exposure = take_exposure(site, case, first, protocol, twin_file, base, twin, progress)
-        for scan in scans:
+        readings = _Readings(exposure, site.backend)
+        for number, scan in enumerate(scans):
             if scan not in missing:
                 site.meter.skip(scan.image_s, f"{scan.image_id}: found")
                 continue
@@ -72,12 +74,12 @@ def make_images(
                 def write(
                     part: Path,
                     scan: Scan = scan,
-                    exposure: Any = exposure,
-                    last: bool = scan is missing[-1],
+                    readings: _Readings = readings,
+                    last: bool = all(later.raw == scan.raw for later in scans[number:]),
                     progress: Any = progress,
                 ) -> Mapping[str, Any]:
                     protocol = covering(scan.protocol, twin.get(), host=scan.host_grid)
-                    sinogram = ctsim.detect(exposure, protocol, key=scan.key, overwrite=last, backend=site.backend)
+                    sinogram = readings.of(scan, protocol, last=last)
                     ct = reconstruct_on(
                         sinogram,
                         protocol,
@@ -99,6 +101,24 @@ def make_images(
         with site.meter.part(f"{scan.image_id}: masks", 0.1 * scan.image_s):
             records.append(_with_masks(site, case, scan, image, twin_file, truth_file, truth, twin))
     return records
+
+
+class _Readings:
+    """The readings of a group's scans: noise is drawn once for all reconstructions of one acquisition."""
+
+    def __init__(self, exposure: Exposure, backend: str) -> None:
+        self._exposure = exposure
+        self._backend = backend
+        self._raw: str | None = None
+        self._sinogram: Any = None
+
+    def of(self, scan: Scan, protocol: Protocol, *, last: bool) -> Any:
+        """The sinogram of a scan; ``last``: no other acquisition follows, so the exposure may be overwritten."""
+        if self._raw != scan.raw:
+            self._sinogram = None  # its memory goes before that of the next
+            self._sinogram = ctsim.detect(self._exposure, protocol, key=scan.key, overwrite=last, backend=self._backend)
+            self._raw = scan.raw
+        return replace(self._sinogram, protocol=protocol)
 
 
 def host_grid(twin: Twin) -> Grid | None:

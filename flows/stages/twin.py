@@ -9,6 +9,7 @@ from pathlib import Path
 
 import twins
 from twins import Patient, Twin
+from twins.files import write_nifti
 
 from ..store import Artefact, canonical, content_key, sha256_of
 from ..study import Case, PatientEntry
@@ -18,16 +19,17 @@ VERSION = 1
 
 
 def make_twin(site: Site, case: Case) -> tuple[Artefact, Held[Twin]]:
-    """The twin file ``twins/TWIN.h5`` and the twin itself, loaded only if it is asked for.
+    """The twin file ``twins/PERSON.h5`` and the twin itself, loaded only if it is asked for.
 
-    A twin that an earlier case has already is copied.
+    All cases of a person share the file, but those of visits at which the anatomy has changed; an equal twin of another
+    person that came before is copied.
 
     Raises
     ------
     ValueError
         If a patient's file is not what the study says or cannot be used.
     """
-    path = f"twins/{case.twin_id}.h5"
+    path = f"twins/{case.anatomy_id}.h5"
     held: Held[Twin] = Held(lambda: twins.load(site.store.root / path))
     if case.population is not None:
         population = case.population
@@ -51,7 +53,7 @@ def make_twin(site: Site, case: Case) -> tuple[Artefact, Held[Twin]]:
         return content_key("twin", VERSION, path=path, spec=spec, inputs=inputs, backend="cpu", rooms=("twins",))
 
     def write(part: Path) -> None:
-        earlier = site.store.find(key_of(f"twins/{case.base_twin}.h5")) if case.base_came_before else None
+        earlier = site.store.find(key_of(f"twins/{case.base_anatomy}.h5")) if case.base_came_before else None
         if earlier is not None:
             shutil.copyfile(site.store.root / earlier.path, part)
             return
@@ -64,12 +66,12 @@ def make_twin(site: Site, case: Case) -> tuple[Artefact, Held[Twin]]:
 
 
 def keep_original(site: Site, case: Case) -> Artefact | None:
-    """``originals/TWIN.nii.gz``: a patient's CT, axes along LPS, int16 HU; None where the study names none."""
+    """``originals/PERSON.nii.gz``: a patient's CT, axes along LPS, int16 HU; None where the study names none."""
     if case.patient is None or case.patient.ct is None:
         return None
     source = case.patient.ct
     digest = _folder_digest(source) if source.is_dir() else sha256_of(source)
-    path = f"originals/{case.twin_id}.nii.gz"
+    path = f"originals/{case.person}.nii.gz"
     key = content_key("original", VERSION, path=path, spec={}, inputs={"ct": digest}, backend="cpu")
     return site.store.make(key, path, lambda part: write_upright(source, part))
 
@@ -85,7 +87,7 @@ def write_upright(source: Path, target: Path) -> None:
     else:
         image = sitk.ReadImage(str(source))
     image = sitk.DICOMOrient(image, "LPS")
-    sitk.WriteImage(sitk.Cast(sitk.Clamp(image, sitk.sitkFloat32, -1024, 8191), sitk.sitkInt16), str(target), True)
+    write_nifti(sitk.Cast(sitk.Clamp(image, sitk.sitkFloat32, -1024, 8191), sitk.sitkInt16), target)
 
 
 def _of_patient(entry: PatientEntry) -> Twin:

@@ -6,31 +6,31 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .cases import Case as Case
+    from .cases import Scan as Scan
     from .keys import make_key as make_key
-    from .plan import Case as Case
+    from .people import PatientEntry as PatientEntry
+    from .people import TwinEntry as TwinEntry
     from .plan import Plan as Plan
-    from .plan import PlanRow as PlanRow
-    from .plan import Scan as Scan
     from .plan import make_plan as make_plan
     from .presets import load_study as load_study
     from .presets import preset_names as preset_names
     from .resolution import resolve as resolve
+    from .rows import PlanRow as PlanRow
+    from .scans import ScanEntry as ScanEntry
     from .spec import Outputs as Outputs
-    from .spec import PatientEntry as PatientEntry
-    from .spec import ScanEntry as ScanEntry
     from .spec import StudySpec as StudySpec
-    from .spec import TwinEntry as TwinEntry
 
 _HOMES = {
-    "Case": ".plan",
+    "Case": ".cases",
     "Outputs": ".spec",
-    "PatientEntry": ".spec",
+    "PatientEntry": ".people",
     "Plan": ".plan",
-    "PlanRow": ".plan",
-    "Scan": ".plan",
-    "ScanEntry": ".spec",
+    "PlanRow": ".rows",
+    "Scan": ".cases",
+    "ScanEntry": ".scans",
     "StudySpec": ".spec",
-    "TwinEntry": ".spec",
+    "TwinEntry": ".people",
     "load_study": ".presets",
     "make_key": ".keys",
     "make_plan": ".plan",

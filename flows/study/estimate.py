@@ -23,13 +23,15 @@ TWIN_BOX_MM = (380.0, 300.0, 400.0)
 TWIN_S, TWIN_S_PER_VOXEL = 4.5, 3e-7
 TWIN_MB, TWIN_BYTES_PER_VOXEL = 4.0, 1.2
 NODULE_S = 0.8
+ADDED_SHARE = 0.05
 FINISHING_S = 2.0
 IMAGE_BYTES_PER_VOXEL = 1.1
 WRITING_S_PER_VOXEL = 1.5e-7
 IMPORT_S = 60.0
 BUILDING_BYTES = 300 * 10**6
 """Measured roughly on a server of the 2020s; writing is compressing, on one thread; bytes are
-those of a build beside its scans."""
+those of a build beside its scans. The added share is the time to add nodules to a known exposure of their base, per
+time of that exposure."""
 
 
 def n_threads() -> int:

@@ -11,11 +11,13 @@ from pydantic import ValidationError
 from lesions import Nodule
 from lesions import draw as draw_nodules
 from lesions.cohorts import NoduleTable, completed, draw_counts, draw_table, read_table, resample
+from lesions.growth import Growth
 from twins.specfile import SpecError
 
 from .keys import make_key
 from .partial import given
-from .spec import SIZES, StudySpec, TwinEntry, is_table
+from .people import SIZES, TwinEntry, is_table
+from .spec import StudySpec
 
 N_TRIES = 1000
 """Draws until a nodule of the type asked for must have come up."""
@@ -46,8 +48,10 @@ def own_table(entry: TwinEntry, study: StudySpec) -> NoduleTable | None:
     return table
 
 
-def resolved_nodules(entry: TwinEntry, twin: str, study: StudySpec, own: NoduleTable | None) -> list[Nodule]:
-    """All nodules of one twin of an entry; ``own`` is its :func:`own_table`.
+def resolved_nodules(
+    entry: TwinEntry, twin: str, study: StudySpec, own: NoduleTable | None
+) -> list[tuple[Nodule, Growth | None]]:
+    """All nodules of one twin of an entry, with the growth that was asked for; ``own`` is its :func:`own_table`.
 
     Raises
     ------
@@ -62,6 +66,7 @@ def resolved_nodules(entry: TwinEntry, twin: str, study: StudySpec, own: NoduleT
     free = (name for name in (f"n{i}" for i in range(1, 1000)) if name not in taken)
     nodules = []
     for fields in wanted:
+        growth = fields.pop("growth", None)
         if "id" not in fields:
             fields["id"] = next(free)
         name = fields["id"]
@@ -69,7 +74,7 @@ def resolved_nodules(entry: TwinEntry, twin: str, study: StudySpec, own: NoduleT
         try:
             if not any(size in fields for size in SIZES):
                 fields = _drawn(entry, own, fields, stream(study.seed, "twin", twin, "nodule", name, "draw"))
-            nodules.append(Nodule(**fields))
+            nodules.append((Nodule(**fields), growth))
         except (ValidationError, ValueError) as error:
             raise SpecError(f"{where}.nodules.{name}: {first_line(error)}") from None
     return nodules

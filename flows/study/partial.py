@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
 
 def partial(
-    model: type[BaseModel], name: str, *, check: Callable[[dict[str, Any]], object] | None = None
+    model: type[BaseModel],
+    name: str,
+    *,
+    check: Callable[[dict[str, Any]], object] | None = None,
+    more: Mapping[str, Any] | None = None,
 ) -> type[BaseModel]:
     """A frozen model ``name`` with the fields of ``model``, all optional (None = not given).
 
     Ranges hold as in ``model``; its validators across fields do not. ``check`` gets the given fields and raises
-    ValueError where they contradict each other.
+    ValueError where they contradict each other. ``more`` are further fields, as for :func:`pydantic.create_model`.
     """
     fields: dict[str, Any] = {}
     for field, info in model.model_fields.items():
@@ -37,6 +41,7 @@ def partial(
         __doc__=f"A {model.__name__} of which each field may be left out.",
         __validators__=validators,
         **fields,
+        **(more or {}),
     )
 
 

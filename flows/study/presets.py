@@ -8,10 +8,15 @@ from typing import TYPE_CHECKING
 
 from twins.specfile import SpecError, read_spec, suggestion
 
-from .spec import StudySpec, is_file_name, is_file_of_margins, is_table
+from .people import is_file_of_margins, is_table
+from .previews import preview_of
+from .replay import read_plan
+from .scans import is_file_name
+from .spec import StudySpec
 
 if TYPE_CHECKING:
-    from .spec import PatientEntry, ScanEntry, TwinEntry
+    from .people import PatientEntry, TwinEntry
+    from .scans import ScanEntry
 
 PRESETS = Path(__file__).parent.parent / "presets"
 """Folder of the presets: one study file each, the file's stem is the name."""
@@ -22,8 +27,17 @@ def preset_names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in PRESETS.glob("*.yaml")))
 
 
-def load_study(source: str | os.PathLike[str]) -> StudySpec:
-    """The study of a preset's name or of a YAML file; files that it names are taken relative to it.
+def load_study(source: str | os.PathLike[str], *, preview: bool = False, rows: str | None = None) -> StudySpec:
+    """The study of a preset's name, a YAML file or a plan table (CSV); files that it names are taken relative to it.
+
+    Parameters
+    ----------
+    source
+        Name or file.
+    preview
+        Whether its preview is meant (:class:`flows.study.spec.Preview`).
+    rows
+        Which rows of a plan table, e.g. ``"1-10,17"``; none: all.
 
     Raises
     ------
@@ -31,6 +45,17 @@ def load_study(source: str | os.PathLike[str]) -> StudySpec:
         If there is no such preset or file, or it does not fit; the message names file, line, field and value.
     """
     name = os.fspath(source)
+    if name.endswith(".csv"):
+        if preview:
+            raise SpecError(f"{name}: a plan table says itself whether it is that of a preview")
+        return read_plan(name, rows=rows)
+    if rows is not None:
+        raise SpecError(f"{name}: rows are those of a plan table (CSV), which this is not")
+    study = _load(name)
+    return preview_of(study) if preview else study
+
+
+def _load(name: str) -> StudySpec:
     if name in preset_names():
         path = PRESETS / f"{name}.yaml"
     elif is_file_name(name) or Path(name).is_file():

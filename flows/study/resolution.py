@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,13 +10,18 @@ from pydantic import ValidationError
 
 from ctsim import Profile, Protocol, Sampling, load_profile
 from lesions import Nodule
+from lesions.growth import Growth
+from twins import TwinSpec
 from twins import draw as draw_twin
 from twins.specfile import SpecError, check_spec
+from twins.states import later
 
 from .keys import make_key
 from .nodules import first_line, own_table, resolved_nodules, stream
 from .partial import given
-from .spec import Fidelity, NoduleFields, ScanEntry, StudySpec, TwinEntry, TwinFields, check_against
+from .people import Like, NoduleFields, TwinEntry, TwinFields, is_file_of_margins, is_table
+from .scans import Fidelity, ScanEntry, check_against
+from .spec import StudySpec
 
 FROM_RECONSTRUCTION = ("kernel", "iterative_strength", "fov_mm", "matrix", "slice_thickness_mm", "increment_mm")
 FROM_ACQUISITION = (
@@ -37,6 +43,12 @@ FIDELITIES: dict[Fidelity, Sampling] = {
 """Named simulation fidelities: design defaults for scanners of about 1000 views, 700 columns and 64 rows."""
 
 
+DAYS_PER_YEAR = 365.25
+
+LONGEST_ID = 48
+"""Characters of a twin's or scan's id, with what is added to it."""
+
+
 def resolve(study: StudySpec) -> StudySpec:
     """The same study with nothing left open. Resolving twice changes nothing.
 
@@ -46,16 +58,13 @@ def resolve(study: StudySpec) -> StudySpec:
         If a drawn or completed spec contradicts itself, or a scan asks for what its profile does not have.
     """
     twins = tuple(one for entry in study.twins for one in _resolved_twins(entry, study))
-    twice = sorted({twin.id for twin in twins if [t.id for t in twins].count(twin.id) > 1}) if len(twins) < 1000 else []
-    if twice:
-        raise SpecError(f"{study.name}: twins: ids must differ, {', '.join(twice)} occurs more than once")
-    return study.model_copy(
-        update={
-            "twins": twins,
-            "scans": tuple(_resolved_scan(scan, study) for scan in study.scans),
-            "sampling": sampling_of(study.sampling),
-        }
-    )
+    scans = tuple(one for scan in study.scans for one in _resolved_scans(scan, study))
+    for what, ids in (("twins", [twin.id for twin in twins]), ("scans", [scan.name for scan in scans])):
+        if long := [name for name in ids if len(name) > LONGEST_ID]:
+            raise SpecError(f"{study.name}: {what}: ids become too long, at most {LONGEST_ID} characters: {long[0]}")
+        if twice := sorted(name for name, n in Counter(ids).items() if n > 1):
+            raise SpecError(f"{study.name}: {what}: ids must differ, {', '.join(twice)} occurs more than once")
+    return study.model_copy(update={"twins": twins, "scans": scans, "sampling": sampling_of(study.sampling)})
 
 
 def sampling_of(fidelity: Fidelity | Sampling) -> Sampling:
@@ -91,23 +100,94 @@ def protocol_of(scan: ScanEntry, profile: Profile) -> Protocol:
     return protocol
 
 
-def _resolved_scan(scan: ScanEntry, study: StudySpec) -> ScanEntry:
+def _resolved_scans(scan: ScanEntry, study: StudySpec) -> list[ScanEntry]:
     protocol = protocol_of(scan, load_profile(scan.profile))
     explicit: dict[str, Any] = {
-        "id": scan.name,
         "sampling": sampling_of(study.sampling if scan.sampling is None else scan.sampling),
+        "repeats": 1,
     }
     explicit.update({name: getattr(protocol, name) for name in FROM_ACQUISITION})
     explicit.update({name: getattr(protocol.reconstruction, name) for name in FROM_RECONSTRUCTION})
-    return scan.model_copy(update=explicit)
+    width = max(2, len(str(scan.repeats)))
+    ends = [""] if scan.repeats == 1 else [f"-r{n:0{width}d}" for n in range(1, scan.repeats + 1)]
+    return [
+        scan.model_copy(update=explicit | {"id": scan.name + end, "raw": (scan.raw or scan.name) + end}) for end in ends
+    ]
+
+
+def _scan_ids(chosen: Sequence[str] | None, study: StudySpec) -> tuple[str, ...] | None:
+    """Names of resolved scans: every repeat of a scan that repeats."""
+    if chosen is None:
+        return None
+    repeats = {scan.name: scan.repeats for scan in study.scans}
+    names: list[str] = []
+    for name in chosen:
+        n = repeats[name]
+        width = max(2, len(str(n)))
+        names += [name] if n == 1 else [f"{name}-r{k:0{width}d}" for k in range(1, n + 1)]
+    return tuple(names)
 
 
 def _resolved_twins(entry: TwinEntry, study: StudySpec) -> list[TwinEntry]:
+    return [
+        case
+        for twin in _drawn_twins(entry, study)
+        for case in (_visits(twin, study) if twin.visits is not None else _counterfactuals(twin))
+    ]
+
+
+def _counterfactuals(twin: TwinEntry) -> list[TwinEntry]:
+    """The twin with all its nodules, and as often as asked for without some of them."""
+    ids = [str(nodule.id) for nodule in twin.nodules]  # type: ignore[attr-defined]
+    whole = twin.model_copy(update={"without": None, "person": twin.person or twin.id})
+    fewer: dict[str, tuple[str, ...]] = {}
+    if twin.without == "all" and ids:
+        fewer = {"-without": tuple(ids)}
+    elif twin.without == "each":
+        fewer = {f"-without-{n:02d}": (name,) for n, name in enumerate(ids, 1)}
+    return [
+        whole,
+        *(whole.model_copy(update={"id": twin.id + end, "left_out": out}) for end, out in fewer.items()),
+    ]
+
+
+def _visits(twin: TwinEntry, study: StudySpec) -> list[TwinEntry]:
+    """The twin at each of its visits: older, in another breath."""
+    assert twin.visits is not None
+    person = twin.person or twin.id
+    days = tuple(visit.day for visit in twin.visits)
+    cases = []
+    for number, visit in enumerate(twin.visits, 1):
+        changed: dict[str, Any] = {
+            "id": f"{twin.id}-v{number}",
+            "person": person,
+            "visits": None,
+            "visit": number,
+            "days": days,
+            "scans": twin.scans if visit.scans is None else _scan_ids(visit.scans, study),
+        }
+        if number > 1 and visit.aged and twin.population is not None:
+            rng = stream(study.seed, "twin", person, "visit", str(number))
+            try:
+                spec = later(TwinSpec(**given(twin.population)), visit.day / DAYS_PER_YEAR, rng)
+            except ValueError as error:
+                raise SpecError(f"{study.name}: twins.{twin.id}.visits.{number - 1}: {first_line(error)}") from None
+            changed |= {"population": TwinFields(**spec.model_dump(mode="json")), "at_first": twin.population}
+        cases.append(twin.model_copy(update=changed))
+    return cases
+
+
+def _drawn_twins(entry: TwinEntry, study: StudySpec) -> list[TwinEntry]:
     width = max(3, len(str(entry.count)))
     names = [entry.id] if entry.count == 1 else [f"{entry.id}-{n:0{width}d}" for n in range(1, entry.count + 1)]
+    names = names[: entry.first]
     if entry.design is None:
         own = own_table(entry, study)
-        return [_resolved_twin(entry, name, name, resolved_nodules(entry, name, study, own), study) for name in names]
+        persons = [entry.person or name for name in names]
+        return [
+            _resolved_twin(entry, name, person, resolved_nodules(entry, person, study, own), study)
+            for name, person in zip(names, persons, strict=True)
+        ]
     try:
         nodules = entry.design.nodules(
             stream(study.seed, "twin", entry.id, "design"), cohort=entry.cohort, diameter_mm=entry.drawn_diameter_mm
@@ -115,19 +195,40 @@ def _resolved_twins(entry: TwinEntry, study: StudySpec) -> list[TwinEntry]:
         cases = entry.design.cases(nodules, names)
     except ValueError as error:
         raise SpecError(f"{study.name}: twins.{entry.id}.design: {first_line(error)}") from None
-    return [_resolved_twin(entry, case, twin, members, study) for case, twin, members in cases]
+    return [_resolved_twin(entry, case, twin, [(n, None) for n in members], study) for case, twin, members in cases]
 
 
-def _resolved_twin(entry: TwinEntry, case: str, twin: str, nodules: Sequence[Nodule], study: StudySpec) -> TwinEntry:
-    """One case: the twin named ``twin``, with its nodules; cases of one twin share its anatomy."""
+def _like(entry: TwinEntry) -> Like | None:
+    """What the entry's twins are drawn from, and may be compared with, as a whole: where nothing is fixed."""
+    free = entry.population is not None and not given(entry.population)
+    drawn = entry.cohort is not None and not is_table(entry.cohort) and not entry.nodules and entry.design is None
+    people = (entry.people or "nlst") if free and not is_file_of_margins(entry.people or "nlst") else None
+    if people is None and not drawn:
+        return None
+    return Like(
+        people=people,
+        cohort=entry.cohort if drawn else None,
+        counts=drawn and entry.drawn_nodules is None,
+        diameter_mm=entry.drawn_diameter_mm,
+    )
+
+
+def _resolved_twin(
+    entry: TwinEntry, case: str, twin: str, nodules: Sequence[tuple[Nodule, Growth | None]], study: StudySpec
+) -> TwinEntry:
+    """One case of the person ``twin``, with its nodules; cases of one person share the anatomy."""
     explicit: dict[str, Any] = {
         "id": case,
         "count": 1,
+        "first": None,
         "drawn_nodules": None,
         "cohort": None,
         "people": None,
+        "like": entry.like or _like(entry),
         "design": None,
-        "nodules": tuple(NoduleFields(**nodule.model_dump(mode="json")) for nodule in nodules),
+        "nodules": tuple(NoduleFields(**nodule.model_dump(mode="json"), growth=growth) for nodule, growth in nodules),
+        "scans": _scan_ids(entry.scans, study),
+        "person": twin,
     }
     if entry.population is not None:
         fields = given(entry.population)
