@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twins import Grid
-from twins.files import replacing
+from twins.files import replacing, write_nifti
 
 _SUFFIXES = (".nii", ".nii.gz")
 
@@ -67,7 +67,7 @@ class CT:
         image.SetOrigin(self.grid.origin_mm)
         image.SetDirection(self.grid.direction)
         with replacing(path) as part:
-            sitk.WriteImage(image, str(part), useCompression=Path(path).name.endswith(".gz"))
+            write_nifti(image, part)
 
 
 def load_ct(path: str | os.PathLike[str]) -> CT:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twins import Grid
+from twins.files import write_nifti
 
 
 def write_volume(path: str | os.PathLike[str], array: NDArray[np.generic], grid: Grid) -> None:
@@ -18,6 +19,8 @@ def write_volume(path: str | os.PathLike[str], array: NDArray[np.generic], grid:
     ------
     ValueError
         If the array does not have the shape of the grid.
+    OSError
+        If the disk is full.
     """
     import SimpleITK as sitk
 
@@ -27,7 +30,7 @@ def write_volume(path: str | os.PathLike[str], array: NDArray[np.generic], grid:
     image.SetSpacing(grid.spacing_mm[::-1])
     image.SetOrigin(grid.origin_mm)
     image.SetDirection(grid.direction)
-    sitk.WriteImage(image, os.fspath(path), useCompression=True)
+    write_nifti(image, path)
 
 
 def read_volume(path: str | os.PathLike[str]) -> tuple[NDArray[np.generic], Grid]:
