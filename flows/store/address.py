@@ -14,6 +14,9 @@ from typing import Any
 SOURCES = frozenset({".py", ".cu", ".yaml", ".yml", ".json", ".npz", ".csv"})
 """Suffixes of the files in a package that decide what it computes."""
 
+LIBRARIES = ("numpy", "scipy", "numba", "llvmlite", "h5py", "SimpleITK")
+"""Distributions whose versions are part of every key."""
+
 
 def content_key(
     stage: str,
@@ -55,6 +58,7 @@ def content_key(
         "inputs": dict(inputs),
         "backend": backend,
         "package": package_version(),
+        "libraries": library_versions(),
         "code": {room: code_digest(room) for room in sorted(rooms)},
     }
     return sha256(canonical(account)).hexdigest()
@@ -72,6 +76,18 @@ def package_version() -> str:
         return version("lungtwin")
     except PackageNotFoundError:
         return "0+unknown"
+
+
+@cache
+def library_versions() -> dict[str, str]:
+    """Versions of the libraries whose arithmetic or file formats the bytes hang on."""
+    found = {}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "unknown"
+    return found
 
 
 @cache
