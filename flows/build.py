@@ -19,12 +19,16 @@ from twins.files import replacing
 from .card import CARD, card_facts, write_card
 from .dataset import DRAWS, SEAL, Dataset
 from .progress import Meter, Report
+from .running.account import Account, account_of, write_account
 from .stages import CaseRecord, Site, build_case
 from .stages.case import case_weight
-from .store import Store, package_version, sha256_of
+from .store import Store, explaining, package_version, sha256_of
 from .study import Case, Plan, StudySpec, load_study, make_plan
 from .study.spec import is_file_name
 from .tables import anatomy_rows, draw_rows, manifest_rows, nodule_rows, write_table
+
+RUN = "run"
+"""Folder of what the clock says."""
 
 
 def build_dataset(
@@ -82,12 +86,18 @@ def open_build(
     """Hold a folder for one build: :meth:`Build.case` for every case, then :meth:`Build.finish`."""
     root = Path(out)
     check_folder(root)
-    store = Store(root)
-    with store.lock(wait_s=wait_s):
-        store.sweep()
-        (root / SEAL).unlink(missing_ok=True)
-        meter = Meter(sum(case_weight(case) for case in plan.cases), progress)
-        yield Build(plan, Site(store, chosen_backend(backend), meter))
+    with explaining(root):
+        store, account = Store(root), account_of(plan, chosen_backend(backend))
+        with store.lock(wait_s=wait_s):
+            begin(store, account)
+            meter = Meter(sum(case_weight(case) for case in plan.cases), progress)
+            yield Build(plan, Site(store, account.backend, meter))
+
+
+def begin(store: Store, account: Account) -> None:
+    """Clear away what the killed left, and say what is being built; only who holds the folder alone may."""
+    store.sweep()
+    write_account(store, account)
 
 
 class Build:
@@ -115,6 +125,7 @@ class Build:
             Of all cases, in the order of the plan.
         """
         root, store = self.site.store.root, self.site.store
+        store.unseal()
         store.prune({artefact.key for record in records for artefact in record.artefacts()})
         patients = [twins.load(root / record.twin.path).patient for record in records]
         if self.plan.study.outputs.anatomy:
@@ -127,7 +138,7 @@ class Build:
         if draws:
             write_table(root / DRAWS, draws)
         _write_study(self.plan.study, records, root)
-        self._write_run(root)
+        self.write_run()
         paths = {artefact.path for record in records for artefact in record.artefacts()}
         paths |= {"manifest.csv", "nodules.csv", "study.yaml", *CARD}
         paths |= {DRAWS} if draws else set()
@@ -143,11 +154,11 @@ class Build:
             write_report(dataset)
         return dataset
 
-    def _write_run(self, root: Path) -> None:
-        """Facts of the clock and the machine, outside the digests: ``run/build-NNNN.json``."""
+    def write_run(self, stem: str | None = None) -> None:
+        """Facts of the clock and the machine, outside the digests: ``run/STEM.json``, or ``run/build-NNNN.json``."""
         import json
 
-        folder = root / "run"
+        folder = self.site.store.root / RUN
         folder.mkdir(exist_ok=True)
         number = 1 + max((int(p.stem.rpartition("-")[2]) for p in folder.glob("build-[0-9]*.json")), default=0)
         facts = {
@@ -164,7 +175,7 @@ class Build:
                 **{name: _version(name) for name in ("numpy", "scipy", "numba", "h5py", "SimpleITK", "pydantic")},
             },
         }
-        with replacing(folder / f"build-{number:04d}.json") as part:
+        with replacing(folder / f"{stem or f'build-{number:04d}'}.json") as part:
             part.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 
 

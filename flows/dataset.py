@@ -11,11 +11,9 @@ from pathlib import Path
 from lesions import Truth
 from twins import Twin
 
+from .store import SEAL as SEAL
 from .study import StudySpec, load_study
 from .tables import read_table
-
-SEAL = "digests.sha256"
-"""Digests of all files, in the form of ``sha256sum``; written last: without it a dataset is not finished."""
 
 DRAWS = "outcome_draws.csv"
 """One row per nodule and set of labels, where a study draws more than one."""

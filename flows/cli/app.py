@@ -10,7 +10,7 @@ import typer
 from ctsim.backends import BackendError
 
 from ..store import BusyError
-from . import building, checking, exporting, label, lesions, profiles, qa, scanning, serving, twin
+from . import building, checking, exporting, label, lesions, profiles, qa, running, scanning, serving, twin
 from .console import ask_for, errors
 from .shared import share_options
 
@@ -23,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (building, scanning, checking, exporting, qa, serving):
+for group in (building, running, scanning, checking, exporting, qa, serving):
     group.add_to(app)
 app.add_typer(twin.app, name="twin")
 app.add_typer(profiles.app, name="profiles")

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Collection, Mapping
-from contextlib import AbstractContextManager, suppress
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
@@ -19,10 +20,16 @@ from typing import Any
 from twins.files import replacing
 
 from .address import canonical
-from .lock import exclusive
+from .lock import BusyError, exclusive, holder, shared
+
+SEAL = "digests.sha256"
+"""Digests of all files of a finished dataset, written last; gone as soon as a file is written."""
 
 HOME = ".store"
-"""Folder of the records and the lock, inside the dataset."""
+"""Folder of the records and the locks, inside the dataset."""
+
+TEMPORARY = re.compile(r"^\.[^.]*\.\d+(\.|$)")
+"""Names of files that are being written (:func:`twins.files.replacing`): a dot, the stem, the number of the process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +55,10 @@ class Artefact:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
+class MissingError(ValueError):
+    """An artefact is asked for that is not there, of a store that makes none."""
+
+
 class Store:
     """The artefacts below one folder.
 
@@ -60,11 +71,65 @@ class Store:
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self.root = Path(root)
         self._records = self.root / HOME / "records"
+        self._claims = self.root / HOME / "claims"
         self._records.mkdir(parents=True, exist_ok=True)
 
-    def lock(self, *, wait_s: float = 0.0) -> AbstractContextManager[None]:
-        """Be the only writer; see :func:`flows.store.exclusive`. Writing needs it, reading does not."""
-        return exclusive(self.root / HOME / "lock", wait_s=wait_s)
+    @contextmanager
+    def lock(self, *, wait_s: float = 0.0) -> Iterator[None]:
+        """Be the only writer; see :func:`flows.store.exclusive`. Who reads needs neither this nor :meth:`share`."""
+        with ExitStack() as held:
+            with self._telling_who():
+                held.enter_context(exclusive(self.root / HOME / "lock", wait_s=wait_s))
+            yield
+
+    @contextmanager
+    def share(self, *, wait_s: float = 0.0) -> Iterator[None]:
+        """Be one of several writers, each of which claims what it writes (:meth:`claim`)."""
+        with ExitStack() as held:
+            with self._telling_who():
+                held.enter_context(shared(self.root / HOME / "lock", wait_s=wait_s))
+            yield
+
+    @contextmanager
+    def claim(self, name: str, *, wait_s: float = 0.0, purpose: str = "") -> Iterator[None]:
+        """Be the only one of several writers to write what is called ``name``."""
+        self._claims.mkdir(exist_ok=True)
+        with ExitStack() as held:
+            with self._telling_who(name):
+                held.enter_context(exclusive(self._claims / f"{name}.lock", wait_s=wait_s, purpose=purpose))
+            yield
+
+    def writers(self) -> dict[str, str]:
+        """Who writes what just now: name of the claim (empty for the whole folder), and process and host."""
+        held = {path.stem: holder(path) for path in sorted(self._claims.glob("*.lock"))}
+        found = {name: who for name, who in held.items() if who is not None}
+        whole = holder(self.root / HOME / "lock")
+        return found if found or whole is None else {"": whole}
+
+    @contextmanager
+    def _telling_who(self, name: str = "") -> Iterator[None]:
+        try:
+            yield
+        except BusyError as error:
+            who = sorted(set(self.writers().values())) or [str(error)]
+            more = f" and {len(who) - 3} more" if len(who) > 3 else ""
+            what = f"another build is making {name!r} here" if name else "another build is writing here"
+            raise BusyError(
+                f"{self.root}: {what} ({'; '.join(who[:3])}{more}); wait until it ends, use --wait, or "
+                "choose another folder"
+            ) from None
+
+    def note(self, name: str, data: Any) -> None:
+        """Keep JSON-able ``data`` under a name, outside the dataset's own files."""
+        with replacing(self.root / HOME / f"{name}.json") as part:
+            part.write_bytes(canonical(data) + b"\n")
+
+    def noted(self, name: str) -> Any:
+        """What :meth:`note` kept; None where there is nothing that can be read."""
+        try:
+            return json.loads((self.root / HOME / f"{name}.json").read_bytes())
+        except (OSError, ValueError):
+            return None
 
     def find(self, key: str) -> Artefact | None:
         """The artefact of ``key`` if its file is there and has the recorded digest, else None."""
@@ -87,6 +152,7 @@ class Store:
         _check_relative(path)
         target = self.root / path
         target.parent.mkdir(parents=True, exist_ok=True)
+        self.unseal()
         with replacing(target) as part:
             facts = write(part) or {}
             artefact = Artefact(key, path, sha256_of(part), part.stat().st_size, dict(facts))
@@ -97,6 +163,10 @@ class Store:
         """What :meth:`find` finds at ``path``, or else what :meth:`put` makes."""
         found = self.find(key)
         return found if found is not None and found.path == path else self.put(key, path, write)
+
+    def unseal(self) -> None:
+        """Mark the dataset as unfinished."""
+        (self.root / SEAL).unlink(missing_ok=True)
 
     def prune(self, live: Collection[str]) -> list[str]:
         """Forget every record whose key is not in ``live``, and remove files that only those records name.
@@ -124,11 +194,19 @@ class Store:
 
     def sweep(self) -> None:
         """Remove temporary files that killed writers left beside artefacts; only the holder of the lock may."""
-        for folder in {self._records, *(p for p in self.root.iterdir() if p.is_dir() and p.name != HOME)}:
-            for file in folder.glob(".*.*"):
-                stem = file.name.split(".")
-                if len(stem) > 2 and stem[2].isdigit() and file.is_file():
-                    file.unlink()
+        for file in self.scraps():
+            file.unlink(missing_ok=True)
+
+    def scraps(self) -> list[Path]:
+        """Temporary files that killed writers left, or running ones have just now."""
+        inside = (p for p in self.root.iterdir() if p.is_dir() and p.name != HOME)
+        folders = (self.root, self.root / HOME, self._records, *sorted(inside))
+        return [f for folder in folders for f in sorted(folder.glob(".*.*")) if TEMPORARY.match(f.name) and f.is_file()]
+
+    def records(self) -> list[Artefact]:
+        """All records that can be read, whether or not their files are sound; sorted by key."""
+        found = (self._read(file) for file in sorted(self._records.glob("*.json")))
+        return [artefact for artefact in found if artefact is not None]
 
     def _remove(self, path: str) -> bool:
         """Remove a file, and its folder when that is left empty; False where there is none."""
@@ -159,6 +237,17 @@ class Store:
         sealed = {**data, "seal": sha256(canonical(data)).hexdigest()}
         with replacing(self._records / f"{artefact.key}.json") as part:
             part.write_text(json.dumps(sealed, sort_keys=True, indent=1) + "\n", encoding="utf-8")
+
+
+class FinishedStore(Store):
+    """A store that makes nothing: what is not there, or not sound, is missing."""
+
+    def find(self, key: str) -> Artefact:
+        """The artefact of ``key``; :class:`MissingError` where there is none."""
+        found = super().find(key)
+        if found is None:
+            raise MissingError(f"{self.root}: an artefact is missing (key {key[:12]}...)")
+        return found
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:
