@@ -23,7 +23,7 @@ def test_what_is_not_fine_says_how_to_get_it():
 
 
 def test_a_missing_program_is_optional_and_its_package_is_named(monkeypatch):
-    monkeypatch.setattr(shutil, "which", lambda name: None)
+    monkeypatch.setattr(shutil, "which", lambda _name: None)
     check = found("dciodvfy")
     assert check.verdict == "missing"
     assert "apt install dicom3tools" in check.remedy
@@ -65,7 +65,7 @@ def test_a_gpu_lacks_its_driver_or_cupy(monkeypatch, driver):
 
 
 def test_a_full_disk_is_a_trouble_and_status_1(monkeypatch, capsys):
-    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=2**28))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _folder: SimpleNamespace(free=2**28))
     assert main(["doctor", "--json"]) == 1
     checks = {check["name"]: check for check in json.loads(capsys.readouterr().out)}
     assert checks["disk here"]["verdict"] == "trouble"
@@ -80,5 +80,5 @@ def test_a_terminal_without_utf8_is_told(monkeypatch):
 
 
 def test_threads_left_idle_are_told(monkeypatch):
-    monkeypatch.setattr(doctor.os, "sched_getaffinity", lambda pid: set(range(512)), raising=False)
+    monkeypatch.setattr(doctor.os, "sched_getaffinity", lambda _pid: set(range(512)), raising=False)
     assert "NUMBA_NUM_THREADS=512" in doctor._threads().remedy
