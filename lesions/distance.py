@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 from numba import njit, prange
 
 
@@ -16,7 +17,7 @@ from numba import njit, prange
 def _angle(y, x):  # type: ignore[no-untyped-def]  # noqa: ANN001
     """Angle of (x, y) from 0 to 2 pi, to 2e-8 (arctangent by Abramowitz and Stegun 4.4.49)."""
     a, b = abs(x), abs(y)
-    t = min(a, b) / max(a, b) if a + b > 0.0 else 0.0
+    t = min(a, b) / max(a, b, 1e-300)
     s = t * t
     c = 0.0429096138 + s * (-0.0161657367 + s * 0.0028662257)
     c = -0.1420889944 + s * (0.1065626393 + s * (-0.0752896400 + s * c))
@@ -43,47 +44,80 @@ def body_distance(radius_mm, slope, rotation, centre_mm, origin_mm, step_mm, nea
     out        (Z, Y, X)      float32  signed distance, positive inside [mm]
     """
     n_z, n_y, n_x = out.shape
+    table = np.empty((radius_mm.shape[0], radius_mm.shape[1] - 1, 4), np.float32)
+    table[:, :, 0], table[:, :, 1] = radius_mm[:, :-1], slope[:, :-1]
+    table[:, :, 2], table[:, :, 3] = radius_mm[:, 1:], slope[:, 1:]
     least, most, steepest = radius_mm.min(), radius_mm.max(), slope.min()
     inner, outer = least - near_mm / steepest, most + near_mm / steepest
     per_theta = (radius_mm.shape[0] - 1) / math.pi
     per_phi = (radius_mm.shape[1] - 1) / (2 * math.pi)
     last_theta, last_phi = radius_mm.shape[0] - 2, radius_mm.shape[1] - 2
+    first_x = origin_mm[0] - centre_mm[0]
     for k in prange(n_z):
         dz = origin_mm[2] + k * step_mm - centre_mm[2]
+        theta, phi = np.empty(n_x), np.empty(n_x)
         for j in range(n_y):
             dy = origin_mm[1] + j * step_mm - centre_mm[1]
-            for i in range(n_x):
-                dx = origin_mm[0] + i * step_mm - centre_mm[0]
-                x = rotation[0, 0] * dx + rotation[1, 0] * dy + rotation[2, 0] * dz
-                y = rotation[0, 1] * dx + rotation[1, 1] * dy + rotation[2, 1] * dz
-                z = rotation[0, 2] * dx + rotation[1, 2] * dy + rotation[2, 2] * dz
-                length = math.sqrt(x * x + y * y + z * z)
-                if length > outer or length < inner:
-                    out[k, j, i] = (most - length) * steepest if length > outer else (least - length) * steepest
-                    continue
-                if length < 1e-9:
-                    out[k, j, i] = radius_mm[0, 0] * slope[0, 0]
-                    continue
-                t = _angle(math.sqrt(x * x + y * y), z) * per_theta
-                p = _angle(y, x) * per_phi
-                it = min(last_theta, int(t))
-                ip = min(last_phi, int(p))
-                ft, fp = t - it, p - ip
-                w00, w01 = (1 - ft) * (1 - fp), (1 - ft) * fp
-                w10, w11 = ft * (1 - fp), ft * fp
-                r = (
-                    w00 * radius_mm[it, ip]
-                    + w01 * radius_mm[it, ip + 1]
-                    + w10 * radius_mm[it + 1, ip]
-                    + w11 * radius_mm[it + 1, ip + 1]
-                )
-                g = (
-                    w00 * slope[it, ip]
-                    + w01 * slope[it, ip + 1]
-                    + w10 * slope[it + 1, ip]
-                    + w11 * slope[it + 1, ip + 1]
-                )
-                out[k, j, i] = (r - length) * g
+            aside = dy * dy + dz * dz
+            row = out[k, j]
+            _bounds(first_x, step_mm, aside, least, outer, most, steepest, row)
+            # The row enters the shell around the surface, may leave it for the core, and comes out again.
+            reach = math.sqrt(max(0.0, outer * outer - aside)) if math.isfinite(outer) else math.inf
+            hole = math.sqrt(max(0.0, inner * inner - aside)) if inner > 0.0 else 0.0
+            begin = _first_from(-reach, first_x, step_mm, n_x)
+            end = min(n_x, _first_from(reach, first_x, step_mm, n_x) + 1)
+            leave = _first_from(-hole, first_x, step_mm, n_x) + 1 if hole > 0.0 else end
+            enter = max(leave, _first_from(hole, first_x, step_mm, n_x) - 1) if hole > 0.0 else end
+            for part in range(2):
+                low, high = (begin, min(end, leave)) if part == 0 else (max(begin, enter), end)
+                _angles(rotation, first_x, step_mm, dy, dz, low, high, theta, phi)
+                for i in range(low, high):
+                    dx = first_x + i * step_mm
+                    length = math.sqrt(dx * dx + aside)
+                    if length > outer or length < inner:
+                        continue
+                    t, p = theta[i] * per_theta, phi[i] * per_phi
+                    it = min(last_theta, int(t))
+                    ip = min(last_phi, int(p))
+                    ft, fp = t - it, p - ip
+                    w00, w01 = (1 - ft) * (1 - fp), (1 - ft) * fp
+                    w10, w11 = ft * (1 - fp), ft * fp
+                    near, far = table[it, ip], table[it + 1, ip]
+                    r = w00 * near[0] + w01 * near[2] + w10 * far[0] + w11 * far[2]
+                    g = w00 * near[1] + w01 * near[3] + w10 * far[1] + w11 * far[3]
+                    row[i] = (r - length) * g
+
+
+@njit(cache=True, error_model="numpy")
+def _bounds(first, step, aside, least, outer, most, steepest, row):  # type: ignore[no-untyped-def]  # noqa: ANN001
+    """Overwrite a row with what the distance is at most (outside) or at least (inside), by the largest slope."""
+    for i in range(len(row)):
+        dx = first + i * step
+        length = math.sqrt(dx * dx + aside)
+        row[i] = ((most if length > outer else least) - length) * steepest
+
+
+@njit(cache=True, error_model="numpy")
+def _angles(rotation, first, step, dy, dz, low, high, theta, phi):  # type: ignore[no-untyped-def]  # noqa: ANN001
+    """Polar angle and longitude of a row's points in the body's frame, side by side: vector instructions serve."""
+    x0, y0, z0 = (
+        rotation[1, 0] * dy + rotation[2, 0] * dz,
+        rotation[1, 1] * dy + rotation[2, 1] * dz,
+        rotation[1, 2] * dy + rotation[2, 2] * dz,
+    )
+    x1, y1, z1 = rotation[0, 0], rotation[0, 1], rotation[0, 2]
+    for i in range(low, high):
+        dx = first + i * step
+        x, y, z = x1 * dx + x0, y1 * dx + y0, z1 * dx + z0
+        theta[i] = _angle(math.sqrt(x * x + y * y), z)
+        phi[i] = _angle(y, x)
+
+
+@njit(cache=True, error_model="numpy")
+def _first_from(x_mm, first_mm, step_mm, n):  # type: ignore[no-untyped-def]  # noqa: ANN001
+    """Index of the first of ``n`` points of a row that lies at ``x_mm`` or beyond; 0 to n."""
+    at = (x_mm - first_mm) / step_mm
+    return 0 if at <= 0.0 else n if at > n - 1 else math.ceil(at)
 
 
 @njit(cache=True, error_model="numpy")

@@ -32,14 +32,13 @@ class Harmonics:
     def on(self, theta: NDArray[np.float64], n_phi: int) -> NDArray[np.float64]:
         """Values ``(theta, phi)`` on rings of ``n_phi`` equally spaced longitudes that begin at 0."""
         legendre = _legendre(theta.tobytes())
-        phi = 2 * np.pi * np.arange(n_phi) / n_phi
-        m = np.arange(L_MAX + 1)
-        factor = np.where(m == 0, 1.0, math.sqrt(2.0))
-        rings_cos = np.einsum("lm,lmt->tm", self.cosine * factor, legendre)
-        rings_sin = np.einsum("lm,lmt->tm", self.sine * factor, legendre)
-        angle = np.outer(m, phi)
-        # einsum adds in a fixed order, a matrix product in one that may depend on the number of threads.
-        return np.einsum("tm,mp->tp", rings_cos, np.cos(angle)) + np.einsum("tm,mp->tp", rings_sin, np.sin(angle))
+        # Rings are sums of cosines and sines of the longitude: one Fourier transform each, of enough points for all.
+        finer = 2 * L_MAX // n_phi + 1
+        rings = np.zeros((len(theta), finer * n_phi // 2 + 1), np.complex128)
+        share = np.where(np.arange(L_MAX + 1) == 0, 1.0, math.sqrt(0.5))
+        rings.real[:, : L_MAX + 1] = np.einsum("lm,lmt->tm", self.cosine * share, legendre)
+        rings.imag[:, : L_MAX + 1] = -np.einsum("lm,lmt->tm", self.sine * share, legendre)
+        return np.fft.irfft(rings, finer * n_phi, axis=1, norm="forward")[:, ::finer]
 
     def quadratic(self) -> NDArray[np.float64]:
         """Degree 2 as a symmetric matrix ``Q`` of trace 0: its part at the unit vector u is ``u Q u``."""

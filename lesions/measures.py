@@ -6,25 +6,30 @@ the width across it on the same slice; both as calipers. Crossings are found bet
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
 from twins import Grid
 
 COARSE_DEG, FINE_DEG = 3.0, 0.25
+SKIPPED = 5
+"""Every so many of the coarse angles tell which slices may hold the longest diameter."""
+
 N_DIRECTIONS = 200
 
 
 def crossings(field: NDArray[np.floating], level: float, axis: int) -> NDArray[np.float64]:
     """Continuous indices ``(n, 3)`` in ``(z, y, x)`` where ``field`` crosses ``level`` along ``axis``."""
-    before = np.moveaxis(field, axis, 0)
-    above = before >= level
-    at = np.nonzero(above[1:] != above[:-1])
-    low, high = before[:-1][at].astype(np.float64), before[1:][at].astype(np.float64)
+    above = field >= level
+    before, after = (tuple(end if k == axis else slice(None) for k in range(3)) for end in (slice(-1), slice(1, None)))
+    changes = above[before] != above[after]
+    at = np.unravel_index(np.flatnonzero(changes), changes.shape)
+    low, high = field[before][at].astype(np.float64), field[after][at].astype(np.float64)
     points = np.stack(at, axis=1).astype(np.float64)
-    points[:, 0] += (level - low) / (high - low)
-    order = [axis, *(k for k in range(3) if k != axis)]
-    return points[:, np.argsort(order)]
+    points[:, axis] += (level - low) / (high - low)
+    return points
 
 
 def axial_diameters_mm(grid: Grid, field: NDArray[np.floating], level: float) -> tuple[float, float]:
@@ -37,7 +42,13 @@ def axial_diameters_mm(grid: Grid, field: NDArray[np.floating], level: float) ->
     points, slices = points[order], slices[order]
     xy = points[:, [2, 1]] * np.array([grid.spacing_mm[2], grid.spacing_mm[1]])
     begins = np.flatnonzero(np.concatenate(([True], slices[1:] != slices[:-1])))
+    # A diameter shows at an angle next to it but for the cosine: most slices cannot hold the longest one.
     angles = np.deg2rad(np.arange(0, 180, COARSE_DEG))
+    some = _widths(xy, begins, angles[::SKIPPED]).max(axis=1)
+    kept = some >= some.max() * math.cos(math.radians(0.5 * SKIPPED * COARSE_DEG))
+    counts = np.diff(np.append(begins, len(xy)))
+    xy, counts = xy[np.repeat(kept, counts)], counts[kept]
+    begins = np.cumsum(counts) - counts
     widths = _widths(xy, begins, angles)
     s, a = np.unravel_index(np.argmax(widths), widths.shape)
     end = begins[s + 1] if s + 1 < len(begins) else len(xy)

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .distance import join_segments
+from .edges import RAMP, fill_to, ramp
 from .nodule import Nodule
 from .random_field import gaussian_field
-from .raster import Raster, fill_to, ramp
+from .raster import Raster
 
 Share = NDArray[np.float32]
 
@@ -67,7 +68,7 @@ def _filled(nodule: Nodule, raster: Raster, field: Share, fraction: float, room:
         raise ValueError(
             f"nodule {nodule.id!r}: its parts ask for {n_voxels / available:.0%} of the volume that is left for them"
         )
-    return fill_to(field, n_voxels, 1.0 / raster.grid.spacing_mm[0], ramp, within=room)
+    return fill_to(field, n_voxels, 1.0 / raster.grid.spacing_mm[0], RAMP, within=room)
 
 
 def _calcium_field(nodule: Nodule, raster: Raster) -> Share:
@@ -141,7 +142,7 @@ def _cavity(nodule: Nodule, raster: Raster, wall_mm: float, per_mm: np.float32) 
     field = gaussian_field(nodule.stream("cavity"), raster.grid, sigma_mm=CAVITY_SIGMA * radius, reach_mm=3.2 * radius)
     thickness = wall_mm * np.maximum(1 + strays * field, THINNEST)
     uneven = np.asarray(raster.body_mm - thickness, np.float32)
-    return fill_to(uneven, float(even.sum(dtype=np.float64)), float(per_mm), ramp, within=raster.profile)
+    return fill_to(uneven, float(even.sum(dtype=np.float64)), float(per_mm), RAMP, within=raster.profile)
 
 
 def _bronchograms(nodule: Nodule, radius: float) -> NDArray[np.float64]:

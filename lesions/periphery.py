@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from .attachment import Room
 from .distance import join_segments
+from .edges import ramp
 from .nodule import LUNG_HU, SOFT_HU, Nodule
-from .raster import Raster, ramp
+from .raster import Raster
 from .surroundings import Matter
 
 TAG_RADIUS_MM = (1.4, 0.55, 0.5, 1.6)

@@ -41,7 +41,8 @@ def gaussian_field(rng: np.random.Generator, grid: Grid, *, sigma_mm: float, rea
     # exp(-pi^2).
     norm = math.pi**0.25
     field: NDArray[np.floating] = white
-    for axis, positions in enumerate(grid.axes_mm()):
+    # The last axis first: so most is summed along rows that lie together, and the result as well.
+    for axis, positions in reversed(list(enumerate(grid.axes_mm()))):
         offset = (positions[:, None] - nodes) / sigma_mm
         kernel = np.where(np.abs(offset) < REACH, np.exp(-0.5 * offset**2), 0) / norm
         field = apply_along(kernel, field, axis)

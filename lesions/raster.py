@@ -12,31 +12,21 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
-from scipy.special import ndtr
 
 from twins import Grid
 
 from .attachment import Room
-from .distance import body_distance, join_segments
+from .edges import GAUSSIAN, RAMP, SLACKS, TAIL, ramp, shares_of, too_coarse
+from .lattice import Field, box_of, filled_part, lattice
 from .nodule import Nodule
-from .shape import Body, Shape, shape_of
+from .shape import Shape, shape_of
+from .spicules import NO_SPICULES
 
 WIDTH_10_90 = 2.563103
 """10-90 % width of a Gaussian edge in units of its sigma."""
-
-TAIL = 3.3
-"""The soft profile is cut where it falls below Phi(-3.3) = 0.0005."""
-
-SLACKS = (0.4, 3.0, 400.0)
-"""Offsets, in units of the edge, within which the one is sought; nearly always a fraction is enough."""
-
-N_SECANTS = 12
-"""Secant steps before the search falls back on bisection."""
 
 N_GROWTHS, LARGEST_GROWTH = 20, 3.0
 """Steps in which a bounded form finds its scale, and the largest one (a design default)."""
@@ -46,13 +36,6 @@ LIE_FLAT = frozenset({"pleural_plaque", "perifissural"})
 
 STANDING, TILT_SD_DEG = 0.6, 12.0
 """Share of scars that run inwards from the pleura, and SD of their tilt from its normal (design defaults)."""
-
-FAR_MM = 1e3
-""""Far outside" where no tube is near."""
-
-
-Edge = Callable[[NDArray[np.floating]], NDArray[np.floating]]
-"""Share of a voxel by its signed distance to the surface in units of the edge's width."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -147,36 +130,41 @@ def rasterise(
         # A lattice that is scaled down to the volume of body and spicules must still reach them.
         include_mm = (1.25 if len(shape.spicules) else 1.0) * include_mm
         low, high = np.minimum(low, include_mm.min(axis=0)), np.maximum(high, include_mm.max(axis=0))
-    origin, count = _box(low, high, step)
+    origin, count = box_of(low, high, step)
 
     blur = math.hypot(sigma, step / math.sqrt(12))  # a voxel averages over its width
-    near = (TAIL + SLACKS[0] + 0.1) * max(step, blur) + beyond_mm
-    body, whole = _distances(shape, origin, count, step, 1.2 * pad, np.inf if has_depth(nodule) else near)
+    # As far from the surface as the search for the volume looks at first, and a little more.
+    near = max((edge.tail + SLACKS[0] + 0.1) * width for edge, width in ((RAMP, step), (GAUSSIAN, blur))) + beyond_mm
+    field = Field(shape, origin, count, step, 1.2 * pad)
     if room is None and len(shape.spicules):
+        _, whole = field.distances(near)
         union_mm3 = float(ramp(whole / step).sum(dtype=np.float64)) * step**3
-        scale = (nodule.target_volume_mm3 / union_mm3) ** (1 / 3)
-        step, origin, shape = step * scale, origin * scale, shape.scaled(scale)
-        body, whole = body * np.float32(scale), whole * np.float32(scale)
-    shape_zyx = (int(count[2]), int(count[1]), int(count[0]))
-    grid = Grid(shape_zyx, (step, step, step), (float(origin[0]), float(origin[1]), float(origin[2])))
-    if room is not None:
-        inside = room.on(_in_world(grid, nodule))
-        body, whole = np.minimum(body, inside), np.minimum(whole, inside)
+        field.scale = (nodule.target_volume_mm3 / union_mm3) ** (1 / 3)
+        step, origin = step * field.scale, origin * field.scale
+    grid = lattice(origin, count, step)
+    bound = None if room is None else room.on(_in_world(grid, nodule))
+
+    def distances(near_mm: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        body, whole = field.distances(near_mm)
+        return (body, whole) if bound is None else (np.minimum(body, bound), np.minimum(whole, bound))
 
     volume = nodule.target_volume_mm3
-    occupancy = fill_to(whole, volume / step**3, 1.0 / step, ramp)
-    profile = fill_to(whole, volume / step**3, 1.0 / blur, _gaussian_edge)
+    widths = step, blur
+    body, occupancy, profile = _filled(distances, np.inf if has_depth(nodule) else near, volume / step**3, widths)
+    if include_mm is None and beyond_mm == 0:
+        box, origin, count = filled_part(profile, origin, step)
+        grid = lattice(origin, count, step)
+        body, occupancy, profile = (np.ascontiguousarray(whole[box]) for whole in (body, occupancy, profile))
     core_occupancy = core_profile = None
     if shape.core is not None:
-        core = _distance(shape.core, origin, count, step, np.inf)
-        core_volume = nodule.core_ratio**3 * volume
-        core_occupancy = fill_to(core, core_volume / step**3, 1.0 / step, ramp, within=occupancy)
-        core_profile = fill_to(core, core_volume / step**3, 1.0 / blur, _gaussian_edge, within=profile)
+        core = Field(Shape(shape.core.scaled(field.scale), NO_SPICULES, 0, None), origin, count, step, 0.0)
+        core_voxels = nodule.core_ratio**3 * volume / step**3
+        _, core_occupancy, core_profile = _filled(core.distances, near, core_voxels, widths, (occupancy, profile))
 
     centroid = centroid_mm(grid, occupancy)
     if room is None and tubes is None:
         x, y, z = np.asarray(grid.origin_mm) - centroid
-        grid, centroid = Grid(shape_zyx, grid.spacing_mm, (float(x), float(y), float(z))), np.zeros(3)
+        grid, centroid = Grid(grid.shape, grid.spacing_mm, (float(x), float(y), float(z))), np.zeros(3)
     return Raster(grid, occupancy, profile, core_occupancy, core_profile, body, shape.n_spicules, centroid)
 
 
@@ -189,10 +177,10 @@ def _grown(nodule: Nodule, room: Room, step: float) -> Shape:
     for _ in range(N_GROWTHS):
         grown = shape.scaled(scale)
         low, high = grown.extent_mm()
-        origin, count = _box(low - 3 * step, high + 3 * step, step)
-        grid = Grid((int(count[2]), int(count[1]), int(count[0])), (step,) * 3, tuple(float(c) for c in origin))  # type: ignore[arg-type]
+        origin, count = box_of(low - 3 * step, high + 3 * step, step)
+        grid = lattice(origin, count, step)
         whole = np.minimum(
-            _distances(grown, origin, count, step, 3 * step, 3 * step)[1], room.on(_in_world(grid, nodule))
+            Field(grown, origin, count, step, 3 * step).distances(3 * step)[1], room.on(_in_world(grid, nodule))
         )
         share = float(ramp(whole / step).sum(dtype=np.float64)) * step**3 / nodule.target_volume_mm3
         if abs(share - 1) < 0.01:
@@ -242,119 +230,24 @@ def centroid_mm(grid: Grid, weight: NDArray[np.float32]) -> NDArray[np.float64]:
     )
 
 
-def _box(
-    low: NDArray[np.float64], high: NDArray[np.float64], step_mm: float
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    count = np.ceil((high - low) / step_mm).astype(np.int64) + 1
-    origin = 0.5 * (low + high) - 0.5 * (count - 1) * step_mm
-    return origin, count
-
-
-def _distances(
-    shape: Shape, origin: NDArray[np.float64], count: NDArray[np.int64], step: float, pad: float, near: float
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Signed distance to the body, and to body and spicules; the same for a form of tubes."""
-    if shape.body is None:
-        tubes = np.full((count[2], count[1], count[0]), -FAR_MM, np.float32)
-        join_segments(shape.spicules, pad, origin, step, tubes)
-        return tubes, tubes
-    body = _distance(shape.body, origin, count, step, near)
-    if not len(shape.spicules):
-        return body, body
-    whole = body.copy()
-    join_segments(shape.spicules, pad, origin, step, whole)
-    return body, whole
-
-
 def has_depth(nodule: Nodule) -> bool:
     """Whether something inside follows the surface, so that the distance to it must be known all the way in."""
     said = nodule.attributes
     return said.calcium_fraction > 0 or said.necrosis_ratio > 0 or said.cavity_wall_mm is not None
 
 
-def _distance(
-    body: Body, origin: NDArray[np.float64], count: NDArray[np.int64], step: float, near: float
-) -> NDArray[np.float32]:
-    out = np.empty((count[2], count[1], count[0]), np.float32)
-    body_distance(body.radius_mm, body.slope, body.rotation, body.centre_mm, origin, step, near, out)
-    return out
-
-
-def fill_to(
-    distance_mm: NDArray[np.float32],
+def _filled(
+    distances: Callable[[float], tuple[NDArray[np.float32], NDArray[np.float32]]],
+    near_mm: float,
     n_voxels: float,
-    per_mm: float,
-    edge: Edge,
-    within: NDArray[np.float32] | None = None,
-) -> NDArray[np.float32]:
-    """``edge((phi + offset) * per_mm)`` with the offset at which it sums to ``n_voxels`` (the volume in voxels).
-
-    With ``within`` no voxel is filled beyond it: what a part cannot have there it gets elsewhere.
-
-    Raises
-    ------
-    ValueError
-        If no offset gives that volume.
-    """
-    scaled = distance_mm.ravel() * np.float32(per_mm)
-    for slack in SLACKS:
-        band = np.flatnonzero(scaled >= -TAIL - slack) if within is not None else _near(scaled, slack)
-        values = scaled[band].astype(np.float64)
-        top = None if within is None else within.ravel()[band].astype(np.float64)
-        wanted = n_voxels - (0 if within is not None else np.count_nonzero(scaled > TAIL + slack))
-
-        def share(offset: float, values: NDArray[np.float64] = values, top: Any = top) -> Any:
-            filled = edge(values + offset)
-            return filled if top is None else np.minimum(filled, top)
-
-        def excess(offset: float, share: Callable[[float], Any] = share, wanted: float = wanted) -> float:
-            return float(share(offset).sum()) - wanted
-
-        # So many voxels lie within half a step of the surface: that is how fast the sum grows with the offset.
-        found = _root(excess, slack, float(np.count_nonzero(abs(values) < 0.5)))
-        if found is not None:
-            break
-    else:
-        raise ValueError(f"the lattice is too coarse or too small to hold a volume of {n_voxels:.1f} voxels")
-    filled = np.zeros(len(scaled), np.float32) if within is not None else (scaled > TAIL + slack).astype(np.float32)
-    filled[band] = share(found)
-    return filled.reshape(distance_mm.shape)
-
-
-def _root(excess: Callable[[float], float], slack: float, slope: float) -> float | None:
-    """Where a growing function is 0 within ``+-slack``, or None; by secants from 0, by Brent's method if they fail.
-
-    ``slope`` is about that at 0.
-    """
-    before, at = 0.0, 0.0
-    f_before = f = excess(0.0)
-    if f == 0:
-        return 0.0
-    step = min(0.5 * slack, max(-0.5 * slack, -f / max(slope, 1.0)))
-    for _ in range(N_SECANTS):
-        if abs(step) < 1e-9:
-            return at
-        before, f_before, at = at, f, at + step
-        if abs(at) > slack:
-            break
-        f = excess(at)
-        if f == f_before:
-            break
-        step = -f * (at - before) / (f - f_before)
-    return brentq(excess, -slack, slack, xtol=1e-9, rtol=1e-9) if excess(-slack) <= 0 <= excess(slack) else None
-
-
-def _near(scaled: NDArray[np.float32], slack: float) -> NDArray[np.intp]:
-    return np.flatnonzero((scaled >= -TAIL - slack) & (scaled <= TAIL + slack))
-
-
-def ramp(t: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Share of a voxel inside a plane at signed distance ``t`` voxels from its centre."""
-    return np.clip(t + 0.5, 0, 1)
-
-
-def _gaussian_edge(t: NDArray[np.floating]) -> NDArray[np.floating]:
-    edge = ndtr(t)
-    edge[t < -TAIL] = 0
-    edge[t > TAIL] = 1
-    return edge
+    widths: tuple[float, float],
+    within: tuple[NDArray[np.float32] | None, NDArray[np.float32] | None] = (None, None),
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Distance to the body, occupancy and soft profile of that many voxels; first with distances known near by."""
+    for near, slacks in ((near_mm, SLACKS[:1]), (np.inf, SLACKS)):
+        body, whole = distances(near)
+        occupancy = shares_of(whole, n_voxels, 1.0 / widths[0], RAMP, within[0], slacks)
+        profile = shares_of(whole, n_voxels, 1.0 / widths[1], GAUSSIAN, within[1], slacks)
+        if occupancy is not None and profile is not None:
+            return body, occupancy, profile
+    raise too_coarse(n_voxels)

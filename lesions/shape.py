@@ -87,6 +87,15 @@ class Body:
         points = _directions()[::stride, ::stride] * self.radius_mm[::stride, :-1:stride, None]
         return self.centre_mm + np.einsum("nk,jk->nj", points.reshape(-1, 3), self.rotation)
 
+    def reach_mm(self) -> float:
+        """Largest distance of the surface from the nodule's centroid [mm]."""
+        # |centre + r u|^2 = r^2 + 2 r (centre u) + |centre|^2, worked out in the body's own frame.
+        x, y, z = _components(_table_theta().tobytes(), N_PHI)
+        along = [float(axis @ self.centre_mm) for axis in self.rotation.T]
+        radius = self.radius_mm[:, :-1]
+        squared = radius * (radius + 2 * (along[0] * x + along[1] * y + along[2] * z))
+        return math.sqrt(float(squared.max()) + float(self.centre_mm @ self.centre_mm))
+
     def scaled(self, factor: float) -> Body:
         """The same form, ``factor`` times as large about the nodule's centroid."""
         return replace(self, radius_mm=self.radius_mm * factor, centre_mm=self.centre_mm * factor)
@@ -157,6 +166,8 @@ class Shape:
 
     def reach_mm(self) -> float:
         """Largest distance of the body's surface from its centroid, spicules not counted [mm]."""
+        if self.body is not None:
+            return self.body.reach_mm()
         return float(np.sqrt((self.surface_mm() ** 2).sum(axis=1).max()))
 
     def full_reach_mm(self) -> float:
@@ -266,10 +277,18 @@ def _body(
     directions = _unit(theta, phi)
     centroid = scale * np.einsum("tp,tpk->k", radius**4 * solid_angle, directions) / (4 * volume)
 
-    theta_table = np.linspace(0, np.pi, N_THETA + 1)
+    theta_table = _table_theta()
     table = scale * np.exp(harmonics.on(theta_table, N_PHI)) * _ellipsoid(theta_table, N_PHI, matrix)
     table = np.concatenate((table, table[:, :1]), axis=1)
     return Body(table, _slope(np.log(table)), rotation, -(rotation @ centroid))
+
+
+@cache
+def _table_theta() -> NDArray[np.float64]:
+    """Polar angles of the table."""
+    theta = np.linspace(0, np.pi, N_THETA + 1)
+    theta.setflags(write=False)
+    return theta
 
 
 @cache
@@ -320,7 +339,7 @@ def _unit(theta: NDArray[np.float64], phi: NDArray[np.float64]) -> NDArray[np.fl
 
 @cache
 def _directions() -> NDArray[np.float64]:
-    directions = _unit(np.linspace(0, np.pi, N_THETA + 1), 2 * np.pi * np.arange(N_PHI) / N_PHI)
+    directions = _unit(_table_theta(), 2 * np.pi * np.arange(N_PHI) / N_PHI)
     directions.setflags(write=False)
     return directions
 

@@ -61,8 +61,7 @@ class Grid:
             raise ValueError(f"spacing_mm must be three positive lengths (z, y, x), got {self.spacing_mm}")
         if len(origin) != 3 or not all(math.isfinite(o) for o in origin):
             raise ValueError(f"origin_mm must be a finite world point (x, y, z), got {self.origin_mm}")
-        matrix = np.asarray(direction)
-        if matrix.size != 9 or not np.allclose(matrix.reshape(3, 3) @ matrix.reshape(3, 3).T, np.eye(3), atol=1e-4):
+        if direction != IDENTITY and not _is_orthonormal(np.asarray(direction)):
             raise ValueError(f"direction must be an orthonormal 3x3 matrix, got {self.direction}")
         for name, value in (
             ("shape", shape),
@@ -75,7 +74,7 @@ class Grid:
     @property
     def is_axis_aligned(self) -> bool:
         """Whether the index axes x, y, z point along world +x, +y, +z."""
-        return bool(np.allclose(self.direction, IDENTITY, atol=1e-6))
+        return self.direction == IDENTITY or bool(np.allclose(self.direction, IDENTITY, atol=1e-6))
 
     @property
     def n_voxels(self) -> int:
@@ -167,3 +166,10 @@ class Grid:
 
     def _matrix(self) -> NDArray[np.float64]:
         return np.asarray(self.direction, dtype=np.float64).reshape(3, 3)
+
+
+def _is_orthonormal(direction: NDArray[np.float64]) -> bool:
+    if direction.size != 9:
+        return False
+    matrix = direction.reshape(3, 3)
+    return bool(np.allclose(matrix @ matrix.T, np.eye(3), atol=1e-4))

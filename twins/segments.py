@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from .structures import AERATED, LOBES, LUNG, Structure
 
 if TYPE_CHECKING:
+    from .trees import Tree
     from .twin import Twin
 
 
@@ -132,9 +133,6 @@ def segment_at(twin: Twin, points_mm: ArrayLike) -> list[str | None] | None:
     trees = [t for t in (twin.airways, twin.arteries) if np.any(t.segment)]
     if not trees:
         return None
-    ends = np.concatenate([t.end_mm[t.segment > 0] for t in trees])
-    segment = np.concatenate([t.segment[t.segment > 0] for t in trees])
-    lobe = np.concatenate([t.lobe[t.segment > 0] for t in trees])
     index = np.rint(twin.grid.world_to_index(points)).astype(int)
     within = np.all((index >= 0) & (index < twin.grid.shape), axis=1)
     here = np.zeros(len(points), np.uint16)
@@ -142,12 +140,22 @@ def segment_at(twin: Twin, points_mm: ArrayLike) -> list[str | None] | None:
     found = np.zeros(len(points), np.uint8)
     for region in np.unique(here[np.isin(here, LUNG)]):
         asked = here == region
-        known = lobe == region if region in LOBES else np.ones(len(ends), bool)
-        if region in AERATED[5:]:  # a whole lung
-            known = (segment <= Segment.RIGHT_POSTERIOR_BASAL) == (region == Structure.RIGHT_LUNG)
-        if known.any():
-            found[asked] = segment[known][_nearest(ends[known], points[asked])]
+        rows = [np.flatnonzero(_serves(t, region)) for t in trees]
+        if any(len(r) for r in rows):
+            ends = np.concatenate([t.end_mm[r] for t, r in zip(trees, rows, strict=True)])
+            segment = np.concatenate([t.segment[r] for t, r in zip(trees, rows, strict=True)])
+            found[asked] = segment[_nearest(ends, points[asked])]
     return [Segment(int(s)).name if s else None for s in found]
+
+
+def _serves(tree: Tree, region: int) -> NDArray[np.bool_]:
+    """Branches of known segments that may hold a point of a lobe, of a whole lung, or of a vessel or airway."""
+    known = tree.segment > 0
+    if region in LOBES:
+        return known & (tree.lobe == region)
+    if region in AERATED[5:]:  # a whole lung
+        return known & ((tree.segment <= Segment.RIGHT_POSTERIOR_BASAL) == (region == Structure.RIGHT_LUNG))
+    return known
 
 
 def _nearest(of: NDArray[np.floating], points: NDArray[np.float64]) -> NDArray[np.intp]:
