@@ -14,6 +14,7 @@ from twins.segments import segment_at
 from .attachment import Room, lobe_around, lung_around
 from .hounsfield import hounsfield_equivalent
 from .interior import difference
+from .lattice import filled_box
 from .measures import axial_diameters_mm, crossings, max_diameter_mm
 from .nodule import Lobe, Nodule
 from .parts import Parts, parts_of
@@ -21,8 +22,9 @@ from .periphery import LONGEST_TAG_MM, TAG_RADIUS_MM, halo_of, strands_of, tags_
 from .plugs import plug_of
 from .raster import Raster, rasterise
 from .sizing import sized
-from .surroundings import AIRWAYS, FADES_AT, ON_FISSURE_MM, VESSELS, Displacement, Matter, Vicinity, lobe_at, matter_on
+from .surroundings import AIRWAYS, FADES_AT, ON_FISSURE_MM, VESSELS, Displacement, Matter, lobe_at, matter_on
 from .truth import NoduleTruth, Truth
+from .vicinity import Vicinity
 
 BOUNDED_REACH = 1.1
 """What bounds a nodule is looked at up to so many diameters from its centre."""
@@ -98,7 +100,8 @@ def _inserted(twin: Twin, nodule: Nodule) -> tuple[Inset, NoduleTruth, NDArray[n
     x, y, z = np.asarray(raster.grid.origin_mm) + centre
     grid = Grid(raster.grid.shape, raster.grid.spacing_mm, (float(x), float(y), float(z)))
     solid = raster.occupancy > 0
-    _check_inside(twin, nodule, grid, solid)
+    box = filled_box(solid)
+    _check_inside(twin, nodule, grid, box)
     moved = spec.displacement != 0
     base = matter_on(twin, grid, every=moved)
     around = None
@@ -115,10 +118,11 @@ def _inserted(twin: Twin, nodule: Nodule) -> tuple[Inset, NoduleTruth, NDArray[n
         halo=halo_of(spec, raster, around or base) if spec.halo_mm else None,
         strands=None if tags is None else strands_of(tags, raster, around or base),
     )
-    inside = np.stack(np.nonzero(solid), axis=1)
-    found = lobe_at(twin, grid.index_to_world(inside[:: max(1, len(inside) // 500)]))
+    inside = np.flatnonzero(solid)
+    some = np.stack(np.unravel_index(inside[:: max(1, len(inside) // 500)], grid.shape), axis=1)
+    found = lobe_at(twin, grid.index_to_world(some))
     inset = Inset(nodule.id, grid, materials, delta)
-    return inset, _measured(twin, nodule, raster, base, parts, inset, found), raster.profile
+    return inset, _measured(twin, nodule, raster, base, parts, inset, found, box), raster.profile
 
 
 def _room(twin: Twin, nodule: Nodule, centre: NDArray[np.float64]) -> Room | None:
@@ -147,11 +151,8 @@ def _included(nodule: Nodule, tags: NDArray[np.float64] | None) -> NDArray[np.fl
     return np.concatenate(points) if points else None
 
 
-def _check_inside(twin: Twin, nodule: Nodule, grid: Grid, solid: NDArray[np.bool_]) -> None:
-    ends = []
-    for axis in range(3):
-        filled = np.flatnonzero(solid.any(axis=tuple(k for k in range(3) if k != axis)))
-        ends.append((filled[0] - 0.5, filled[-1] + 0.5))
+def _check_inside(twin: Twin, nodule: Nodule, grid: Grid, box: tuple[slice, slice, slice]) -> None:
+    ends = [(b.start - 0.5, b.stop - 0.5) for b in box]
     corners = np.array([[a, b, c] for a in ends[0] for b in ends[1] for c in ends[2]])
     if not twin.grid.contains(grid.index_to_world(corners)).all():
         raise ValueError(
@@ -173,7 +174,14 @@ def _lobe(nodule: Nodule, found: str | None) -> str:
 
 
 def _measured(
-    twin: Twin, nodule: Nodule, raster: Raster, base: Matter, parts: Parts, inset: Inset, found: str | None
+    twin: Twin,
+    nodule: Nodule,
+    raster: Raster,
+    base: Matter,
+    parts: Parts,
+    inset: Inset,
+    found: str | None,
+    filled: tuple[slice, slice, slice],
 ) -> NoduleTruth:
     grid = inset.grid
     lobe = _lobe(nodule, found)
@@ -181,24 +189,22 @@ def _measured(
     voxel = grid.voxel_volume_mm3
     total = raster.occupancy.sum(dtype=np.float64)
     # All measures but the sums over parts come from the box that holds the nodule.
-    box, around = _filled_box(grid, raster.occupancy)
+    box, around = _widened(grid, filled)
     occupancy, body = raster.occupancy[box], raster.body_mm[box]
     core = None if raster.core_occupancy is None else raster.core_occupancy[box]
-    # Base materials stand first in the inset; a material that only the nodule brings has no base.
-    partial = inset.delta_g_cm3[(slice(None), *box)].copy()
-    partial[: len(base.materials)] += base.partial_g_cm3[(slice(None), *box)]
-    hu = hounsfield_equivalent(inset.materials, partial)
+    mass_g_cm3 = _densities(base, inset, box, occupancy)
     long_mm, short_mm = axial_diameters_mm(around, body, 0.0)
     if nodule.type == "solid":
         core_volume, core_diameter, core_hu = (
             total * voxel,
             0.5 * (long_mm + short_mm),
-            float((hu * occupancy).sum() / total),
+            _mean_hu(inset, mass_g_cm3, total),
         )
     elif core is not None:
-        core_volume = core.sum(dtype=np.float64) * voxel
+        core_voxels = core.sum(dtype=np.float64)
+        core_volume = core_voxels * voxel
         core_diameter = sum(axial_diameters_mm(around, core, 0.5)) / 2
-        core_hu = float((hu * core).sum() / core.sum(dtype=np.float64))
+        core_hu = _mean_hu(inset, _densities(base, inset, box, core), core_voxels)
     else:
         core_volume, core_diameter, core_hu = 0.0, 0.0, None
     surface = crossings(body, 0.0, 0)
@@ -217,9 +223,9 @@ def _measured(
         max_diameter_mm=max_diameter_mm(around, occupancy, 0.5),
         core_volume_mm3=float(core_volume),
         core_diameter_mm=float(core_diameter),
-        mass_mg=float((partial.sum(axis=0, dtype=np.float64) * occupancy).sum() * voxel),
+        mass_mg=float(mass_g_cm3.sum() * voxel),
         added_mass_mg=float(inset.delta_g_cm3.sum(dtype=np.float64) * voxel),
-        mean_hu=float((hu * occupancy).sum() / total),
+        mean_hu=_mean_hu(inset, mass_g_cm3, total),
         core_mean_hu=core_hu,
         lobe=lobe,
         distance_to_pleura_mm=nearby.distance_mm(LUNG, outside=True),
@@ -241,16 +247,29 @@ def _measured(
     )
 
 
-def _filled_box(grid: Grid, occupancy: NDArray[np.float32]) -> tuple[tuple[slice, slice, slice], Grid]:
-    """The part of a lattice that holds a nodule, with two voxels around it where there are so many."""
-    inside = occupancy > 0
-    box = []
-    for axis in range(3):
-        filled = np.flatnonzero(inside.any(axis=tuple(k for k in range(3) if k != axis)))
-        box.append(slice(max(0, int(filled[0]) - 2), int(filled[-1]) + 3))
-    x, y, z = (float(c) for c in grid.index_to_world([b.start for b in box]))
-    n_z, n_y, n_x = (len(range(n)[b]) for n, b in zip(grid.shape, box, strict=True))
-    return (box[0], box[1], box[2]), Grid((n_z, n_y, n_x), grid.spacing_mm, (x, y, z), grid.direction)
+def _densities(
+    base: Matter, inset: Inset, box: tuple[slice, slice, slice], weight: NDArray[np.float32]
+) -> NDArray[np.float64]:
+    """Partial density of each of the inset's materials, summed over a box with weights ``(z, y, x)`` [g/cm3]."""
+    sums = []
+    for row, delta in enumerate(inset.delta_g_cm3):
+        # Base materials stand first in the inset; a material that only the nodule brings has no base.
+        partial = delta[box] + base.partial_g_cm3[row][box] if row < len(base.materials) else delta[box]
+        sums.append((partial * weight).sum(dtype=np.float64))
+    return np.array(sums)
+
+
+def _mean_hu(inset: Inset, density_g_cm3: NDArray[np.float64], n_voxels: float) -> float:
+    """Mean HU equivalent of summed partial densities over so many voxels: HU are linear in them."""
+    return float(hounsfield_equivalent(inset.materials, density_g_cm3[:, None] / n_voxels).item())
+
+
+def _widened(grid: Grid, filled: tuple[slice, slice, slice]) -> tuple[tuple[slice, slice, slice], Grid]:
+    """A box of a lattice with two voxels around it where there are so many, and that part as a grid."""
+    z, y, x = (slice(max(0, b.start - 2), min(n, b.stop + 2)) for b, n in zip(filled, grid.shape, strict=True))
+    x_mm, y_mm, z_mm = (float(c) for c in grid.index_to_world((z.start, y.start, x.start)))
+    shape = (z.stop - z.start, y.stop - y.start, x.stop - x.start)
+    return (z, y, x), Grid(shape, grid.spacing_mm, (x_mm, y_mm, z_mm), grid.direction)
 
 
 def _volume(share: NDArray[np.float32] | None, voxel_mm3: float) -> float:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from twins import LOBES, LUNG, Structure, Twin
 
 from .attachment import lobe_around, lung_around
-from .clearance import Clearance
+from .clearance import Cells, Clearance
 from .nodule import Nodule
 from .plugs import WIDENED, fits, forks_of, plug_radius_mm
 from .raster import LIE_FLAT, stands
@@ -97,22 +97,23 @@ def _drawn(
         return _in_airway(where, nodule, full_mm, taken, rng)
     # A scar may run beside or through what lies at its ends.
     reach = 0.6 * nodule.target_diameter_mm if nodule.kind == "scar" else shape.reach_mm()
+    cells = _cells(where, nodule)
     try:
-        allowed = _roomy(where, nodule, reach)
+        allowed = _roomy(cells, nodule, reach)
     except PlacementError:
         # No voxel has room for the ball of the largest radius; an oblong body may fit all the same.
-        fitting = _fitting(where, nodule, shape.surface_mm()[::7], full_mm, taken, rng)
+        fitting = _fitting(cells, nodule, shape.surface_mm()[::7], full_mm, taken, rng)
         if fitting is None:
             raise
         return fitting
     attributes = nodule.attributes
     if attributes.attachment == "vessel":
-        allowed = _attached(where, nodule, allowed)
+        allowed = _attached(cells, nodule, allowed)
     if attributes.attachment in ("pleura", "fissure"):
-        return _against(where, nodule, _near_surface(where, nodule, allowed), full_mm, taken, rng)
+        return _against(where, nodule, cells.flat[_near_surface(cells, nodule, allowed)], full_mm, taken, rng)
     if attributes.max_distance_to_pleura_mm is not None:
-        allowed = _near_pleura(where, nodule, allowed, attributes.max_distance_to_pleura_mm)
-    candidates = np.flatnonzero(allowed)
+        allowed = _near_pleura(cells, nodule, allowed, attributes.max_distance_to_pleura_mm)
+    candidates = cells.flat[allowed]
     jitter = where.grid.index_to_world(rng.uniform(-0.5, 0.5, 3)) - np.asarray(where.grid.origin_mm)
     # Uniform among all places; where the drawn one is taken, uniform among the free ones.
     points = _points(where, candidates[[rng.integers(len(candidates))]]) + jitter
@@ -139,11 +140,11 @@ def _free(points: NDArray[np.float64], full_mm: float, taken: Taken) -> NDArray[
     return free
 
 
-def _roomy(where: Clearance, nodule: Nodule, reach_mm: float) -> NDArray[np.bool_]:
-    """Voxels of the lobe that are the nodule's reach and gap away from all that it must keep clear of."""
-    slack = where.half_diagonal_mm
-    allowed = _lobe_mask(where, nodule)
-    for name, gap, distance in _gaps(where, nodule):
+def _roomy(cells: Cells, nodule: Nodule, reach_mm: float) -> NDArray[np.bool_]:
+    """Cells that are the nodule's reach and gap away from all that it must keep clear of."""
+    slack = cells.where.half_diagonal_mm
+    allowed = np.ones(len(cells.flat), bool)
+    for name, gap, distance in _gaps(cells, nodule):
         before = allowed
         need = reach_mm + gap + slack
         allowed = before & (distance >= need)
@@ -158,7 +159,7 @@ def _roomy(where: Clearance, nodule: Nodule, reach_mm: float) -> NDArray[np.bool
 
 
 def _fitting(
-    where: Clearance,
+    cells: Cells,
     nodule: Nodule,
     surface_mm: NDArray[np.float64],
     full_mm: float,
@@ -166,12 +167,13 @@ def _fitting(
     rng: np.random.Generator,
 ) -> NDArray[np.float64] | None:
     """A random point around which the surface of the body itself keeps its gaps, or None after ``N_TRIES``."""
+    where = cells.where
     inner = float(np.sqrt((surface_mm**2).sum(axis=1).min()))
-    gaps = _gaps(where, nodule)
-    allowed = _lobe_mask(where, nodule)
-    for _, gap, distance in gaps:
+    allowed = np.ones(len(cells.flat), bool)
+    for _, gap, distance in _gaps(cells, nodule):
         allowed = allowed & (distance >= inner + gap)
-    candidates = np.flatnonzero(allowed)
+    candidates = cells.flat[allowed]
+    gaps = _gaps(where, nodule)
     half = 0.5 * min(where.grid.spacing_mm)
     for pick in rng.permutation(candidates)[:N_TRIES] if nodule.attributes.attachment == "none" else ():
         centre = _points(where, np.array([pick]))[0]
@@ -189,7 +191,8 @@ def _fitting(
     return None
 
 
-def _gaps(where: Clearance, nodule: Nodule) -> list[tuple[str, float, Any]]:
+def _gaps(where: Clearance | Cells, nodule: Nodule) -> list[tuple[str, float, Any]]:
+    """What the nodule keeps clear of: name, gap [mm] and distances to it, everywhere or of some cells."""
     thickness = nodule.avoided_vessel_mm
     wide = f"thicker than {thickness:.1f} mm"
     attachment = nodule.attributes.attachment
@@ -206,12 +209,12 @@ def _gaps(where: Clearance, nodule: Nodule) -> list[tuple[str, float, Any]]:
     return gaps
 
 
-def _attached(where: Clearance, nodule: Nodule, allowed: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    radius = 0.5 * nodule.target_diameter_mm
-    distance = where.vessel_mm(ATTACHED_CALIBRE_MM)
-    near, far = ATTACHED[0] * radius, max(ATTACHED[1] * radius, ATTACHED[0] * radius + 0.5 * min(where.grid.spacing_mm))
+def _attached(cells: Cells, nodule: Nodule, allowed: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    radius, step = 0.5 * nodule.target_diameter_mm, min(cells.where.grid.spacing_mm)
+    distance = cells.vessel_mm(ATTACHED_CALIBRE_MM)
+    near, far = ATTACHED[0] * radius, max(ATTACHED[1] * radius, ATTACHED[0] * radius + 0.5 * step)
     if nodule.is_tubular:  # the crossing itself lies on the vessel
-        near, far = 0.0, max(0.5 * radius, min(where.grid.spacing_mm))
+        near, far = 0.0, max(0.5 * radius, step)
     attached = allowed & (distance >= near) & (distance <= far)
     if not attached.any():
         raise PlacementError(
@@ -221,21 +224,21 @@ def _attached(where: Clearance, nodule: Nodule, allowed: NDArray[np.bool_]) -> N
     return attached
 
 
-def _near_pleura(where: Clearance, nodule: Nodule, allowed: NDArray[np.bool_], gap_mm: float) -> NDArray[np.bool_]:
-    near = allowed & (where.pleura_mm() <= gap_mm + 0.5 * nodule.target_diameter_mm)
+def _near_pleura(cells: Cells, nodule: Nodule, allowed: NDArray[np.bool_], gap_mm: float) -> NDArray[np.bool_]:
+    near = allowed & (cells.pleura_mm() <= gap_mm + 0.5 * nodule.target_diameter_mm)
     if not near.any():
         raise PlacementError(
             f"nodule {nodule.id!r}: max_distance_to_pleura_mm {gap_mm:g}: none of {np.count_nonzero(allowed)} places "
-            f"is that near to the pleura, the nearest centre has {float(where.pleura_mm()[allowed].min()):.1f} mm"
+            f"is that near to the pleura, the nearest centre has {float(cells.pleura_mm()[allowed].min()):.1f} mm"
         )
     return near
 
 
-def _near_surface(where: Clearance, nodule: Nodule, allowed: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Places within about a radius of the pleura or fissure that the nodule is to grow against."""
+def _near_surface(cells: Cells, nodule: Nodule, allowed: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Cells within about a radius of the pleura or fissure that the nodule is to grow against."""
     attachment = nodule.attributes.attachment
-    distance = where.pleura_mm() if attachment == "pleura" else where.fissure_mm()
-    reach = max(0.5 * nodule.target_diameter_mm, 2 * max(where.grid.spacing_mm))
+    distance = cells.pleura_mm() if attachment == "pleura" else cells.fissure_mm()
+    reach = max(0.5 * nodule.target_diameter_mm, 2 * max(cells.where.grid.spacing_mm))
     near = allowed & (distance <= reach)
     if not near.any():
         best = float(distance[allowed].min())
@@ -249,7 +252,7 @@ def _near_surface(where: Clearance, nodule: Nodule, allowed: NDArray[np.bool_]) 
 def _against(
     where: Clearance,
     nodule: Nodule,
-    near: NDArray[np.bool_],
+    near: NDArray[np.intp],
     full_mm: float,
     taken: Taken,
     rng: np.random.Generator,
@@ -262,7 +265,7 @@ def _against(
     if nodule.kind == "scar":
         half = _half_of_scar(nodule)
     depth = half * rng.uniform(*DEPTH)
-    for pick in rng.permutation(np.flatnonzero(near))[:N_TRIES]:
+    for pick in rng.permutation(near)[:N_TRIES]:
         point = _points(where, np.array([pick]))[0]
         around = (lung_around if pleura else lobe_around)(where.twin, point, nodule.target_diameter_mm + 6.0)
         for _ in range(3):
@@ -319,19 +322,17 @@ def _in_airway(
     return np.asarray(forks.at_mm[free[rng.integers(len(free))]])
 
 
-def _lobe_mask(where: Clearance, nodule: Nodule) -> NDArray[np.bool_]:
-    if nodule.lobe is None:
-        mask = where.is_any(AERATED)
-        if not mask.any():
+def _cells(where: Clearance, nodule: Nodule) -> Cells:
+    """The voxels of the lobe asked for, or of the lungs."""
+    cells = where.cells(None if nodule.lobe is None else Structure[nodule.lobe])
+    if not len(cells.flat):
+        if nodule.lobe is None:
             raise PlacementError(f"nodule {nodule.id!r}: this twin has no aerated lung")
-        return mask
-    mask = where.structure == Structure[nodule.lobe]
-    if not mask.any():
         known = [s.name for s in AERATED if np.any(where.structure == s)]
         raise PlacementError(
             f"nodule {nodule.id!r}: lobe {nodule.lobe} is not in this twin, which has {', '.join(known) or 'no lung'}"
         )
-    return mask
+    return cells
 
 
 def _given(where: Clearance, nodule: Nodule, taken: Taken) -> NDArray[np.float64]:

@@ -1,17 +1,17 @@
-"""What a twin holds around a nodule: matter on the fine lattice, lobe, distance to pleura and vessels."""
+"""What a twin holds around a nodule: matter on the fine lattice, and lobe."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt
 
 from twins import LOBES, Grid, Material, Structure, Twin
+
+from .separable import apply_along
 
 AERATED = (*LOBES, Structure.RIGHT_LUNG, Structure.LEFT_LUNG)
 VESSELS = (Structure.PULMONARY_ARTERY, Structure.PULMONARY_VEIN, Structure.LUNG_VESSEL)
@@ -33,6 +33,9 @@ LOBES_OF_A_LUNG = (
 
 FADES_AT = 2.2
 """Radii at which a displacement has faded (design default)."""
+
+FEW = 64
+"""Up to so many points are sampled one by one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,6 +112,14 @@ def sample(
     origin = of.world_to_index(at.index_to_world((0, 0, 0)))
     steps = np.array([of.world_to_index(at.index_to_world(e)) - origin for e in np.eye(3)])
     out = np.empty((len(fields), *at.shape), np.float32)
+    if displaced is None and at.n_voxels > FEW and of.direction == at.direction:
+        # Lattices that lie alike: axis by axis, from the last, so that most is summed along rows that lie together.
+        weights = [_linear(origin[k] + steps[k, k] * np.arange(at.shape[k]), of.shape[k]) for k in range(3)]
+        for row, field in enumerate(fields):
+            for axis in (2, 1, 0):
+                field = apply_along(weights[axis], field, axis)
+            out[row] = field
+        return out
     middle, scale = np.zeros(3), (0.0, 1.0, 0.0)
     if displaced is not None:
         middle = at.world_to_index(displaced.centre_mm)
@@ -121,6 +132,17 @@ def sample(
     return out
 
 
+def _linear(at: NDArray[np.float64], n: int) -> NDArray[np.float32]:
+    """Weights ``(len(at), n)`` of a lattice's points at continuous indices, held constant beyond its ends."""
+    held = np.clip(at, 0, n - 1)
+    low = np.minimum(held.astype(int), max(0, n - 2))
+    weights = np.zeros((len(at), n), np.float32)
+    rows = np.arange(len(at))
+    weights[rows, low] = 1 - (held - low)
+    weights[rows, np.minimum(low + 1, n - 1)] += held - low
+    return weights
+
+
 def lobe_at(twin: Twin, points_mm: NDArray[np.float64]) -> str | None:
     """Name of the lobe (or whole lung, where no lobes are known) that holds most points; None outside."""
     index = np.rint(twin.grid.world_to_index(points_mm)).astype(int)
@@ -129,69 +151,6 @@ def lobe_at(twin: Twin, points_mm: NDArray[np.float64]) -> str | None:
     counts = {s: int(np.count_nonzero(found == s)) for s in AERATED}
     best = max(counts, key=lambda s: counts[s])
     return best.name if counts[best] else None
-
-
-class Vicinity:
-    """What lies around a surface in a twin, and how far from it.
-
-    Distances run to the faces of the twin's voxels: of all voxels up to ``NEAR_MM``, beyond of every second one along
-    axes finer than 1.5 mm. They are worked out once, from the surface, and serve whatever is asked for.
-
-    Parameters
-    ----------
-    twin
-        The twin.
-    surface_mm
-        World points ``(n, 3)``.
-    """
-
-    def __init__(self, twin: Twin, surface_mm: NDArray[np.float64]) -> None:
-        self.twin, self.surface_mm = twin, surface_mm
-        self._boxes: dict[float, tuple[NDArray[np.uint16], NDArray[np.float64], float]] = {}
-
-    def distance_mm(self, structures: Iterable[Structure], *, outside: bool = False) -> float | None:
-        """Shortest distance from the surface to any of the structures, or to what is none of them [mm].
-
-        None beyond ``HORIZON_MM``.
-        """
-        wanted = [int(s) for s in structures]
-        for horizon in (NEAR_MM, HORIZON_MM):
-            structure, away, half = self._box(horizon)
-            target = np.isin(structure, wanted, invert=outside)
-            if target.any():
-                gap = max(0.0, float(away[target].min()) - half)
-                if gap <= horizon:
-                    return gap
-        return None
-
-    def fissure_mm(self, lobe: str) -> float | None:
-        """Shortest distance to another lobe of the same lung or a fissure [mm].
-
-        None beyond ``HORIZON_MM``, and where the twin knows no such lobes.
-        """
-        names = next((lung for lung in LOBES_OF_A_LUNG if lobe in {s.name for s in lung}), ())
-        beyond = [s for s in names if s.name != lobe]
-        return self.distance_mm((*beyond, Structure.FISSURE)) if beyond else None
-
-    def _box(self, horizon_mm: float) -> tuple[NDArray[np.uint16], NDArray[np.float64], float]:
-        """Structure in the box around the surface, distance of its voxels to the surface's, half a voxel [mm]."""
-        if horizon_mm not in self._boxes:
-            grid = self.twin.grid
-            index = grid.world_to_index(self.surface_mm)
-            spacing = np.asarray(grid.spacing_mm)
-            stride = np.ones(3, int) if horizon_mm == NEAR_MM else np.where(spacing < 1.5, 2, 1)
-            reach = np.ceil(horizon_mm / spacing).astype(int) + 1
-            low = np.maximum(0, np.floor(index.min(axis=0)).astype(int) - reach)
-            high = np.minimum(np.asarray(grid.shape), np.ceil(index.max(axis=0)).astype(int) + reach + 1)
-            structure = self.twin.structure[
-                tuple(slice(int(a), int(b), int(s)) for a, b, s in zip(low, high, stride, strict=True))
-            ]
-            at = np.clip(np.rint((index - low) / stride).astype(int), 0, np.asarray(structure.shape) - 1)
-            elsewhere = np.ones(structure.shape, bool)
-            elsewhere[tuple(at.T)] = False
-            away = distance_transform_edt(elsewhere, sampling=spacing * stride)
-            self._boxes[horizon_mm] = structure, away, 0.5 * float((spacing * stride).min())
-        return self._boxes[horizon_mm]
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
