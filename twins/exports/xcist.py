@@ -92,6 +92,7 @@ def write_xcist(
         }  # fmt: skip
         for axis, place in enumerate(("z_offset", "y_offset", "x_offset")):
             row[place] = float(centre[axis]) - box[axis][0] + 1
+        row["y_offset"] = part.shape[1] + 1 - row["y_offset"]  # XCIST counts rows from the back
         for key, value in row.items():
             lists[key].append(value)
     path = target / f"{name}.json"

@@ -2,7 +2,8 @@
 
 The JSON file lists for every material: its name, raw file, data type, columns, rows, slices, voxel size [mm], and
 where the isocentre lies in that map (1-based index, so that every map may be cropped on its own); ``density_scale``
-multiplies the fractions. Raw data run along x first, then y (down, to the back), then z. A fraction times the density
+multiplies the fractions. Raw data run along x first, then y (down, to the back), then z; ``y_offset`` alone counts
+against the data, from the last row (so gecatsim 1.6.6 scans it, and a test does). A fraction times the density
 of its material is a partial density. Materials are text files with elements and density; those that lie beside the JSON
 file or in a named folder are read, others are known by name (``anatomy_names.yaml``).
 """
@@ -152,9 +153,10 @@ def _maps(source: Path, about: Mapping[str, Any], places: list[Path]) -> tuple[l
     if len(sizes) != 1:
         raise ValueError(f"{source.name}: its maps have voxels of different sizes (z, y, x): {sorted(sizes)} mm")
     size = np.array(sizes.pop())
+    counts = np.array([[int(about[k][i]) for k in ("slices", "rows", "cols")] for i in range(n)])
     # index of each map's first voxel, counted from the isocentre
     first = np.array([[1 - float(about[f"{a}_offset"][i]) for a in "zyx"] for i in range(n)])
-    counts = np.array([[int(about[k][i]) for k in ("slices", "rows", "cols")] for i in range(n)])
+    first[:, 1] = [float(about["y_offset"][i]) - counts[i][1] for i in range(n)]
     low = first.min(axis=0)
     starts = first - low
     if np.abs(starts - np.rint(starts)).max() > _OFF_LATTICE:

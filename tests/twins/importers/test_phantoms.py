@@ -272,8 +272,8 @@ def test_maps_are_cropped_each_with_its_own_offset(tmp_path):
     about = json.loads(write_xcist(twin, tmp_path, isocentre_mm=(0.0, 0.0, 130.0)).read_text(encoding="utf-8"))
     row = about["mat_name"].index("twin_liver")
     assert [about[k][row] for k in ("slices", "rows", "cols")] == [4, 5, 6]
-    # isocentre (0, 0, 130) is index (10, 10, 7.5); the map begins at (0, 4, 2)
-    assert [about[f"{a}_offset"][row] for a in "zyx"] == [11.0, 7.0, 6.5]
+    # isocentre (0, 0, 130) is index (10, 10, 7.5); the map begins at (0, 4, 2); y counts from its last row, 8
+    assert [about[f"{a}_offset"][row] for a in "zyx"] == [11.0, -1.0, 6.5]
     raw = np.fromfile(tmp_path / about["volumefractionmap_filename"][row], "<f4").reshape(4, 5, 6)
     own = twin.density[0:4, 4:9, 2:8] * 1e-4 * (1 - twin.fraction_b[0:4, 4:9, 2:8] / 65535) / 1.06
     np.testing.assert_allclose(raw, own, rtol=1e-5)
