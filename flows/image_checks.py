@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +43,10 @@ COPY_CORRELATION = 0.9
 two twins stay far below (``docs/exports.md`` has the figures)."""
 
 
+Each = Callable[[Sequence[Any]], Iterator[Any]]
+"""Goes through items, telling somebody how far it is."""
+
+
 @dataclass
 class Pictures:
     """All images of a dataset, read once for all checks.
@@ -50,9 +55,12 @@ class Pictures:
     ----------
     dataset
         The dataset.
+    each
+        Goes through rows of the manifest and tells how far it is.
     """
 
     dataset: Dataset
+    each: Each = iter
     _marks: list[NDArray[np.float16]] = field(default_factory=list)
 
     def tissues(self) -> tuple[int, list[str]]:
@@ -81,7 +89,7 @@ class Pictures:
     @cached_property
     def _read(self) -> tuple[tuple[int, list[str]], tuple[int, list[str]]]:
         n_tissues, tissues, n_contrasts, contrasts = 0, [], 0, []
-        for row in self.dataset.manifest:
+        for row in self.each(self.dataset.manifest):
             hu = read_volume(self.dataset.root / row["image_file"])[0]
             self._marks.append(mark_of(hu))
             if not row["anatomy_file"]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -13,11 +14,14 @@ from lesions import Truth
 from twins import Grid
 
 from .dataset import Dataset
-from .image_checks import Pictures
+from .image_checks import Each, Pictures
+from .progress import Report
 from .store import sha256_of
 from .study.keys import make_key
 from .tables import spelled
 from .volumes import read_volume
+
+T = TypeVar("T")
 
 HU_RANGE = (-1024, 8191)
 """What an image may hold [HU]."""
@@ -32,7 +36,7 @@ class Finding:
     problems: tuple[str, ...]
 
 
-def verify(root: str | os.PathLike[str], *, progress: Callable[[float, str], None] | None = None) -> list[Finding]:
+def verify(root: str | os.PathLike[str], *, progress: Report | None = None) -> list[Finding]:
     """Check a dataset folder; one finding per check.
 
     Raises
@@ -41,15 +45,16 @@ def verify(root: str | os.PathLike[str], *, progress: Callable[[float, str], Non
         If the folder holds no finished dataset.
     """
     dataset = Dataset.open(root)
-    pictures = Pictures(dataset)
-    checks: list[tuple[str, Callable[[Dataset], tuple[int, list[str]]]]] = [
+    steps = _Steps(progress)
+    pictures = Pictures(dataset, steps.each)
+    checks: list[tuple[str, Callable[[Dataset, Each], tuple[int, list[str]]]]] = [
         ("files have their sealed digests", _digests),
         ("manifest digests are the sealed ones", _manifest_digests),
         ("image, mask and anatomy share one geometry, as in the manifest", _geometry),
         ("images are int16 HU in range", _hounsfield),
-        ("air, lung and soft tissue have their HU", lambda _: pictures.tissues()),
-        ("nodules stand out from the lung around them, where the mask is", lambda _: pictures.contrasts()),
-        ("images of different lineages are no copies of each other", lambda _: pictures.duplicates()),
+        ("air, lung and soft tissue have their HU", lambda *_: pictures.tissues()),
+        ("nodules stand out from the lung around them, where the mask is", lambda *_: pictures.contrasts()),
+        ("images of different lineages are no copies of each other", lambda *_: pictures.duplicates()),
         ("nodules.csv agrees with the truth files", _truth),
         ("masks agree with the exact truth", _masks),
         ("labels follow from the model, its inputs and the study's seed", _outcomes),
@@ -59,20 +64,42 @@ def verify(root: str | os.PathLike[str], *, progress: Callable[[float, str], Non
     ]
     findings = []
     for i, (name, check) in enumerate(checks):
-        if progress is not None:
-            progress(i / len(checks), name)
+        steps.begin(i / len(checks), (i + 1) / len(checks), name)
         try:
-            n_checked, problems = check(dataset)
+            n_checked, problems = check(dataset, steps.each)
         except (ValueError, KeyError, OSError) as error:
             n_checked, problems = 0, [f"could not be checked: {error}"]
         findings.append(Finding(name, n_checked, tuple(problems)))
     return findings
 
 
-def _digests(dataset: Dataset) -> tuple[int, list[str]]:
+class _Steps:
+    """Turns the items of one check after the other into one progress."""
+
+    def __init__(self, progress: Report | None) -> None:
+        self._progress = progress
+        self._low, self._high, self._what = 0.0, 0.0, ""
+
+    def begin(self, low: float, high: float, what: str) -> None:
+        """A check begins, which takes the progress from ``low`` to ``high``."""
+        self._low, self._high, self._what = low, high, what
+        self._tell(0.0)
+
+    def each(self, items: Sequence[T]) -> Iterator[T]:
+        """The items, telling how far the check is."""
+        for i, item in enumerate(items):
+            self._tell(i / len(items))
+            yield item
+
+    def _tell(self, share: float) -> None:
+        if self._progress is not None:
+            self._progress(self._low + share * (self._high - self._low), self._what)
+
+
+def _digests(dataset: Dataset, each: Each) -> tuple[int, list[str]]:
     problems = []
     sealed = dataset.digests()
-    for path, digest in sealed.items():
+    for path, digest in each(list(sealed.items())):
         file = dataset.root / path
         if not file.is_file():
             problems.append(f"{path}: missing")
@@ -81,9 +108,9 @@ def _digests(dataset: Dataset) -> tuple[int, list[str]]:
     return len(sealed), problems
 
 
-def _manifest_digests(dataset: Dataset) -> tuple[int, list[str]]:
+def _manifest_digests(dataset: Dataset, each: Each) -> tuple[int, list[str]]:
     sealed, problems, n = dataset.digests(), [], 0
-    for row in dataset.manifest:
+    for row in each(dataset.manifest):
         for column in (name for name in row if name.endswith("_sha256") and row[name]):
             n += 1
             path = row[column.removesuffix("_sha256") + "_file"]
@@ -92,9 +119,9 @@ def _manifest_digests(dataset: Dataset) -> tuple[int, list[str]]:
     return n, problems
 
 
-def _geometry(dataset: Dataset) -> tuple[int, list[str]]:
+def _geometry(dataset: Dataset, each: Each) -> tuple[int, list[str]]:
     problems = []
-    for row in dataset.manifest:
+    for row in each(dataset.manifest):
         listed = _grid_of(row)
         for name in ("image", "mask", "anatomy"):
             if row[f"{name}_file"]:
@@ -104,9 +131,9 @@ def _geometry(dataset: Dataset) -> tuple[int, list[str]]:
     return len(dataset.manifest), problems
 
 
-def _hounsfield(dataset: Dataset) -> tuple[int, list[str]]:
+def _hounsfield(dataset: Dataset, each: Each) -> tuple[int, list[str]]:
     problems = []
-    for row in dataset.manifest:
+    for row in each(dataset.manifest):
         hu = read_volume(dataset.root / row["image_file"])[0]
         if hu.dtype != np.int16:
             problems.append(f"{row['image_file']}: {hu.dtype}, expected int16")
@@ -117,9 +144,9 @@ def _hounsfield(dataset: Dataset) -> tuple[int, list[str]]:
     return len(dataset.manifest), problems
 
 
-def _truth(dataset: Dataset) -> tuple[int, list[str]]:
+def _truth(dataset: Dataset, each: Each) -> tuple[int, list[str]]:
     problems, n = [], 0
-    for row in dataset.manifest:
+    for row in each(dataset.manifest):
         truth: Truth = dataset.truth(row)
         listed = dataset.nodules_of(row["image_id"])
         if [line["nodule_id"] for line in listed] != [nodule.id for nodule in truth.nodules]:
@@ -141,9 +168,9 @@ def _truth(dataset: Dataset) -> tuple[int, list[str]]:
     return n, problems
 
 
-def _masks(dataset: Dataset) -> tuple[int, list[str]]:
+def _masks(dataset: Dataset, each: Each) -> tuple[int, list[str]]:
     problems, n = [], 0
-    for row in dataset.manifest:
+    for row in each(dataset.manifest):
         mask, grid = read_volume(dataset.root / row["mask_file"])
         if not np.array_equal(mask, dataset.truth(row).labels(grid)):
             problems.append(f"{row['mask_file']}: differs from what the truth gives on this geometry")
@@ -167,9 +194,9 @@ def _near(inside: np.ndarray, index: np.ndarray) -> bool:
     return bool(inside[window].any())
 
 
-def _outcomes(dataset: Dataset) -> tuple[int, list[str]]:
+def _outcomes(dataset: Dataset, each: Each) -> tuple[int, list[str]]:
     problems, n, study = [], 0, dataset.study
-    for twin_id, rows in dataset.by_twin():
+    for twin_id, rows in each(list(dataset.by_twin())):
         key = int(rows[0]["label_key"])
         if key != make_key(study.seed, "twin", rows[0]["lineage_id"], "label"):
             problems.append(f"{twin_id}: label_key is not that of the study's seed {study.seed}")
@@ -183,9 +210,9 @@ def _outcomes(dataset: Dataset) -> tuple[int, list[str]]:
     return n, problems
 
 
-def _labels(dataset: Dataset) -> tuple[int, list[str]]:
+def _labels(dataset: Dataset, each: Each) -> tuple[int, list[str]]:
     problems, n = [], 0
-    for row in dataset.manifest:
+    for row in each(dataset.manifest):
         outcomes = {o.nodule_id: o for o in labeling.load(dataset.root / row["outcomes_file"])}
         if row["participant_label"] != (labeling.participant_label(list(outcomes.values())) or ""):
             problems.append(f"{row['image_id']}: participant_label does not follow from the nodules' labels")
@@ -208,12 +235,12 @@ def _labels(dataset: Dataset) -> tuple[int, list[str]]:
     return n, problems
 
 
-def _draws(dataset: Dataset) -> tuple[int, list[str]]:
+def _draws(dataset: Dataset, each: Each) -> tuple[int, list[str]]:
     """Every set of labels; where a study draws one set, that there is no table of them."""
     if dataset.study.label_draws == 1:
         return 1, ["outcome_draws.csv: the study draws one set of labels"] if dataset.draws else []
     drawn: dict[tuple[str, str, int], dict[str, str]] = {}
-    for _, rows in dataset.by_twin():
+    for _, rows in each(list(dataset.by_twin())):
         person = rows[0]["lineage_id"]
         for outcome in labeling.load(dataset.root / rows[0]["outcomes_file"]):
             for draw, u in enumerate(outcome.draws):
@@ -228,10 +255,10 @@ def _draws(dataset: Dataset) -> tuple[int, list[str]]:
     return len(listed), wrong
 
 
-def _lineage(dataset: Dataset) -> tuple[int, list[str]]:
+def _lineage(dataset: Dataset, each: Each) -> tuple[int, list[str]]:
     seen: dict[str, str] = {}
     problems = []
-    for row in dataset.manifest:
+    for row in each(dataset.manifest):
         first = seen.setdefault(row["twin_sha256"], row["lineage_id"])
         if first != row["lineage_id"]:
             problems.append(f"{row['twin_file']}: the same twin as lineage {first}")

@@ -45,6 +45,17 @@ def test_a_meter_turns_parts_into_one_rising_fraction():
     assert (0.5, "two") in told
 
 
+def test_verify_tells_how_far_it_is_within_a_check_too(dataset):
+    from flows.verification import verify
+
+    told = []
+    findings = verify(dataset.root, progress=lambda fraction, what: told.append((fraction, what)))
+    fractions = [fraction for fraction, _ in told]
+    assert fractions == sorted(fractions)
+    assert len({what for _, what in told}) == len(findings)
+    assert sum(what.startswith("images are int16") for _, what in told) == 1 + len(dataset.manifest)
+
+
 @pytest.fixture
 def on(monkeypatch):
     """The console of errors, on a terminal or not, and a clock that the test turns."""
