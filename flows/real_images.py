@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,8 +32,9 @@ from twins.files import replacing
 from twins.importers.volume import Volume
 from twins.importers.volume import read_volume as read_ct
 
+from .image_files import beside, check_image_target, stem_of, write_image, write_labels
 from .study import make_key
-from .volumes import nearest, read_volume, write_volume
+from .volumes import nearest, read_volume
 
 TAGS = ("0018|1210", "0018|0050")
 """DICOM attributes of a CT: convolution kernel, slice thickness [mm] (PS3.3 C.8.2.1, C.7.6.2)."""
@@ -127,16 +128,16 @@ def insert_into(
 ) -> list[dict[str, Any]]:
     """Insert nodules (specs, one JSON per line) or tumours drawn from seed files into a CT.
 
-    Writes ``target`` (a NIfTI on the CT's own lattice), ``<stem>_mask.nii.gz`` with one label per lesion (mimics only
-    if ``mimics``) and ``<stem>_truth.json``; returns the records of the truth.
+    Writes ``target`` on the CT's own lattice, in the kind that its name says (:mod:`flows.image_files`),
+    ``<stem>_mask.*`` with one label per lesion (mimics only if ``mimics``) and ``<stem>_truth.json``, which tells label
+    from lesion; returns the records of the truth.
 
     Raises
     ------
     ValueError
         If a file cannot be used, or a lesion cannot be placed.
     """
-    if not target.name.endswith(".nii.gz"):
-        raise ValueError(f"--out: an image ends in .nii.gz, got {target}")
+    check_image_target(target)
     if bool(seeds) == (nodules is not None):
         raise ValueError("give either seeds or nodules")
     if host_file is None:
@@ -152,21 +153,25 @@ def insert_into(
         drawn = draw_seeds([load_seed(path) for path in seeds], n, rng=rng)
         image, tumours = insert_seeds(host, drawn, rng=rng)
         records, labels = [t.record() for t in tumours.tumours], tumours.labels(host.grid)
-    stem = target.name.removesuffix(".nii.gz")
-    for path, array in ((target, image), (target.with_name(f"{stem}_mask.nii.gz"), labels)):
-        with replacing(path) as part:
-            write_volume(part, *_on_own_lattice(array, volume))
-    with replacing(target.with_name(f"{stem}_truth.json")) as part:
+    write_image(target, *_on_own_lattice(image, volume), source=ct, what=f"{len(records)} lesions inserted")
+    write_labels(beside(target, "mask"), *_on_own_lattice(labels, volume))
+    with replacing(target.with_name(f"{stem_of(target)}_truth.json")) as part:
         text = {
             "image": volume.name,
             "image_sha256": volume.sha256,
             "seed": seed,
             "resolution": {name: getattr(host.resolution, name) for name in Resolution.__dataclass_fields__},
             "noise_sd_hu": host.noise_sd_hu,
+            "labels": {str(k + 1): name_of(record) for k, record in enumerate(records) if np.any(labels == k + 1)},
             "lesions": records,
         }
         part.write_text(json.dumps(text, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     return records
+
+
+def name_of(record: Mapping[str, Any]) -> str:
+    """The name of a lesion in a record of its truth."""
+    return str(record.get("id") or record["nodule"]["id"])
 
 
 def _read(ct: Path) -> tuple[Volume, NDArray[np.int16]]:

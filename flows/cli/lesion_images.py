@@ -86,7 +86,15 @@ def hosts(
 
 def insert(
     ct: Ct,
-    target: Annotated[Path, typer.Option("--out", "-o", help="The image (.nii.gz); mask and truth go beside it.")],
+    target: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            "-o",
+            help="The image: .nii.gz, .nii, .mha, .nrrd, or a new folder for a DICOM series; mask and truth go beside "
+            "it.",
+        ),
+    ],
     seed_files: Annotated[
         list[Path] | None, typer.Option("--seed-file", help="A seed; may be given many times.")
     ] = None,

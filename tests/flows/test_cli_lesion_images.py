@@ -9,8 +9,10 @@ import pytest
 import SimpleITK as sitk
 
 from flows.cli import main
-from flows.volumes import read_volume, write_volume
+from flows.image_files import write_image
+from flows.volumes import nearest, read_volume, write_volume
 from twins import Grid
+from twins.importers.volume import read_volume as read_ct
 
 FLIPPED = (-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0)
 SHAPE, SPACING = (36, 72, 72), (1.5, 0.9, 0.9)
@@ -79,10 +81,17 @@ def test_nodules_of_a_sample_go_into_a_ct(files, tmp_path):
     assert main(["lesions", "sample", "--n", "3", "--largest", "5", "--out", str(tmp_path)]) == 0
     (tmp_path / "specs.jsonl").write_text('{"id": "x", "key": 1, "equivalent_diameter_mm": 5}\n', encoding="utf-8")
     host = str(tmp_path / "host.h5")
-    ct, lungs = str(files / "ct.nii.gz"), str(files / "lungs.nii.gz")
+    ct, lungs = str(tmp_path / "ct.mha"), str(files / "lungs.nii.gz")
+    sitk.WriteImage(sitk.ReadImage(str(files / "ct.nii.gz")), ct)
     assert main(["lesions", "hosts", ct, "--lungs", lungs, "--out", host, "--kernel", "B40f"]) == 0
     words = ["lesions", "insert", ct, "--host", host, "--nodules", str(tmp_path / "specs.jsonl")]
-    assert main([*words, "--out", str(tmp_path / "n.nii.gz")]) == 0
+    assert main([*words, "--out", str(tmp_path / "n.nrrd")]) == 0
+    after, grid = read_volume(tmp_path / "n.nrrd")
+    mask, on = read_volume(tmp_path / "n_mask.nrrd")
+    before, at = read_volume(ct)
+    assert grid == on
+    assert grid.same_as(at)
+    assert (after[mask == 1] - before[mask == 1].astype(float)).mean() > 500
     truth = json.loads((tmp_path / "n_truth.json").read_text(encoding="utf-8"))
     assert truth["resolution"]["in_plane_source"].startswith("estimated")
     assert truth["lesions"][0]["nodule"]["id"] == "x"
@@ -112,6 +121,31 @@ def write_series(path, folder, kernel="B40f", thickness_mm="2.0"):
     return folder
 
 
+def header(path):
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    reader.ReadImageInformation()
+    return {tag: reader.GetMetaData(tag).strip() for tag in reader.GetMetaDataKeys()}
+
+
+def test_an_image_becomes_a_dicom_series_voxel_for_voxel(tmp_path):
+    grid = Grid((9, 12, 10), (2.5, 0.8, 0.7), (-3.25, 4.5, 100.0), FLIPPED)
+    hu = np.random.default_rng(1).integers(-1024, 3000, grid.shape).astype(np.int16)
+    hu[0, 0, 0] = -1024
+    for name in ("a", "b"):
+        write_image(tmp_path / name, hu, grid, source=tmp_path / "donor.nii.gz", what="1 lesion inserted")
+    found = read_ct(tmp_path / "a")
+    np.testing.assert_array_equal(found.hu, hu[:, ::-1, ::-1])
+    assert found.host_grid.same_as(grid)
+    assert header(tmp_path / "a" / "0001.dcm")["0010|0020"] == "donor"
+    assert [p.read_bytes() for p in sorted((tmp_path / "a").iterdir())] == [
+        p.read_bytes() for p in sorted((tmp_path / "b").iterdir())
+    ]
+    with pytest.raises(ValueError, match="exists already"):
+        write_image(tmp_path / "a", hu, grid, source=tmp_path / "donor.nii.gz", what="")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "b"]
+
+
 def test_a_dicom_series_is_a_host_like_the_same_ct_in_one_file(files, tmp_path, capsys):
     series = write_series(files / "ct.nii.gz", tmp_path / "series")
     lungs = ["--lungs", str(files / "lungs.nii.gz"), "--fwhm", "1.1"]
@@ -133,10 +167,22 @@ def test_a_dicom_series_is_a_host_like_the_same_ct_in_one_file(files, tmp_path, 
         "--nodules",
         str(tmp_path / "specs.jsonl"),
     ]
-    assert main([*words, "--out", str(tmp_path / "new.nii.gz")]) == 0
-    after, grid = read_volume(tmp_path / "new.nii.gz")
-    mask, _ = read_volume(tmp_path / "new_mask.nii.gz")
-    (lesion,) = json.loads((tmp_path / "new_truth.json").read_text(encoding="utf-8"))["lesions"]
+    assert main([*words, "--out", str(tmp_path / "new")]) == 0
+    written = read_ct(tmp_path / "new")  # a series again
+    after, grid = written.hu, written.grid
+    mask = nearest(*read_volume(tmp_path / "new_mask.nii.gz"), grid)
+    truth = json.loads((tmp_path / "new_truth.json").read_text(encoding="utf-8"))
+    assert truth["labels"] == {"1": "x"}
+    (lesion,) = truth["lesions"]
+    old, new = (sorted(folder.iterdir()) for folder in (series, tmp_path / "new"))
+    assert len(new) == len(old)
+    theirs, ours = ([header(p) for p in paths] for paths in (old, new))
+    assert {h["0020|000d"] for h in ours} == {h["0020|000d"] for h in theirs} == {"1.2.3"}  # one study
+    assert {h["0018|1210"] for h in ours} == {"B40f"}
+    assert len({h["0020|000e"] for h in ours}) == 1
+    assert not {h["0008|0018"] for h in ours} & {h["0008|0018"] for h in theirs}
+    assert len({h["0008|0018"] for h in ours}) == len(ours)
+    assert {h["0008|0008"] for h in ours} == {"DERIVED\\SECONDARY\\AXIAL"}
     index = np.argwhere(mask == 1).mean(axis=0)
     np.testing.assert_allclose(grid.index_to_world(index), lesion["centre_mm"], atol=0.5)
     before, on = read_volume(files / "ct.nii.gz")
@@ -169,7 +215,7 @@ def test_a_dicom_header_names_the_kernel_where_the_image_tells_nothing(files, tm
         (["hosts", "CT", "--out", "h.txt"], "ends in .h5"),
         (["hosts", "CT", "--lungs", "LUNGS", "--out", "h.h5", "--kernel", "XX"], "kernel 'XX' is not known"),
         (["insert", "CT", "--out", "a.nii.gz"], "either seeds or nodules"),
-        (["insert", "CT", "--nodules", "gone.jsonl", "--out", "a.png"], "ends in .nii.gz"),
+        (["insert", "CT", "--nodules", "gone.jsonl", "--out", "a.png"], "ends in .nii.gz, .nii, .mha, .nrrd"),
         (["insert", "CT", "--host", "CT", "--nodules", "gone.jsonl", "--out", "a.nii.gz"], "not a host file"),
     ],
 )
