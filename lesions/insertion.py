@@ -12,6 +12,7 @@ from twins import LUNG, Grid, Inset, Twin
 from twins.segments import segment_at
 
 from .attachment import Room, lobe_around, lung_around
+from .crossings import blood_of, crossing_of
 from .hounsfield import hounsfield_equivalent
 from .interior import difference
 from .lattice import filled_box
@@ -115,6 +116,7 @@ def _inserted(twin: Twin, nodule: Nodule) -> tuple[Inset, NoduleTruth, NDArray[n
         base,
         parts,
         around=around,
+        matter=blood_of(spec, twin),
         halo=halo_of(spec, raster, around or base) if spec.halo_mm else None,
         strands=None if tags is None else strands_of(tags, raster, around or base),
     )
@@ -136,8 +138,11 @@ def _room(twin: Twin, nodule: Nodule, centre: NDArray[np.float64]) -> Room | Non
 
 
 def _tubes(twin: Twin, nodule: Nodule) -> NDArray[np.float64] | None:
-    """The airway that a mucus plug fills, if it lies in one."""
-    return plug_of(nodule, twin.airways) if nodule.attributes.attachment == "airway" else None
+    """The airway that a mucus plug fills, or the vessels that a crossing is made of."""
+    attachment = nodule.attributes.attachment
+    if attachment == "airway":
+        return plug_of(nodule, twin.airways)
+    return crossing_of(nodule, twin) if nodule.kind == "vessel_crossing" and attachment == "vessel" else None
 
 
 def _included(nodule: Nodule, tags: NDArray[np.float64] | None) -> NDArray[np.float64] | None:

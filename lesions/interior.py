@@ -35,6 +35,7 @@ def difference(
     parts: Parts | None = None,
     *,
     around: Matter | None = None,
+    matter: Material | None = None,
     halo: NDArray[np.float32] | None = None,
     strands: NDArray[np.float32] | None = None,
 ) -> tuple[tuple[Material, ...], NDArray[np.float32]]:
@@ -50,13 +51,16 @@ def difference(
         What is not soft tissue inside.
     around
         The twin as the nodule pushes or draws it; ``base`` where it does neither. Same materials as ``base``.
+    matter
+        What the nodule is made of at that material's own density, in place of soft tissue of its HU; a solid nodule
+        without parts only.
     halo, strands
         Shares of the voxels, outside the profile, that a ground-glass halo and pleural tags fill with soft tissue.
     """
-    soft, attributes = material(SOFT_MATERIAL), nodule.attributes
+    soft, attributes = matter or material(SOFT_MATERIAL), nodule.attributes
     sd_hu, solid_hu = attributes.texture_sd_hu, attributes.solid_hu
     pattern = texture(nodule, raster.grid, raster.profile) if sd_hu > 0 else np.float32(0)
-    full = density_g_cm3(soft, solid_hu)
+    full = density_g_cm3(soft, solid_hu) if matter is None else matter.density_g_cm3
     per_hu = full / (1000 + solid_hu)
     host = base if around is None else around
     uneven = np.float32(full) + np.float32(per_hu * sd_hu) * pattern
@@ -67,13 +71,13 @@ def difference(
         fraction = nodule.soft_fraction + sd_hu / (SOFT_HU - LUNG_HU) * pattern
         share = core + (raster.profile - core) * host.aerated * np.clip(fraction, 0, 1).astype(np.float32)
         tissue = np.float32(full) if raster.core_profile is None else uneven
-    new: dict[str, NDArray[np.float32]] = {SOFT_MATERIAL: share * tissue}
+    new: dict[str, NDArray[np.float32]] = {soft.name: share * tissue}
     taken = share
     if parts is not None:
         taken = _add_parts(nodule, parts, share, tissue, new)
     for outer in (halo, strands):
         if outer is not None:
-            new[SOFT_MATERIAL] = new[SOFT_MATERIAL] + outer * np.float32(full)
+            new[soft.name] = new[soft.name] + outer * np.float32(full)
             taken = taken + outer
     names = {m.name for m in base.materials}
     materials = (*base.materials, *(material(name) for name in new if name not in names))

@@ -18,6 +18,7 @@ from twins import LOBES, LUNG, Structure, Twin
 
 from .attachment import lobe_around, lung_around
 from .clearance import Cells, Clearance
+from .crossings import crossing_of, meetings_of, vessels_of
 from .nodule import Nodule
 from .plugs import WIDENED, fits, forks_of, plug_radius_mm
 from .raster import LIE_FLAT, stands
@@ -95,6 +96,8 @@ def _drawn(
 ) -> NDArray[np.float64]:
     if nodule.attributes.attachment == "airway":
         return _in_airway(where, nodule, full_mm, taken, rng)
+    if nodule.kind == "vessel_crossing" and nodule.attributes.attachment == "vessel":
+        return _where_vessels_meet(where, nodule, full_mm, taken, rng)
     # A scar may run beside or through what lies at its ends.
     reach = 0.6 * nodule.target_diameter_mm if nodule.kind == "scar" else shape.reach_mm()
     cells = _cells(where, nodule)
@@ -213,8 +216,6 @@ def _attached(cells: Cells, nodule: Nodule, allowed: NDArray[np.bool_]) -> NDArr
     radius, step = 0.5 * nodule.target_diameter_mm, min(cells.where.grid.spacing_mm)
     distance = cells.vessel_mm(ATTACHED_CALIBRE_MM)
     near, far = ATTACHED[0] * radius, max(ATTACHED[1] * radius, ATTACHED[0] * radius + 0.5 * step)
-    if nodule.is_tubular:  # the crossing itself lies on the vessel
-        near, far = 0.0, max(0.5 * radius, step)
     attached = allowed & (distance >= near) & (distance <= far)
     if not attached.any():
         raise PlacementError(
@@ -301,10 +302,7 @@ def _in_airway(
             "anywhere"
         )
     forks = forks_of(twin.airways)
-    asked = [int(Structure[nodule.lobe])] if nodule.lobe is not None else [int(s) for s in AERATED]
-    index = np.rint(twin.grid.world_to_index(forks.at_mm)).astype(int)
-    inside = np.all((index >= 0) & (index < twin.grid.shape), axis=1) & np.isin(forks.lobe, asked)
-    inside[inside] = np.isin(twin.structure[tuple(index[inside].T)], [int(s) for s in LUNG])
+    inside = _in_lobe(twin, nodule, forks.at_mm, forks.lobe)
     right = inside & fits(forks, nodule.target_volume_mm3)
     if not right.any():
         raise PlacementError(
@@ -320,6 +318,48 @@ def _in_airway(
             f"{NODULE_GAP_MM:g} mm from the {len(taken)} nodules already placed"
         )
     return np.asarray(forks.at_mm[free[rng.integers(len(free))]])
+
+
+def _where_vessels_meet(
+    where: Clearance, nodule: Nodule, full_mm: float, taken: Taken, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """A crossing or fork of the twin's vessels whose arms lie in the lungs as far as the nodule reaches."""
+    twin, volume = where.twin, nodule.target_volume_mm3
+    vessels = vessels_of(twin)
+    if not len(vessels):
+        raise PlacementError(
+            f"nodule {nodule.id!r}: attachment 'vessel' of a crossing needs a twin with trees of vessels; attachment: "
+            "none lays it anywhere"
+        )
+    found = meetings_of(vessels, volume)
+    found = found.those(_in_lobe(twin, nodule, found.at_mm, found.lobe))
+    free = np.flatnonzero(_free(found.at_mm, full_mm, taken))
+    for pick in rng.permutation(free)[:N_TRIES]:
+        at = found.at_mm[pick]
+        try:
+            ends = crossing_of(nodule.at((float(at[0]), float(at[1]), float(at[2]))), twin)[:, 3:6] + at
+        except ValueError:  # its vessels end too soon
+            continue
+        index = np.rint(twin.grid.world_to_index(ends)).astype(int)
+        if (
+            np.all((index >= 0) & (index < twin.grid.shape))
+            and np.isin(twin.structure[tuple(index.T)], [int(s) for s in LUNG]).all()
+        ):
+            return np.asarray(at)
+    raise PlacementError(
+        f"nodule {nodule.id!r}: {len(found)} places in {nodule.lobe or 'the lungs'} have vessels that meet and are of "
+        f"the calibre for {volume:.0f} mm3; none is free, with all its arms in the lungs and {NODULE_GAP_MM:g} mm from "
+        f"the {len(taken)} nodules already placed"
+    )
+
+
+def _in_lobe(twin: Twin, nodule: Nodule, at_mm: NDArray[np.float64], lobe: NDArray[np.uint16]) -> NDArray[np.bool_]:
+    """Which points of a tree, whose table names their lobe, lie in the lungs and in the lobe asked for."""
+    asked = [int(Structure[nodule.lobe])] if nodule.lobe is not None else [int(s) for s in AERATED]
+    index = np.rint(twin.grid.world_to_index(at_mm)).astype(int)
+    inside = np.all((index >= 0) & (index < twin.grid.shape), axis=1) & np.isin(lobe, asked)
+    inside[inside] = np.isin(twin.structure[tuple(index[inside].T)], [int(s) for s in LUNG])
+    return inside
 
 
 def _cells(where: Clearance, nodule: Nodule) -> Cells:

@@ -3,6 +3,8 @@ wall."""
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from twins import Grid, Structure, Tree, Twin, material
@@ -72,4 +74,41 @@ def airway_tree() -> Tree:
         parent=np.array([-1, 0, 1, 2, 1, 4]),
         generation=np.array([4, 4, 5, 5, 5, 5]),
         lobe=np.full(6, Structure.LEFT_UPPER_LOBE),
+    )
+
+
+CROSSING = (-40.0, -20.0, 24.0)
+VESSEL_FORK = (-40.0, 12.0, 24.0)
+
+
+def vessel_lines() -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Arteries along y that fork in the plane z = 24, and a vein along x that passes one of them."""
+    artery = np.array([[-40.0, y, 22.6] for y in (-36.0, -32.0, -28.0, -24.0, -20.0, -16.0, -12.0)])
+    stem = np.array([[-40.0, y, 24.0] for y in (0.0, 4.0, 8.0, 12.0)])
+    branches = [np.array([VESSEL_FORK, (-40 + s * 3.0, 15.0, 24.0), (-40 + s * 6.0, 18.0, 24.0)]) for s in (1, -1)]
+    vein = np.array([[x, -20.0, 25.4] for x in (-56.0, -52.0, -48.0, -44.0, -40.0, -36.0, -32.0, -28.0, -24.0)])
+    return [artery, stem, *branches], [vein]
+
+
+def vessel_trees() -> tuple[Tree, Tree]:
+    """Those lines as tables of the right upper lobe, 1.5 mm in radius."""
+    return tuple(_tree(lines) for lines in vessel_lines())
+
+
+def _tree(lines: list[np.ndarray]) -> Tree:
+    parent: list[int] = []
+    ends: dict[tuple[float, ...], int] = {}
+    for line in lines:
+        for a, b in pairwise(line):
+            parent.append(ends.get(tuple(a), -1))
+            ends[tuple(b)] = len(parent) - 1
+    n = len(parent)
+    return Tree(
+        start_mm=np.concatenate([line[:-1] for line in lines]),
+        end_mm=np.concatenate([line[1:] for line in lines]),
+        start_radius_mm=np.full(n, 1.5),
+        end_radius_mm=np.full(n, 1.5),
+        parent=np.array(parent),
+        generation=np.full(n, 4),
+        lobe=np.full(n, Structure.RIGHT_UPPER_LOBE),
     )

@@ -16,7 +16,7 @@ from lesions.raster import rasterise
 from lesions.shape import shape_of
 from lesions.surroundings import matter_on
 
-from .synthetic_thorax import airway_tree, block
+from .synthetic_thorax import airway_tree, block, vessel_trees
 
 PLACE = (40.3, -20.2, 24.6)
 WALL = 79.0 - 8.0 + 1.0
@@ -41,7 +41,8 @@ def inserted(twin, spec):
 
 
 def test_every_class_has_its_exact_volume_wherever_it_grows(twin):
-    twin = replace(twin, airways=airway_tree())
+    arteries, veins = vessel_trees()
+    twin = replace(twin, airways=airway_tree(), arteries=arteries, veins=veins)
     specs = list(examples(6.0).values())
     for spec, placed in zip(specs, place(twin, specs, rng=np.random.default_rng(1)), strict=True):
         found, _, _ = inserted(twin, placed)
