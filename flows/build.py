@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -17,14 +18,15 @@ import twins
 from twins.files import replacing
 
 from .card import CARD, card_facts, write_card
-from .dataset import DRAWS, SEAL, Dataset
+from .dataset import DRAWS, SEAL, TARGETS, Dataset
 from .progress import Meter, Report
 from .running.account import Account, account_of, write_account
 from .stages import CaseRecord, Site, build_case
 from .stages.case import case_weight
 from .store import Store, explaining, package_version, sha256_of
 from .study import Case, Plan, StudySpec, load_study, make_plan
-from .study.spec import is_file_name
+from .study.scans import is_file_name
+from .study.targets import targets
 from .tables import anatomy_rows, draw_rows, manifest_rows, nodule_rows, write_table
 
 RUN = "run"
@@ -87,7 +89,8 @@ def open_build(
     root = Path(out)
     check_folder(root)
     with explaining(root):
-        store, account = Store(root), account_of(plan, chosen_backend(backend))
+        account = account_of(plan, chosen_backend(backend))
+        store = Store(root)
         with store.lock(wait_s=wait_s):
             begin(store, account)
             meter = Meter(sum(case_weight(case) for case in plan.cases), progress)
@@ -137,12 +140,16 @@ class Build:
         (root / DRAWS).unlink(missing_ok=True)
         if draws:
             write_table(root / DRAWS, draws)
-        _write_study(self.plan.study, records, root)
+        aims = targets(self.plan.study)
+        (root / TARGETS).unlink(missing_ok=True)
+        if aims:
+            write_table(root / TARGETS, [asdict(aim) for aim in aims])
+        profiles = _write_study(self.plan.study, records, root)
         self.write_run()
         paths = {artefact.path for record in records for artefact in record.artefacts()}
         paths |= {"manifest.csv", "nodules.csv", "study.yaml", *CARD}
-        paths |= {DRAWS} if draws else set()
-        paths |= {f"profiles/{p.name}" for p in (root / "profiles").glob("*.y*ml")}
+        paths |= ({DRAWS} if draws else set()) | ({TARGETS} if aims else set())
+        paths |= profiles
         if self.plan.study.outputs.anatomy:
             paths.add("anatomy/labels.csv")
         with replacing(root / SEAL) as part:
@@ -197,25 +204,22 @@ def chosen_backend(backend: str) -> str:
         raise ValueError(str(error)) from None
 
 
-def _write_study(study: StudySpec, records: Sequence[CaseRecord], root: Path) -> None:
-    """``study.yaml``: the resolved study, naming nothing outside the dataset."""
+def _write_study(study: StudySpec, records: Sequence[CaseRecord], root: Path) -> set[str]:
+    """``study.yaml``: the resolved study, naming nothing outside the dataset; returns the users' profiles it names."""
     from ruamel.yaml import YAML
 
-    data: dict[str, Any] = study.model_dump(mode="json", exclude_none=True)
+    data: dict[str, Any] = study.model_dump(mode="json", exclude_none=True, exclude={"preview"})
     for twin, record in zip(data["twins"], records, strict=True):
         if "patient" in twin:
             twin["patient"]["file"] = record.twin.path
             twin["patient"]["sha256"] = record.twin.sha256
             if record.original is not None:
                 twin["patient"]["ct"] = record.original.path
+    profiles: set[str] = set()
     for scan in data["scans"]:
         if is_file_name(scan["profile"]):
-            source, target = Path(scan["profile"]), root / "profiles" / Path(scan["profile"]).name
-            target.parent.mkdir(exist_ok=True)
-            if source.resolve() != target.resolve():
-                with replacing(target) as part:
-                    shutil.copyfile(source, part)
-            scan["profile"] = f"profiles/{target.name}"
+            scan["profile"] = _kept_profile(Path(scan["profile"]), root)
+            profiles.add(scan["profile"])
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = None
     yaml.width = 120
@@ -223,6 +227,19 @@ def _write_study(study: StudySpec, records: Sequence[CaseRecord], root: Path) ->
     with replacing(root / "study.yaml") as part, part.open("w", encoding="utf-8") as handle:
         handle.write("# The resolved study: `lungtwin build` of this file makes the same dataset again.\n")
         yaml.dump(data, handle)
+    return profiles
+
+
+def _kept_profile(source: Path, root: Path) -> str:
+    """Copy a user's profile into the dataset; its name tells its content, so that two of one name are two files."""
+    mark = sha256_of(source)[:8]
+    stem = source.stem.removesuffix(f"-{mark}")
+    target = root / "profiles" / f"{stem}-{mark}{source.suffix}"
+    if source.resolve() != target.resolve():
+        target.parent.mkdir(exist_ok=True)
+        with replacing(target) as part:
+            shutil.copyfile(source, part)
+    return f"profiles/{target.name}"
 
 
 def _version(name: str) -> str | None:

@@ -18,6 +18,9 @@ from .tables import read_table
 DRAWS = "outcome_draws.csv"
 """One row per nodule and set of labels, where a study draws more than one."""
 
+TARGETS = "targets.csv"
+"""Achieved beside target, where a study draws from cohorts (:mod:`flows.study.targets`)."""
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -60,6 +63,11 @@ class Dataset:
     def draws(self) -> list[dict[str, str]]:
         """One row per nodule and set of drawn labels; empty where one set is drawn."""
         return read_table(self.root / DRAWS) if (self.root / DRAWS).is_file() else []
+
+    @cached_property
+    def targets(self) -> list[dict[str, str]]:
+        """One row per figure of a cohort that the study draws from; empty where it draws from none."""
+        return read_table(self.root / TARGETS) if (self.root / TARGETS).is_file() else []
 
     @cached_property
     def study(self) -> StudySpec:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from lesions import Nodule
 from lesions import draw as draw_nodules
-from lesions.cohorts import NoduleTable, completed, draw_counts, draw_table, read_table, resample
+from lesions.cohorts import NoduleTable, completed, draw_counts, draw_each, draw_table, read_table, resample
 from lesions.growth import Growth
 from twins.specfile import SpecError
 
@@ -49,35 +49,63 @@ def own_table(entry: TwinEntry, study: StudySpec) -> NoduleTable | None:
 
 
 def resolved_nodules(
-    entry: TwinEntry, twin: str, study: StudySpec, own: NoduleTable | None
-) -> list[tuple[Nodule, Growth | None]]:
-    """All nodules of one twin of an entry, with the growth that was asked for; ``own`` is its :func:`own_table`.
+    entry: TwinEntry, twins: Sequence[str], study: StudySpec
+) -> list[list[tuple[Nodule, Growth | None]]]:
+    """All nodules of each twin of an entry, with the growth that was asked for.
+
+    Those drawn whole from a cohort of the package are worked out together: a plan of 10,000 people takes seconds.
 
     Raises
     ------
     SpecError
-        If a nodule contradicts itself or the cohort.
+        If a nodule contradicts itself or the cohort, or the cohort cannot be used.
     """
-    where = f"{study.name}: twins.{twin}"
-    n_drawn = _n_drawn(entry, twin, study)
+    own = own_table(entry, study)
+    wanted = [_wanted(entry, twin, study) for twin in twins]
+    whole = [
+        (twin, fields)
+        for twin, nodules in zip(twins, wanted, strict=True)
+        for fields in nodules
+        if own is None and set(fields) <= {"id", "key", "growth"}
+    ]
+    streams = [stream(study.seed, "twin", twin, "nodule", fields["id"], "draw") for twin, fields in whole]
+    table = draw_each(streams, cohort=entry.cohort or "lidc", diameter_mm=entry.drawn_diameter_mm)
+    place = {(twin, fields["id"]): row for row, (twin, fields) in enumerate(whole)}
+    nowhere = {} if entry.cohort is not None and entry.population is not None else {"lobe": None}
+
+    def nodule(twin: str, fields: dict[str, Any]) -> Nodule:
+        name = fields["id"]
+        row = place.get((twin, name))
+        if row is not None:
+            return table.nodule(row, name=name, fields={"key": fields["key"], **nowhere})
+        if not any(size in fields for size in SIZES):
+            fields = _drawn(entry, own, fields, stream(study.seed, "twin", twin, "nodule", name, "draw"))
+        return Nodule(**fields)
+
+    found: list[list[tuple[Nodule, Growth | None]]] = []
+    for twin, nodules in zip(twins, wanted, strict=True):
+        found.append([])
+        for fields in nodules:
+            growth = fields.pop("growth", None)
+            try:
+                found[-1].append((nodule(twin, fields), growth))
+            except (ValidationError, ValueError) as error:
+                where = f"{study.name}: twins.{twin}.nodules.{fields['id']}"
+                raise SpecError(f"{where}: {first_line(error)}") from None
+    return found
+
+
+def _wanted(entry: TwinEntry, twin: str, study: StudySpec) -> list[dict[str, Any]]:
+    """What is asked of each nodule of a twin: those listed, then those to be drawn, each with id and key."""
     listed = [given(nodule) for nodule in entry.nodules]
-    wanted: list[dict[str, Any]] = [*listed, *({} for _ in range(n_drawn))]
+    wanted: list[dict[str, Any]] = [*listed, *({} for _ in range(_n_drawn(entry, twin, study)))]
     taken = {fields["id"] for fields in listed if "id" in fields}
     free = (name for name in (f"n{i}" for i in range(1, 1000)) if name not in taken)
-    nodules = []
     for fields in wanted:
-        growth = fields.pop("growth", None)
         if "id" not in fields:
             fields["id"] = next(free)
-        name = fields["id"]
-        fields.setdefault("key", make_key(study.seed, "twin", twin, "nodule", name, "shape"))
-        try:
-            if not any(size in fields for size in SIZES):
-                fields = _drawn(entry, own, fields, stream(study.seed, "twin", twin, "nodule", name, "draw"))
-            nodules.append((Nodule(**fields), growth))
-        except (ValidationError, ValueError) as error:
-            raise SpecError(f"{where}.nodules.{name}: {first_line(error)}") from None
-    return nodules
+        fields.setdefault("key", make_key(study.seed, "twin", twin, "nodule", fields["id"], "shape"))
+    return wanted
 
 
 def _n_drawn(entry: TwinEntry, twin: str, study: StudySpec) -> int:

@@ -28,7 +28,7 @@ from .estimate import (
     twin_s,
 )
 from .keys import make_key
-from .partial import given
+from .partial import copied
 from .people import TwinEntry
 from .resolution import protocol_of, resolve, sampling_of
 from .rows import PlanRow, table
@@ -128,9 +128,6 @@ def _case(entry: TwinEntry, study: StudySpec, scans: list[Scan], *, base: TwinEn
     person = entry.person or entry.id
     known = base.id != entry.id
     seed = study.seed
-    fields = [given(nodule) for nodule in entry.nodules]
-    growths = tuple(own.pop("growth", None) for own in fields)
-    population = None if entry.population is None else TwinSpec(**given(entry.population))
     here: tuple[str | int, ...] = ("twin", person) if entry.visit is None else ("twin", person, "visit", entry.visit)
     share = ADDED_SHARE if known else 1.0
     raws: set[tuple[str, str]] = set()
@@ -154,12 +151,12 @@ def _case(entry: TwinEntry, study: StudySpec, scans: list[Scan], *, base: TwinEn
         base_twin=base.id,
         base_anatomy=_anatomy_id(base),
         base_comes_again=comes_again,
-        population=population,
-        at_first=None if entry.at_first is None else TwinSpec(**given(entry.at_first)),
+        population=None if entry.population is None else copied(entry.population, TwinSpec),
+        at_first=None if entry.at_first is None else copied(entry.at_first, TwinSpec),
         patient=entry.patient,
         spacing_mm=study.twin_spacing_mm,
-        nodules=tuple(Nodule(**own) for own in fields),
-        growths=growths,
+        nodules=tuple(copied(nodule, Nodule) for nodule in entry.nodules),
+        growths=tuple(nodule.growth for nodule in entry.nodules),
         left_out=entry.left_out,
         visit=entry.visit,
         days=entry.days,
@@ -175,7 +172,7 @@ def _case(entry: TwinEntry, study: StudySpec, scans: list[Scan], *, base: TwinEn
         label_shift=study.label_shift,
         label_visible_only=study.label_visible_only,
         anatomy=study.outputs.anatomy,
-        twin_s=nodules_s(len(fields)) + (0.0 if known else twin_s(kind, study.twin_spacing_mm)),
+        twin_s=nodules_s(len(entry.nodules)) + (0.0 if known else twin_s(kind, study.twin_spacing_mm)),
     )
 
 
@@ -187,7 +184,7 @@ def _base(entry: TwinEntry, spacing_mm: float) -> str:
     """Short digest of all that a resolved twin is made of before nodules."""
     source = entry.population or entry.patient
     assert source is not None
-    return _short([type(source).__name__, source.model_dump(mode="json"), spacing_mm])
+    return _short([type(source).__name__, source.model_dump_json(), spacing_mm])
 
 
 def _scan(entry: ScanEntry, profile: Profile, study: StudySpec, rates: Rates) -> Scan:
@@ -257,17 +254,10 @@ def _short(account: Any) -> str:
 
 
 def _rows(case: Case, base: str, marks: Mapping[str, str]) -> list[PlanRow]:
-    own = _short(
-        [
-            base,
-            [nodule.model_dump(mode="json") for nodule in case.nodules],
-            [growth and growth.model_dump(mode="json") for growth in case.growths],
-            case.placement_key,
-            case.left_out,
-            case.visit,
-            case.days,
-        ]
-    )
+    texts = [base, str(case.placement_key), str(case.left_out), str(case.visit), str(case.days)]
+    texts += [nodule.model_dump_json() for nodule in case.nodules]
+    texts += ["" if growth is None else growth.model_dump_json() for growth in case.growths]
+    own = _short(texts)
     seen: set[str] = set()
     rows = []
     for scan in case.scans:

