@@ -55,13 +55,24 @@ def verify(
         raise typer.Exit(1)
 
 
-def report(dataset: Folder) -> None:
+def report(
+    dataset: Folder,
+    qualities: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--qa",
+            metavar="QA.JSON",
+            help="Acceptance of a profile of the study, as `lungtwin qa PROFILE --out FOLDER` writes it, shown in "
+            "place of the recorded one; repeatable.",
+        ),
+    ] = None,
+) -> None:
     """Make the report of a finished dataset again."""
     from ..dataset import Dataset
     from ..report import write_report
 
-    with waiting("report"):
-        page = write_report(Dataset.open(dataset)).resolve()
+    with bar("report") as progress:
+        page = write_report(Dataset.open(dataset), acceptances=qualities or (), progress=progress).resolve()
     out.print(f"report   {page}", markup=False, highlight=False)
     answer({"report": page})
 

@@ -1,9 +1,10 @@
-"""The page: tables and pictures put into the template, as one file that opens from disk."""
+"""The page: tables, diagrams and previews put into the template, as one file that opens from disk."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,116 +13,177 @@ import numpy as np
 from twins.files import replacing
 
 from ..dataset import Dataset
-from ..study import StudySpec
 from ..volumes import read_volume
-from .views import compare, host_views, lung_views, nodule_views, share_of
-
-MAX_SHOWN = 24
-"""Images shown with pictures; a larger dataset shows its first ones, and all in the tables."""
+from . import facts, previews
+from .overview import conditions, overview
+from .quality import profiles
+from .targets import tally, targets
+from .times import write_times
+from .tissues import compare
 
 TEMPLATE = "page.html.j2"
+STYLE = "page.css"
+SCRIPTS = ("pictures.js", "viewer.js", "gallery.js", "start.js")
+HERE = Path(__file__).parent
+
+MAX_COMPARED = 24
+"""Hosts whose tissues are compared in a table; all are in the viewer."""
 
 
-def write_report(dataset: Dataset) -> Path:
-    """Write ``report/index.html`` of a finished dataset and return its path; the same dataset gives the same bytes."""
+def write_report(
+    dataset: Dataset,
+    *,
+    acceptances: Sequence[str | os.PathLike[str]] = (),
+    progress: Callable[[float, str], None] | None = None,
+) -> Path:
+    """Write ``report/index.html`` of a finished dataset and return its path; the same dataset gives the same bytes.
+
+    How long the build took goes to ``run/times.js``, which the page takes in when it is asked for.
+
+    Parameters
+    ----------
+    acceptances
+        Files ``qa.json`` of ``lungtwin qa``, shown in place of the acceptance recorded with the package.
+    progress
+        Called with the share done, 0 to 1, and what comes next.
+
+    Raises
+    ------
+    ValueError
+        If a file of the dataset cannot be read, or one of ``acceptances`` is no acceptance of a profile of the study.
+    """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
+    tell = progress or _untold
+    quality = profiles(dataset.study, acceptances)
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
+        loader=FileSystemLoader(HERE),
         autoescape=select_autoescape(default=True, default_for_string=True),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters["number"] = number
-    text = environment.get_template(TEMPLATE).render(**_content(dataset))
+    environment.filters["words"] = facts.words
+    pictured, hosts = _pictures(dataset, tell)
+    tell(0.97, "report")
+    content = _content(dataset) | {"pictures": pictured, "hosts": hosts, "profiles": quality}
+    text = environment.get_template(TEMPLATE).render(**content)
     dataset.report.parent.mkdir(exist_ok=True)
     with replacing(dataset.report) as part:
         part.write_text(text, encoding="utf-8")
+    write_times(dataset)
+    tell(1.0, "report")
     return dataset.report
 
 
-def number(text: str, digits: int = 1) -> str:
+def _untold(share: float, what: str) -> None:
+    """Progress that nobody asked for."""
+
+
+def number(value: Any, digits: int = 1) -> str:
     """A number of a table with fixed digits; a dash where nothing is known; other text as it is."""
-    if text == "":
+    if value in {"", None}:
         return "–"
     try:
-        return f"{float(text):.{digits}f}"
+        return f"{float(value):,.{digits}f}".replace(",", "\u2009")
     except ValueError:
-        return text
+        return str(value)
+
+
+def embedded(data: Any) -> str:
+    """Data as JSON that may stand in a script element."""
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c")
 
 
 def _content(dataset: Dataset) -> dict[str, Any]:
     manifest, study = dataset.manifest, dataset.study
-    twins: list[dict[str, Any]] = []
-    shown = 0
-    for twin_id, rows in dataset.by_twin():
-        images = []
-        for row in rows:
-            if shown < MAX_SHOWN:
-                images.append(_image(dataset, row))
-                shown += 1
-        nodules = dataset.nodules_of(rows[0]["image_id"])
-        twins.append({"id": twin_id, "row": rows[0], "images": images, "nodules": nodules})
-    labels = [line["label"] for twin in twins for line in twin["nodules"] if line["is_mimic"] != "true"]
+    card = json.loads((dataset.root / "card.json").read_text(encoding="utf-8"))
+    groups = targets(study, dataset.targets, dataset.nodules)
+    lesions = [row for row in facts.distinct(dataset.nodules) if row["is_mimic"] != "true"]
+    malignant = sum(row["label"] == "malignant" for row in lesions)
     return {
         "study": study,
-        "manifest": manifest,
-        "twins": twins,
-        "n_hidden": len(manifest) - shown,
-        "profiles": _profiles(study),
-        "card": json.loads((dataset.root / "card.json").read_text(encoding="utf-8")),
-        "figures": {
-            "images": len(manifest),
-            "twins": len(twins),
-            "nodules": len(labels),
-            "malignant": share_of(labels, "malignant") if study.label_mode != "soft" else "–",
-        },
+        "card": card,
+        "charts": overview(manifest, dataset.nodules, card),
+        "conditions": conditions(manifest),
+        "groups": groups,
+        "tally": tally(groups),
+        "figures": [
+            (number(len(manifest), 0), "CT images"),
+            (number(len(facts.persons(manifest)), 0), "persons"),
+            (number(len(lesions), 0), "nodules"),
+            (number(malignant, 0) if study.label_mode != "soft" else "–", "drawn malignant"),
+        ],
+        "n_images": len(manifest),
+        "n_pictured": min(len(manifest), previews.MAX_PICTURED),
         "version": manifest[0]["version"] if manifest else "",
         "backend": manifest[0]["backend"] if manifest else "",
+        "windows": {name: previews.window_table(name) for name in previews.WINDOWS},
+        "levels": previews.WINDOWS,
+        "data": embedded(_data(dataset)),
+        "style": (HERE / STYLE).read_text(encoding="utf-8"),
+        "script": "\n".join((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS),
     }
 
 
-def _profiles(study: StudySpec) -> list[dict[str, Any]]:
-    """How sure the scanners' values are, for each profile of the package that the study uses."""
-    from ctsim import load_profile, profile_names
-    from ctsim.facts import facts
-
-    found = []
-    for name in dict.fromkeys(scan.profile for scan in study.scans):
-        if name not in profile_names():
-            found.append({"name": name, "is_own": True})
-            continue
-        profile = load_profile(name)
-        used = {f"protocols.{scan.protocol}" for scan in study.scans if scan.profile == name}
-        used |= {f"kernels.{scan.kernel}" for scan in study.scans if scan.profile == name}
-        things = {fact.field.rsplit(".", 1)[0] for fact in facts(profile) if fact.status == "estimated"}
-        numbers = [fact for fact in facts(profile) if fact.field.startswith("scanner.") and fact.source]
-        estimated = [field for entry in profile.sources if entry.status == "estimated" for field in entry.fields]
-        found.append(
-            {
-                "name": name,
-                "is_own": False,
-                "n_values": len(numbers),
-                "n_estimated": sum(fact.status == "estimated" for fact in numbers),
-                "estimated": [*estimated, *sorted(thing for thing in used if thing in things)],
-            }
-        )
-    return found
+def _data(dataset: Dataset) -> dict[str, Any]:
+    """What the scripts read: columns and values of images and nodules, and their files."""
+    index = {row["image_id"]: i for i, row in enumerate(dataset.manifest)}
+    counted: dict[int, int] = {}
+    places = []
+    for row in dataset.nodules:
+        i = index[row["image_id"]]
+        places.append([i, counted.get(i, 0)])
+        counted[i] = counted.get(i, 0) + 1
+    return {
+        "scans": {
+            "columns": facts.heads(facts.SCANS),
+            "rows": facts.table(dataset.manifest, facts.SCANS),
+            "files": [[row["image_file"], row["mask_file"]] for row in dataset.manifest],
+        },
+        "nodules": {
+            "columns": facts.heads(facts.NODULES),
+            "rows": facts.table(dataset.nodules, facts.NODULES),
+            "places": places,
+        },
+    }
 
 
-def _image(dataset: Dataset, row: Mapping[str, str]) -> dict[str, Any]:
-    hu, grid = read_volume(dataset.root / row["image_file"])
-    truth = dataset.truth(dict(row))
-    anatomy = read_volume(dataset.root / row["anatomy_file"])[0] if row["anatomy_file"] else None
-    lines = dataset.nodules_of(row["image_id"])
-    nodules = [{"line": line, "picture": nodule_views(hu, grid, truth, i)} for i, line in enumerate(lines)]
-    host: dict[str, Any] | None = None
-    if row["original_file"]:
-        original, original_grid = read_volume(dataset.root / row["original_file"])
-        if original_grid.same_as(grid, tolerance_mm=0.05):
-            host = {"pairs": host_views(original, hu, grid, anatomy), "table": []}
-            if anatomy is not None:
-                mask = read_volume(dataset.root / row["mask_file"])[0]
-                host["table"] = compare(np.asarray(original), np.asarray(hu), anatomy, mask)
-    return {"row": row, "overview": lung_views(hu, grid, truth, anatomy), "nodules": nodules, "host": host}
+def _pictures(dataset: Dataset, tell: Callable[[float, str], None]) -> tuple[list[str], list[dict[str, Any]]]:
+    """Previews of the images as JSON, one text each, and the comparisons of hosts with their scans."""
+    detail = previews.detail_for(len(dataset.manifest))
+    nodules: dict[str, list[dict[str, str]]] = {}
+    for line in dataset.nodules:
+        nodules.setdefault(line["image_id"], []).append(line)
+    shown = dataset.manifest[: previews.MAX_PICTURED]
+    hosts: list[dict[str, Any]] = []
+    texts = []
+    for i, row in enumerate(shown):
+        tell(0.97 * i / len(shown), f"previews of {row['image_id']}")
+        hu, grid = read_volume(dataset.root / row["image_file"])
+        truth = dataset.truth(row)
+        lines = nodules.get(row["image_id"], [])
+        found: dict[str, Any] = {
+            "thumb": previews.thumbnail(hu, grid, detail),
+            "volume": previews.preview(hu, grid, detail),
+            "nodules": [previews.nodule_views(hu, grid, truth, k, detail) for k in range(len(lines))],
+            "places": [
+                previews.place(line, grid, nodule.max_diameter_mm)
+                for line, nodule in zip(lines, truth.nodules, strict=True)
+            ],
+        }
+        if row["original_file"]:
+            original, own = read_volume(dataset.root / row["original_file"])
+            if own.same_as(grid, tolerance_mm=0.05):
+                found["original"] = previews.preview(original, own, detail)
+                if len(hosts) < MAX_COMPARED and row["anatomy_file"]:
+                    hosts.append({"image": row["image_id"], "table": _compared(dataset, row, original, hu)})
+        texts.append(embedded(found))
+    return texts, hosts
+
+
+def _compared(dataset: Dataset, row: Mapping[str, str], original: Any, hu: Any) -> list[Any]:
+    anatomy, mask = (read_volume(dataset.root / row[name])[0] for name in ("anatomy_file", "mask_file"))
+    return compare(np.asarray(original), np.asarray(hu), anatomy, mask)
