@@ -123,24 +123,13 @@ def rasterise(
     else:
         shape = shape_of(nodule) if room is None else _grown(nodule, room, 2 * step)
     sigma = nodule.attributes.margin_mm / WIDTH_10_90
-    pad = TAIL * sigma + 2.5 * step + beyond_mm
-    low, high = shape.extent_mm()
-    low, high = low - 1.2 * pad, high + 1.2 * pad
-    if include_mm is not None:
-        # A lattice that is scaled down to the volume of body and spicules must still reach them.
-        include_mm = (1.25 if len(shape.spicules) else 1.0) * include_mm
-        low, high = np.minimum(low, include_mm.min(axis=0)), np.maximum(high, include_mm.max(axis=0))
-    origin, count = box_of(low, high, step)
-
+    field = _field_of(nodule, shape, step, beyond_mm, include_mm)
     blur = math.hypot(sigma, step / math.sqrt(12))  # a voxel averages over its width
     # As far from the surface as the search for the volume looks at first, and a little more.
     near = max((edge.tail + SLACKS[0] + 0.1) * width for edge, width in ((RAMP, step), (GAUSSIAN, blur))) + beyond_mm
-    field = Field(shape, origin, count, step, 1.2 * pad)
-    if room is None and len(shape.spicules):
-        _, whole = field.distances(near)
-        union_mm3 = float(ramp(whole / step).sum(dtype=np.float64)) * step**3
-        field.scale = (nodule.target_volume_mm3 / union_mm3) ** (1 / 3)
-        step, origin = step * field.scale, origin * field.scale
+    if room is None:
+        _scale(field, nodule.target_volume_mm3, near)
+    step, origin, count = step * field.scale, field.origin * field.scale, field.count
     grid = lattice(origin, count, step)
     bound = None if room is None else room.on(_in_world(grid, nodule))
 
@@ -166,6 +155,55 @@ def rasterise(
         x, y, z = np.asarray(grid.origin_mm) - centroid
         grid, centroid = Grid(grid.shape, grid.spacing_mm, (float(x), float(y), float(z))), np.zeros(3)
     return Raster(grid, occupancy, profile, core_occupancy, core_profile, body, shape.n_spicules, centroid)
+
+
+def body_on(nodule: Nodule, spacing_mm: float) -> tuple[Grid, NDArray[np.float32]]:
+    """Signed distance to a nodule's body alone, without what :func:`rasterise` makes of it besides.
+
+    Parameters
+    ----------
+    nodule
+        A nodule whose volume is known.
+    spacing_mm
+        Spacing of the lattice before it is scaled to the volume of body and spicules.
+
+    Returns
+    -------
+    Grid, array
+        Lattice about the form's own centre, and the distance [mm] ``(z, y, x)``, positive inside; farther than two
+        voxels from the surface only a bound of it.
+    """
+    field = _field_of(nodule, shape_of(nodule), spacing_mm)
+    _scale(field, nodule.target_volume_mm3, 2 * spacing_mm)
+    step = spacing_mm * field.scale
+    return lattice(field.origin * field.scale, field.count, step), field.distances(2 * step)[0]
+
+
+def _field_of(
+    nodule: Nodule,
+    shape: Shape,
+    step: float,
+    beyond_mm: float = 0.0,
+    include_mm: NDArray[np.float64] | None = None,
+) -> Field:
+    """The distances of a form on a lattice that holds it, its margin and what else is asked for."""
+    pad = TAIL * nodule.attributes.margin_mm / WIDTH_10_90 + 2.5 * step + beyond_mm
+    low, high = shape.extent_mm()
+    low, high = low - 1.2 * pad, high + 1.2 * pad
+    if include_mm is not None:
+        # A lattice that is scaled down to the volume of body and spicules must still reach them.
+        include_mm = (1.25 if len(shape.spicules) else 1.0) * include_mm
+        low, high = np.minimum(low, include_mm.min(axis=0)), np.maximum(high, include_mm.max(axis=0))
+    origin, count = box_of(low, high, step)
+    return Field(shape, origin, count, step, 1.2 * pad)
+
+
+def _scale(field: Field, volume_mm3: float, near_mm: float) -> None:
+    """Scale a form to its volume, where spicules come on top of a body that has it."""
+    if len(field.shape.spicules):
+        _, whole = field.distances(near_mm)
+        union_mm3 = float(ramp(whole / field.step).sum(dtype=np.float64)) * field.step**3
+        field.scale = (volume_mm3 / union_mm3) ** (1 / 3)
 
 
 def _grown(nodule: Nodule, room: Room, step: float) -> Shape:

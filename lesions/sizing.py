@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from .measures import axial_diameters_mm
 from .nodule import Nodule
-from .raster import fine_spacing_mm, rasterise
+from .raster import body_on, fine_spacing_mm
 
 N_STEPS = 4
 TYPICAL_RATIO = 1.05
@@ -37,7 +37,7 @@ def volume_of_mean_diameter(nodule: Nodule) -> float:
     for step in range(N_STEPS):
         sized = nodule.model_copy(update={"mean_diameter_mm": None, "volume_mm3": volume})
         fine = fine_spacing_mm(sized.target_diameter_mm)
-        raster = rasterise(sized, spacing_mm=fine if step == N_STEPS - 1 else 2 * fine)
-        measured = sum(axial_diameters_mm(raster.grid, raster.body_mm, 0.0)) / 2
+        grid, body = body_on(sized, fine if step == N_STEPS - 1 else 2 * fine)
+        measured = sum(axial_diameters_mm(grid, body, 0.0)) / 2
         volume *= (wanted / measured) ** 3
     return volume
