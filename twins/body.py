@@ -15,8 +15,8 @@ from numba import njit, prange
 from .abdomen import liver, mesentery, organs, paint_stomach
 from .cage import RIB_LAYER_MM, SKIN_MM
 from .canvas import INK, Canvas, coverage, deposit
-from .fields import Field, locate, noise, smooth_min, stream
-from .lungs import Chest
+from .fields import Field, interpolated_row, locate, noise, smooth_max, smooth_min, stream
+from .lungs import Chest, superellipse
 from .musculature import muscles
 from .shapes import Blob, Coat, Tube, curve, frame_along, paint, unite
 from .structures import Structure
@@ -27,13 +27,16 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
+PRESSED_MM = 8.0
+"""How far the table presses the hindmost part of the back in, and a fifth of the fat more [mm]. Design default."""
+
 DIAPHRAGM_MM = 3.5
 """Thickness of the diaphragm [mm] (3.1-6.5 at total lung capacity)."""
 
 
 def paint_body(canvas: Canvas, spec: TwinSpec, chest: Chest) -> None:
     """Paint everything of the trunk but bones, mediastinum and lungs."""
-    fields = np.stack(_fields(spec, chest), axis=-1)
+    fields = np.stack(_fields(spec, chest))
     _layers(
         *canvas.arrays,
         np.asarray(canvas.grid.origin_mm),
@@ -91,7 +94,7 @@ def _glands(spec: TwinSpec, chest: Chest) -> list[Blob | Tube]:
 
 
 def _fields(spec: TwinSpec, chest: Chest) -> list[Field]:
-    """Outline, fascia, wall, muscle, diaphragm, liver, folds."""
+    """Outline, fascia, wall, muscle, diaphragm, liver, folds, lungs."""
     cage, lattice = chest.cage, chest.lattice
     z, y, x = lattice.axes_mm()
     step = lattice.spacing_mm[0]
@@ -99,20 +102,21 @@ def _fields(spec: TwinSpec, chest: Chest) -> list[Field]:
     level = cage.level(z)
     bumps = noise(lattice, 34.0, rng)
     waves = noise(lattice, 24.0, rng)
+    broad = np.clip(noise(lattice, 90.0, rng), -2, 2)
     smooth = _trunk(chest)
     furrow = np.exp(-((x / 13) ** 2))[None, None, :] * (y > 0)[None, :, None] * 5.0
-    trunk = (smooth + furrow + 1.3 * bumps).astype(np.float32)
+    trunk = np.asarray(smooth + furrow + 1.5 * bumps + 2.2 * broad, np.float32)
     pectorals = [
         Blob(
             cage.section(math.radians(136), 0.06 * cage.height_mm, side, np.asarray(9.0)),
-            (58, 25 if cage.is_male else 20, 66),
+            (60, 21 if cage.is_male else 17, 68),
             Coat("muscle", Structure.MUSCLE),
             frame_along((0, 0.42, 1), (1, side * 0.45, 0)),
         )
         for side in (-1.0, 1.0)
     ]
     bare = trunk.copy()
-    unite(bare, lattice.origin_mm, step, pectorals, blend_mm=10.0, grow_mm=0.6 * cage.fat_mm)
+    unite(bare, lattice.origin_mm, step, pectorals, blend_mm=20.0, grow_mm=0.6 * cage.fat_mm)
     outline = bare.copy()
     if not cage.is_male:
         unite(outline, lattice.origin_mm, step, _breasts(spec, chest), blend_mm=16.0)
@@ -130,6 +134,7 @@ def _fields(spec: TwinSpec, chest: Chest) -> list[Field]:
         (-chest.diaphragm).astype(np.float32),
         liver(chest, under, bumps),
         (waves * 10).astype(np.float32),
+        chest.lung,
     ]
 
 
@@ -140,19 +145,19 @@ def _trunk(chest: Chest) -> Field:
     nearer to the ribs than a thin layer of muscle and fat.
     """
     cage = chest.cage
-    z, y, x = (v.astype(np.float32) for v in chest.lattice.axes_mm())
-    column = lambda v: np.asarray(v, np.float32)[:, None, None]  # noqa: E731
+    z, _, _ = chest.lattice.axes_mm()
     front, back = cage.body_front(z), cage.body_back(z)
     rise = np.clip((cage.level(z) - 0.50) / 0.25, 0, 1)
-    high = column(rise * rise * (3 - 2 * rise))
-    half_depth, half_width = column(0.5 * (back - front)), column(cage.body_half_width(z))
-    v = (y[None, :, None] - column(0.5 * (front + back))) / half_depth
-    width = half_width * (1 + (0.02 + 0.13 * high) * np.clip(v, -1.2, 0.6) - 0.02 * high)
-    u, v = np.abs(x[None, None, :]) / width, np.abs(v)
-    power = 2.35 - 0.15 * high
-    gauge = np.maximum((u**power + v**power) ** (1 / power), np.float32(0.05))
-    slope = np.sqrt((u ** (power - 1) / width) ** 2 + (v ** (power - 1) / half_depth) ** 2) / gauge ** (power - 1)
-    trunk = ((gauge - 1) / np.maximum(slope, np.float32(1e-4))).astype(np.float32)
+    high = rise * rise * (3 - 2 * rise)
+    narrow = 1 - 0.02 * high
+    trunk = superellipse(
+        chest.lattice, cage.body_half_width(z) * narrow, 0.5 * (front + back), 0.5 * (back - front),
+        2.35 - 0.15 * high, (0.02 + 0.13 * high) / narrow, 0.6,
+    )  # fmt: skip
+    # the table, a hollow of 450 mm radius, presses the back flat where it is hindmost
+    _, y, x = (v.astype(np.float32) for v in chest.lattice.axes_mm())
+    table = np.float32(back.max() - PRESSED_MM - 0.2 * cage.fat_mm) - x**2 / np.float32(900.0)
+    trunk = smooth_max(trunk, y[None, :, None] - table[None, None, :], 12.0)
     least = np.float32(RIB_LAYER_MM + 4 + 0.7 * cage.fat_mm + SKIN_MM)
     return smooth_min(trunk, chest.wall - least, 8.0)
 
@@ -171,30 +176,24 @@ def _layers(
     step: Any,
     skin: Any,
 ) -> None:
-    """Paint the layers of every voxel; ``fields`` (k, j, i, 7) as listed in ``_fields``."""
+    """Paint the layers of every voxel that the lungs do not fill; ``fields`` (8, k, j, i) as listed in ``_fields``."""
     nz, ny, nx = structure.shape
     inks = (np.uint8(INK_SKIN), np.uint8(INK_FAT), np.uint8(INK_MUSCLE), np.uint8(INK_LIVER))
     for k in prange(nz):
-        cz, w = locate((origin[2] + k * spacing - corner[2]) / step, fields.shape[0])
-        value = np.zeros(7, np.float32)
+        cz, w = locate((origin[2] + k * spacing - corner[2]) / step, fields.shape[1])
+        row = np.zeros((8, fields.shape[3]), np.float32)
+        value = np.zeros(8, np.float32)
         for j in range(ny):
-            cy, v = locate((origin[1] + j * spacing - corner[1]) / step, fields.shape[1])
+            cy, v = locate((origin[1] + j * spacing - corner[1]) / step, fields.shape[2])
+            interpolated_row(fields, row, cz, np.float32(w), cy, np.float32(v))
             for i in range(nx):
-                cx, u = locate((origin[0] + i * spacing - corner[0]) / step, fields.shape[2])
-                if fields[cz, cy, cx, 0] > 2.5 * step:
+                cx, u = locate((origin[0] + i * spacing - corner[0]) / step, fields.shape[3])
+                f = coverage((1 - u) * row[0, cx] + u * row[0, cx + 1], spacing)
+                if f <= 0.0 or (1 - u) * row[7, cx] + u * row[7, cx + 1] < -spacing:
                     continue
-                value[:] = 0.0
-                for a in range(2):
-                    for b in range(2):
-                        wab = (w if a else 1 - w) * (v if b else 1 - v)
-                        for c in range(7):
-                            value[c] += wab * (
-                                (1 - u) * fields[cz + a, cy + b, cx, c] + u * fields[cz + a, cy + b, cx + 1, c]
-                            )
-                outline, fascia, wall, layer, under, organ_edge, folds = value
-                f = coverage(outline, spacing)
-                if f <= 0.0:
-                    continue
+                for c in range(7):
+                    value[c] = (1 - u) * row[c, cx] + u * row[c, cx + 1]
+                outline, fascia, wall, layer, under, organ_edge, folds = value[:7]
                 skin_inner = min(f, coverage(outline + skin, spacing))
                 muscle = min(skin_inner, coverage(fascia, spacing))
                 marbling: Any = min(0.10, max(0.0, 0.03 + 0.003 * folds))

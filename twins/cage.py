@@ -50,7 +50,11 @@ _DEPTH = [0.94, 0.96, 0.98, 1.0, 0.98, 0.93, 0.81, 0.72, 0.60, 0.50, 0.46, 0.46]
 
 @dataclass(frozen=True, slots=True)
 class Cage:
-    """Sizes of a chest, all lengths in mm; ``height_mm`` from the deepest sulcus to the apex."""
+    """Sizes of a chest, all lengths in mm; ``height_mm`` from the deepest sulcus to the apex.
+
+    ``muscle`` scales the thickness of the muscles: the root of body mass index / 27, as fat-free mass goes (design
+    default, unverified).
+    """
 
     width_mm: float
     depth_mm: float
@@ -59,6 +63,7 @@ class Cage:
     is_male: bool
     fat_mm: float
     bend_mm: float
+    muscle: float = 1.0
 
     @classmethod
     def of(cls, spec: TwinSpec, height_mm: float) -> Cage:
@@ -75,6 +80,7 @@ class Cage:
             male,
             fat,
             _bend_mm(SUPINE_KYPHOSIS * spec.target_kyphosis_deg(), height_mm, spec.height_cm / 176),
+            min(max(math.sqrt(spec.bmi / 27), 0.80), 1.15),
         )
 
     @property
@@ -146,10 +152,10 @@ class Cage:
         """Half the width of the body: wall at the flanks, shoulder girdle above [mm]."""
         z = np.asarray(z_mm, float)
         level = self.level(z)
-        wall = RIB_LAYER_MM + (15 if self.is_male else 10) + self.fat_mm + SKIN_MM
+        wall = RIB_LAYER_MM + (14 if self.is_male else 10) * self.muscle + self.fat_mm + SKIN_MM
         flank = 0.5 * self.width_mm * np.maximum(_profile(level, _WIDTH), 0.9) + wall
         widest = 0.5 * self.width_mm + wall
-        shoulder = widest + (22 if self.is_male else 12)
+        shoulder = widest + (22 if self.is_male else 12) * self.muscle
         rise = _smooth_step((level - 0.42) / 0.40)
         fall = _smooth_step((level - 1.0) / 0.35)
         return flank + (shoulder - flank) * rise - 30 * fall
@@ -161,7 +167,7 @@ class Cage:
     def body_back(self, z_mm: ArrayLike) -> NDArray[np.float64]:
         """World y of the back of the body [mm]."""
         level = self.level(z_mm)
-        muscle = (29 if self.is_male else 24) + 8 * _smooth_step((level - 0.6) / 0.4)
+        muscle = ((29 if self.is_male else 24) + 8 * _smooth_step((level - 0.6) / 0.4)) * self.muscle
         return self.back(z_mm) + RIB_LAYER_MM + muscle + 0.75 * self.fat_mm + SKIN_MM
 
 

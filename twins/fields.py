@@ -13,7 +13,7 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit, prange
+from numba import get_num_threads, njit, prange, vectorize
 from numpy.typing import NDArray
 
 from .grid import Grid
@@ -42,15 +42,58 @@ def noise(lattice: Grid, pitch_mm: float, rng: np.random.Generator) -> Field:
     return out
 
 
+def power_law(
+    rng: np.random.Generator,
+    n: int,
+    step_mm: float,
+    spacing_mm: float,
+    *,
+    exponent: float,
+    corner: float,
+    band: tuple[float, float],
+) -> Field:
+    """Periodic cube ``(n, n, n)`` of power-law noise, ``P(f) ~ max(f, corner)^-exponent`` within ``band`` [1/mm].
+
+    Its variance is 1 on its own lattice of ``step_mm``; what is returned is the noise as voxels of ``spacing_mm``
+    average it.
+    """
+    import scipy.fft
+
+    white = rng.standard_normal((n, n, n), dtype=np.float32)
+    full, half = (f(n, step_mm).astype(np.float32) for f in (scipy.fft.fftfreq, scipy.fft.rfftfreq))
+    square = np.sqrt((full[:, None] ** 2 + full[None, :] ** 2)[..., None] + half**2)
+    shown = (square > band[0]) & (square < band[1])
+    amplitude = np.maximum(square, np.float32(corner)) ** np.float32(-exponent / 2) * shown
+    spectrum = scipy.fft.rfftn(white, workers=get_num_threads())
+    spectrum *= amplitude
+    # Parseval: waves of the half spectrum stand for two, but for the first and the last
+    power = (spectrum.real**2 + spectrum.imag**2).sum((0, 1), dtype=np.float64)
+    power[1 : (n + 1) // 2] *= 2
+    gain = n**3 / math.sqrt(power.sum())
+    for axis, f in enumerate((full, full, half)):
+        seen = (gain if axis == 0 else 1.0) * np.sinc(f * spacing_mm)
+        spectrum *= seen.astype(np.float32).reshape([-1 if k == axis else 1 for k in range(3)])
+    return np.asarray(scipy.fft.irfftn(spectrum, s=white.shape, workers=get_num_threads()), np.float32)
+
+
 def smooth_max(a: Field, b: Field, blend_mm: float) -> Field:
     """Maximum of two fields, rounded where they are within ``blend_mm`` of each other."""
-    h = np.maximum(blend_mm - np.abs(a - b), 0) * np.float32(1 / blend_mm)
-    return np.asarray(np.maximum(a, b) + np.float32(0.25 * blend_mm) * h * h, np.float32)
+    f = np.float32
+    return np.asarray(_smooth(np.asarray(a, f), np.asarray(b, f), f(blend_mm), f(1.0)))
 
 
 def smooth_min(a: Field, b: Field, blend_mm: float) -> Field:
     """Minimum of two fields, rounded where they are within ``blend_mm`` of each other."""
-    return -smooth_max(-a, -b, blend_mm)
+    f = np.float32
+    return np.asarray(_smooth(np.asarray(a, f), np.asarray(b, f), f(blend_mm), f(-1.0)))
+
+
+@vectorize(["float32(float32, float32, float32, float32)"], cache=True)
+def _smooth(a: Any, b: Any, blend: Any, sign: Any) -> Any:
+    """The rounded maximum for ``sign`` 1, the minimum for -1."""
+    a, b = sign * a, sign * b
+    h = max(blend - abs(a - b), np.float32(0.0)) / blend
+    return sign * (max(a, b) + np.float32(0.25) * blend * h * h)
 
 
 def volume_mm3(distance: Field, step_mm: float) -> float:
@@ -117,14 +160,24 @@ def sample(field: Array, origin: Array, step: Any, x: Any, y: Any, z: Any) -> An
     return low * (1 - w) + high * w
 
 
+@njit(cache=True, inline="always")
+def interpolated_row(fields: Array, row: Array, k: Any, w: Any, j: Any, v: Any) -> None:
+    """Fields ``(n, z, y, x)`` between two slices and two rows of their lattice, into ``row`` (n, x)."""
+    for c in range(row.shape[0]):
+        for i in range(row.shape[1]):
+            low = fields[c, k, j, i] * (1 - v) + fields[c, k, j + 1, i] * v
+            high = fields[c, k + 1, j, i] * (1 - v) + fields[c, k + 1, j + 1, i] * v
+            row[c, i] = low * (1 - w) + high * w
+
+
 @njit(cache=True)
 def periodic(tile: Array, x: Any, y: Any, z: Any) -> Any:
-    """Trilinear value of a periodic cube at a position in its cells."""
-    n = tile.shape[0]
+    """Trilinear value of a periodic cube at a position in its cells; its length is a power of two."""
+    last = tile.shape[0] - 1
     i, j, k = math.floor(x), math.floor(y), math.floor(z)
     u, v, w = x - i, y - j, z - k
-    i0, j0, k0 = i % n, j % n, k % n
-    i1, j1, k1 = (i0 + 1) % n, (j0 + 1) % n, (k0 + 1) % n
+    i0, j0, k0 = i & last, j & last, k & last
+    i1, j1, k1 = (i + 1) & last, (j + 1) & last, (k + 1) & last
     low = (tile[k0, j0, i0] * (1 - u) + tile[k0, j0, i1] * u) * (1 - v) + (
         tile[k0, j1, i0] * (1 - u) + tile[k0, j1, i1] * u
     ) * v

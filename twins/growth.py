@@ -96,7 +96,7 @@ def settle(
 
 
 # loops over three numbers: array expressions take Numba four times as long to compile
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _divide(
     seeds: Array, code: Array, tip: Array, heading: Array, uneven: Array
 ) -> tuple[Array, Array, Array, Array, Array]:
@@ -207,7 +207,7 @@ def _divide(
     return end[:count].copy(), parent[:count].copy(), supply[:count].copy(), seed[:count].copy(), pure[:count].copy()
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _settle(
     end: Array, parent: Array, supply: Array, tip: Array, inside: Array, corner: Array, step: Any, sweeps: Any
 ) -> None:

@@ -19,7 +19,7 @@ PITCH_MM = 14.0
 """Distance of neighbouring lobules [mm]. Design default."""
 
 PERIOD = 32
-"""The pattern repeats after so many lobules: 448 mm, wider than any lung."""
+"""The pattern repeats after so many lobules (a power of two): 448 mm, wider than any lung."""
 
 SEPTUM_MM = 0.12
 """Thickness of an interlobular septum (0.1 mm after Webb, unverified) [mm]."""
@@ -58,7 +58,7 @@ def lobule_at(table: Array, x: Any, y: Any, z: Any) -> Any:
     for k in range(k0, k0 + 2):
         for j in range(j0, j0 + 2):
             for i in range(i0, i0 + 2):
-                cell = table[k % PERIOD, j % PERIOD, i % PERIOD]
+                cell = table[k & (PERIOD - 1), j & (PERIOD - 1), i & (PERIOD - 1)]
                 px, py, pz = i + cell[0] - u, j + cell[1] - v, k + cell[2] - w
                 d = px * px + py * py + pz * pz
                 if d < best:

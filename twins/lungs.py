@@ -14,21 +14,24 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numba import njit, prange
 from numpy.typing import ArrayLike, NDArray
 
 from .cage import POWER, TAPER, Cage
-from .fields import Field, noise, smooth_max, stream, volume_mm3
+from .fields import Field, noise, smooth_max, smooth_min, stream, volume_mm3
 from .grid import Grid
-from .mediastinum import Heart, Mediastinum
+from .mediastinum import CentralAirways, Heart, Mediastinum
 from .shapes import unite
 from .skeleton import ribs, spine_room
 from .structures import LOBES
 
 if TYPE_CHECKING:
     from .population import TwinSpec
+
+Array = NDArray[Any]
 
 STEP_MM = 2.5
 """Pitch of the lattice that carries the surfaces [mm]."""
@@ -55,8 +58,8 @@ class Chest:
 def lattice_of(cage: Cage, step_mm: float) -> Grid:
     """The lattice around a chest: air of 14 mm or more on each side."""
     z = np.linspace(cage.base_mm - BELOW_MM, cage.apex_mm + ABOVE_MM, 60)
-    half = float(cage.body_half_width(z).max()) + 16
-    front = float(cage.body_front(z).min()) - 16 - (0 if cage.is_male else 40)
+    half = float(cage.body_half_width(z).max()) + 21
+    front = float(cage.body_front(z).min()) - 19 - (0 if cage.is_male else 40)
     back = float(cage.body_back(z).max()) + 16
     size = np.array([z[-1] - z[0], back - front, 2 * half])
     shape = tuple(int(n) for n in np.ceil(size / step_mm) + 1)
@@ -64,18 +67,44 @@ def lattice_of(cage: Cage, step_mm: float) -> Grid:
 
 
 def superellipse(
-    lattice: Grid, half_width: ArrayLike, centre: ArrayLike, half_depth: ArrayLike, power: float, taper: float = 0.0
+    lattice: Grid,
+    half_width: ArrayLike,
+    centre: ArrayLike,
+    half_depth: ArrayLike,
+    power: ArrayLike,
+    taper: ArrayLike = 0.0,
+    widest: float = 1.2,
 ) -> Field:
-    """First-order distance to a stack of superellipses, one per slice [mm]."""
-    _, y, x = lattice.axes_mm()
-    column = lambda v: np.asarray(v, np.float32)[:, None, None]  # noqa: E731
-    a, b = column(half_width), column(half_depth)
-    v = (y[None, :, None].astype(np.float32) - column(centre)) / b
-    u = np.abs(x[None, None, :].astype(np.float32)) / (a * (1 + np.float32(taper) * np.clip(v, -1.2, 1.2)))
-    v = np.abs(v)
-    gauge = np.maximum((u**power + v**power) ** np.float32(1 / power), np.float32(0.05))
-    slope = np.sqrt((u ** (power - 1) / a) ** 2 + (v ** (power - 1) / b) ** 2) / gauge ** (power - 1)
-    return np.asarray((gauge - 1) / np.maximum(slope, 1e-4), np.float32)
+    """First-order distance to a stack of superellipses, one per slice [mm].
+
+    With a taper they widen backwards, from 1.2 half-depths in front of the centre to ``widest`` behind it.
+    """
+    z, y, x = lattice.axes_mm()
+    given = [
+        np.broadcast_to(np.asarray(v, np.float32), z.shape) for v in (half_width, centre, half_depth, power, taper)
+    ]
+    out = np.empty(lattice.shape, np.float32)
+    _superellipses(out, y.astype(np.float32), x.astype(np.float32), np.stack(given), np.float32(widest))
+    return out
+
+
+@njit(parallel=True, cache=True, error_model="numpy")
+def _superellipses(out: Array, y: Array, x: Array, slices: Array, widest: Any) -> None:
+    """Distances; ``slices`` (5, z): half-width, centre, half-depth, exponent, taper."""
+    one = np.float32(1.0)
+    for k in prange(out.shape[0]):
+        a, c, b, e, taper = slices[:, k]
+        for j in range(y.size):
+            v = (y[j] - c) / b
+            wide = a * (one + taper * min(max(v, np.float32(-1.2)), widest))
+            v = abs(v)
+            deep = v ** (e - one)
+            for i in range(x.size):
+                u = abs(x[i]) / wide
+                across = u ** (e - one)
+                gauge = max((across * u + deep * v) ** (one / e), np.float32(0.05))
+                slope = math.sqrt((across / wide) ** 2 + (deep / b) ** 2) / gauge ** (e - one)
+                out[k, j, i] = (gauge - one) / max(slope, np.float32(1e-4))
 
 
 def breath(spec: TwinSpec, height_mm: float) -> tuple[TwinSpec, float]:
@@ -113,7 +142,7 @@ def solve(spec: TwinSpec) -> Chest:
         height = float(np.clip(height, 170.0, 430.0))
         coarse = _carve(spec, height, 5.0)
         volume = volume_mm3(smooth_max(coarse.lung, coarse.diaphragm, 3.0), 5.0)
-        if abs(volume / full - 1) < 0.005:
+        if abs(volume / full - 1) < 0.012:  # the domes make up for the rest
             break
         height *= (full / volume) ** 0.8
     target = spec.target_volume_l() * 1e6
@@ -165,9 +194,13 @@ def solve(spec: TwinSpec) -> Chest:
 
 def lobe_map(chest: Chest) -> NDArray[np.uint16]:
     """Lobe ids on the lattice, 0 outside the lungs and within 1.5 mm of the pleura."""
-    right = np.where(chest.major <= 0, LOBES[2], np.where(chest.minor <= 0, LOBES[1], LOBES[0]))
-    lobe = np.where(chest.side < 0, right, np.where(chest.major <= 0, LOBES[4], LOBES[3]))
-    return np.where(chest.lung < -1.5, lobe, 0).astype(np.uint16)
+    lower, left = chest.major <= 0, chest.side >= 0
+    lobe = np.where(chest.minor <= 0, np.uint16(LOBES[1]), np.uint16(LOBES[0]))
+    np.copyto(lobe, np.uint16(LOBES[3]), where=left)
+    np.copyto(lobe, np.uint16(LOBES[2]), where=lower & ~left)
+    np.copyto(lobe, np.uint16(LOBES[4]), where=lower & left)
+    np.copyto(lobe, np.uint16(0), where=chest.lung >= -1.5)
+    return lobe
 
 
 def _dome_offset(lung: Field, dome: Field, step_mm: float, volume: float) -> float:
@@ -207,7 +240,7 @@ def _bisect(falling: Callable[[float], float], target: float, low: float, high: 
 def _carve(spec: TwinSpec, height_mm: float, step_mm: float, rise_mm: float = 0.0, full: Cage | None = None) -> Chest:
     """The chest before domes and fissures are settled; its lattice, and so its noise, is that of the ``full`` cage."""
     cage = Cage.of(spec, height_mm)
-    centre = Mediastinum.of(cage, spec.heart_scale, rise_mm)
+    centre = Mediastinum.of(cage, spec.heart_scale, rise_mm, CentralAirways.of(spec.key))
     lattice = lattice_of(full or cage, step_mm)
     z, y, x = (a.astype(np.float32) for a in lattice.axes_mm())
     rng = stream(spec.key, "surfaces")
@@ -229,11 +262,12 @@ def _carve(spec: TwinSpec, height_mm: float, step_mm: float, rise_mm: float = 0.
     )
     unite(middle, origin, step_mm, [*centre.central_vessel_bodies(), *centre.fat()], blend_mm=9.0, grow_mm=1.5)
     unite(middle, origin, step_mm, spine_room(cage), blend_mm=9.0, grow_mm=2.0)
+    unite(middle, origin, step_mm, [centre.inlet()], blend_mm=12.0)
     if step_mm <= STEP_MM:
         unite(middle, origin, step_mm, ribs(cage)[0], blend_mm=4.0, grow_mm=1.8)
     junction = X - (3.0 * waves + np.float32(2.0))
     sheet = np.abs(junction) - (2.0 + 1.2 * bumps)
-    middle = -smooth_max(-middle + 0 * sheet, -sheet.astype(np.float32), 12.0)
+    middle = smooth_min(middle, sheet, 12.0)
     # apices: a rounded cap over each lung
     apex_y = np.asarray(cage.centre(cage.apex_mm - 20) + 6, np.float32)
     ax = np.abs(X) - 0.5 * float(cage.half_width(cage.apex_mm - 25)) - 12
@@ -261,13 +295,13 @@ def _carve(spec: TwinSpec, height_mm: float, step_mm: float, rise_mm: float = 0.
     side_x = np.abs(X)
     tilt = 1 / math.hypot(1.0, rise)
     major = (
-        Z - rise * (Y - yc) + 0.0016 * height_mm / 300 * (Y - yc) ** 2 + 0.10 * (side_x - 70) - 3.0 * waves
+        Z - rise * (Y - yc) + 0.0016 * height_mm / 300 * (Y - yc) ** 2 + 0.10 * (side_x - 70) - 4.0 * waves
     ) * np.float32(tilt)
     minor = (
         Z
         + 0.0016 * (side_x - 75) ** 2
         + 0.0016 * (Y - yc + 10) ** 2
-        - 3.0 * np.roll(waves, 9, axis=2)
+        - 6.0 * np.roll(waves, 9, axis=2)
         - 0.06 * (Y - yc)
     )
     f = np.float32
@@ -275,10 +309,5 @@ def _carve(spec: TwinSpec, height_mm: float, step_mm: float, rise_mm: float = 0.
         cage,
         centre,
         lattice,
-        wall.astype(f),
-        lung.astype(f),
-        diaphragm.astype(f),
-        junction.astype(f),
-        major.astype(f),
-        minor.astype(f),
+        *(np.asarray(field, f) for field in (wall, lung, diaphragm, junction, major, minor)),
     )

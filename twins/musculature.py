@@ -34,11 +34,13 @@ _SHEETS = np.array(
         (0, 12.6, 17.0, 12.0, 8, 56, 14, 0.52, 1.06, 0.10),  # rhomboids, serratus posterior
         (1, 0.8, 16.0, 11.5, 26, 104, 18, -1.0, 0.90, 0.14),  # latissimus dorsi, teres major
         (1, 0.8, 12.0, 9.0, -20, 58, 15, 0.30, 2.0, 0.14),  # trapezius
-        (1, 0.8, 24.0, 13.0, 98, 174, 20, 0.44, 1.10, 0.14),  # pectoralis major
+        (1, 0.8, 20.0, 11.5, 98, 174, 20, 0.44, 1.10, 0.14),  # pectoralis major
         (1, 0.8, 8.5, 6.5, 70, 160, 22, -1.0, 0.34, 0.14),  # external oblique
         (1, 0.8, 9.0, 7.0, 150, 178, 14, -1.0, 0.20, 0.12),  # rectus abdominis
         (0, 12.0, 5.5, 4.5, 60, 150, 22, -1.0, 0.12, 0.12),  # internal oblique
-        (1, 1.0, 34.0, 25.0, 14, 104, 40, 0.86, 2.0, 0.14),  # girdle above the apex
+        (1, 14.5, 15.0, 11.0, 16, 66, 20, 0.84, 2.0, 0.12),  # levator scapulae, rhomboids above the apex
+        (1, 12.0, 20.0, 15.0, 52, 104, 22, 0.90, 2.0, 0.12),  # supraspinatus
+        (1, 1.0, 15.0, 10.5, 92, 146, 18, 0.90, 2.0, 0.10),  # deltoid and clavicular head of the pectoralis
     ]
 )
 
@@ -50,6 +52,7 @@ def muscles(chest: Chest, fascia: Field, bumps: Field) -> Field:
     field = np.empty(lattice.shape, np.float32)
     sheets = _SHEETS[:, [0, 1, 2 if cage.is_male else 3, 4, 5, 6, 7, 8, 9]].copy()
     sheets[:, 3:6] = np.radians(sheets[:, 3:6])
+    sheets[:, 2] *= cage.muscle
     _sheets(chest.wall, fascia, bumps, y, x, cage.centre(z), cage.level(z), sheets, cage.stature, field)
     size = (1.0 if cage.is_male else 0.88) * cage.stature
     coat = Coat("muscle", Structure.MUSCLE)
@@ -81,6 +84,10 @@ def muscles(chest: Chest, fascia: Field, bumps: Field) -> Field:
                  np.linspace(20, 26, 12) * size, coat),  # supraspinatus, upper trapezius, levator
         ]  # fmt: skip
     unite(field, lattice.origin_mm, lattice.spacing_mm[0], bodies, blend_mm=1.5)
+    # the septa of the sheets run on through what the girdle holds above the apex
+    high = np.flatnonzero(cage.level(z) > 0.85)
+    part = slice(high[0] if len(high) else len(z), None)
+    np.maximum(field[part], 0.7 - 11.0 * np.abs(bumps[part] - 0.25), out=field[part], where=chest.wall[part] > 13.0)
     return field
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from .canvas import INK, Canvas, coverage, deposit
 from .emphysema import HOLE_DENSITY_G_CM3, emphysema, points_in
-from .fields import Field, locate, noise, periodic, stream
+from .fields import Field, interpolated_row, locate, noise, periodic, power_law, stream
 from .fissures import FISSURE_MM, sheets
 from .lobules import CONTRAST, PITCH_MM, SEPTUM_MM, lobule_at, lobules
 from .lungs import Chest
@@ -46,7 +46,7 @@ CAP_G_CM3 = 0.8
 SCAR_G_CM3 = 0.6
 """Density of scars [g/cm3]. Design default."""
 
-_TILE = 144
+_TILE = 128
 
 
 def paint_lungs(canvas: Canvas, spec: TwinSpec, chest: Chest, posed: Pose | None = None) -> None:
@@ -80,13 +80,15 @@ def paint_lungs(canvas: Canvas, spec: TwinSpec, chest: Chest, posed: Pose | None
         )
     fields = [chest.lung, chest.side, chest.major, chest.minor, relative * np.float32(rho) + added]
     fields += [parted[0][1], parted[1][1], *(f for pair in parted[2:] for f in pair)]
-    tile = _tile(stream(spec.key, "texture"), canvas.spacing_mm, spec.texture_scale)
+    rng = stream(spec.key, "texture")
+    pattern = power_law(rng, _TILE, TILE_STEP_MM, canvas.spacing_mm, exponent=3.0, corner=0.03, band=(0.012, 0.62))
+    tile = np.maximum(1 + np.float32(TEXTURE * spec.texture_scale) * pattern, np.float32(0.25))
     holes = gone.holes[np.argsort(gone.holes[:, 2], kind="stable")]
     _fill(
         *canvas.arrays,
         np.asarray(canvas.grid.origin_mm),
         canvas.spacing_mm,
-        np.stack(fields, axis=-1),
+        np.stack(fields).astype(np.float32, copy=False),
         np.asarray(lattice.origin_mm),
         step,
         tile,
@@ -169,24 +171,6 @@ def _area_mm2(chest: Chest, sheet: Field, gate: Field) -> float:
     return float((inside * np.clip(gate[near], 0, 1)).sum(dtype=np.float64)) * step**2
 
 
-def _tile(rng: np.random.Generator, spacing_mm: float, contrast: float) -> NDArray[np.float32]:
-    """Periodic multiplicative texture (mean 1), as voxels of ``spacing_mm`` average it."""
-    import scipy.fft
-
-    white = rng.standard_normal((_TILE, _TILE, _TILE), dtype=np.float32)
-    f = scipy.fft.fftfreq(_TILE, TILE_STEP_MM)
-    fz, fy = f[:, None, None], f[None, :, None]
-    fx = scipy.fft.rfftfreq(_TILE, TILE_STEP_MM)[None, None, :]
-    radius = np.sqrt(fz**2 + fy**2 + fx**2)
-    amplitude = np.where(radius > 0.012, np.maximum(radius, 0.03) ** -1.5, 0) * (radius < 0.62)
-    spectrum = scipy.fft.rfftn(white, workers=1) * amplitude
-    pattern = scipy.fft.irfftn(spectrum, s=white.shape, workers=1)
-    gain = TEXTURE * contrast / pattern.std()
-    voxel = np.sinc(fz * spacing_mm) * np.sinc(fy * spacing_mm) * np.sinc(fx * spacing_mm)
-    pattern = scipy.fft.irfftn(spectrum * voxel, s=white.shape, workers=1) * gain
-    return np.asarray(np.maximum(1 + pattern, 0.25), np.float32)
-
-
 @njit(cache=True, inline="always")
 def _septum(there: Any, lung: Any) -> Any:
     """How much of a septum is seen at a signed distance from the pleura: most within 15 mm of it."""
@@ -224,15 +208,15 @@ def _fill(
 ) -> None:
     """Lung tissue per voxel.
 
-    ``fields`` (k, j, i, n): lung, side, major, minor, density, gates of major and minor, then pairs of sheet and gate;
+    ``fields`` (n, k, j, i): lung, side, major, minor, density, gates of major and minor, then pairs of sheet and gate;
     ``backward`` (5, 3, 4) takes places in each lobe to where they are at full effort.
     """
     nz, ny, nx = structure.shape
-    n = fields.shape[3]
+    n = fields.shape[0]
     scale = 1.0 / TILE_STEP_MM
     for k in prange(nz):
         z = origin[2] + k * spacing
-        cz, w = locate((z - corner[2]) / step, fields.shape[0])
+        cz, w = locate((z - corner[2]) / step, fields.shape[1])
         empty = np.zeros((ny, nx), np.float32)
         for h in range(np.searchsorted(holes[:, 2], z - hole_reach - spacing), holes.shape[0]):
             if holes[h, 2] > z + hole_reach + spacing:
@@ -253,26 +237,20 @@ def _fill(
                     if f > empty[j, i]:
                         empty[j, i] = f
         value = np.zeros(n, np.float32)
+        row = np.zeros((n, fields.shape[3]), np.float32)
         for j in range(ny):
             y = origin[1] + j * spacing
-            cy, v = locate((y - corner[1]) / step, fields.shape[1])
+            cy, v = locate((y - corner[1]) / step, fields.shape[2])
+            interpolated_row(fields, row, cz, np.float32(w), cy, np.float32(v))
             for i in range(nx):
                 x = origin[0] + i * spacing
-                cx, u = locate((x - corner[0]) / step, fields.shape[2])
-                if fields[cz, cy, cx, 0] > 6.0 * step:
-                    continue
-                value[:] = 0.0
-                for a in range(2):
-                    for b in range(2):
-                        wab = (w if a else 1 - w) * (v if b else 1 - v)
-                        for c in range(n):
-                            value[c] += wab * (
-                                (1 - u) * fields[cz + a, cy + b, cx, c] + u * fields[cz + a, cy + b, cx + 1, c]
-                            )
-                lung, side, major, minor, rho = value[0], value[1], value[2], value[3], value[4]
-                f = coverage(lung, spacing)
+                cx, u = locate((x - corner[0]) / step, fields.shape[3])
+                f = coverage((1 - u) * row[0, cx] + u * row[0, cx + 1], spacing)
                 if f <= 0.0:
                     continue
+                for c in range(n):
+                    value[c] = (1 - u) * row[c, cx] + u * row[c, cx + 1]
+                lung, side, major, minor, rho = value[0], value[1], value[2], value[3], value[4]
                 if major <= 0.0:
                     lobe = 2 if side < 0.0 else 4
                 elif side < 0.0:

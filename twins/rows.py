@@ -72,10 +72,32 @@ class Rows:
         fine: NDArray[np.bool_] | None = None,
         around: Callable[[NDArray[np.float64]], NDArray[np.float64]] | None = None,
     ) -> None:
-        """Add branches, mothers first: ends (n, 3), mothers (n,), radii [mm], segments, kinds.
+        """Add branches, mothers first: see :meth:`laid`."""
+        self.join(line, self.laid(line, lobe, end, parent, radius, segment, kind, rng, fine, around))
 
-        Those that are not ``fine`` (None: all are) are laid in pieces of 4 mm in place of 2.5 mm. ``around`` moves
-        points out of the way of what lies outside the lobe: branches bend through where it takes their middles.
+    def join(self, line: str, laid: tuple[NDArray, ...]) -> None:
+        """Add what :meth:`laid` made of the branches of a line."""
+        parents = np.where(laid[4] < 0, self.last[line], self.count + laid[4])
+        self._add(*laid[:4], parents, *laid[5:])
+
+    def laid(
+        self,
+        line: str,
+        lobe: int,
+        end: NDArray[np.float64],
+        parent: NDArray[np.int64],
+        radius: NDArray[np.float64],
+        segment: NDArray[np.uint8],
+        kind: NDArray[np.uint8],
+        rng: np.random.Generator,
+        fine: NDArray[np.bool_] | None = None,
+        around: Callable[[NDArray[np.float64]], NDArray[np.float64]] | None = None,
+    ) -> tuple[NDArray, ...]:
+        """Rows of branches, mothers first: ends (n, 3), mothers (n,), radii [mm], segments, kinds.
+
+        Returned are the columns of a tree, mothers counted from the first of these rows, -1 the end of ``line``. Those
+        that are not ``fine`` (None: all are) are laid in pieces of 4 mm in place of 2.5 mm. ``around`` moves points out
+        of the way of what lies outside the lobe: branches bend through where it takes their middles.
         """
         tip, heading, root = self.end[line]
         radius = np.minimum(radius, root)
@@ -98,25 +120,25 @@ class Rows:
             detour = around(middle) - middle
             bend = np.where(np.any(detour != 0, axis=1, keepdims=True), detour, bend)
         pieces = np.clip(np.ceil(length / (2.5 if fine is None else np.where(fine, 2.5, 4.0))), 1, 6).astype(int)
-        row = self.count + np.concatenate([[0], np.cumsum(pieces)[:-1]])
+        row = np.concatenate([[0], np.cumsum(pieces)[:-1]])
         generation = np.empty(len(parent), int)
         _generations(parent, generation, self.depth[line] + 1)
         b = np.repeat(np.arange(len(pieces)), pieces)
-        k = np.arange(len(b)) - np.repeat(row - self.count, pieces)
+        k = np.arange(len(b)) - np.repeat(row, pieces)
 
         def at(t: NDArray) -> NDArray:
             t = t[:, None]
             scale = length[b, None] * 0.7
             return np.asarray(
-                (2 * t**3 - 3 * t**2 + 1) * start[b] + (t**3 - 2 * t**2 + t) * scale * leave[b]
-                + (3 * t**2 - 2 * t**3) * end[b] + (t**3 - t**2) * scale * arrive[b]
-                + 16 * t**2 * (1 - t) ** 2 * bend[b]
+                (2 * t * t * t - 3 * t * t + 1) * start[b] + (t * t * t - 2 * t * t + t) * scale * leave[b]
+                + (3 * t * t - 2 * t * t * t) * end[b] + (t * t * t - t * t) * scale * arrive[b]
+                + 16 * t * t * (1 - t) * (1 - t) * bend[b]
             )  # fmt: skip
 
         t0, t1 = k / pieces[b], (k + 1) / pieces[b]
-        before = np.where(first, self.last[line], (row + pieces - 1)[parent])
-        parents = np.where(k == 0, before[b], self.count + np.arange(len(b)) - 1)
-        self._add(
+        before = np.where(first, -1, (row + pieces - 1)[parent])
+        parents = np.where(k == 0, before[b], np.arange(len(b)) - 1)
+        return (
             *(at(t0), at(t1), radius[b] * (1 - 0.05 * t0), radius[b] * (1 - 0.05 * t1), parents, generation[b]),
             *(np.full(len(b), lobe), segment[b], kind[b]),
         )

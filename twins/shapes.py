@@ -22,6 +22,9 @@ from .structures import Structure
 
 Array = NDArray[Any]
 
+REACH_MM = 10.0
+"""How far around a body, beyond its blend, :func:`unite` changes a field [mm]."""
+
 UPRIGHT = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 
 
@@ -167,7 +170,7 @@ def unite(
             _unite_blob(field, np.asarray(origin_mm, float), step_mm, np.asarray(body.row()), blend_mm, grow_mm)
         else:
             rows = body.rows()
-            margin = float(rows[:, 13].max()) + grow_mm + 2.0 * blend_mm + 10.0
+            margin = float(rows[:, 13].max()) + grow_mm + blend_mm + REACH_MM
             low, high = float(rows[:, [2, 5]].min()) - margin, float(rows[:, [2, 5]].max()) + margin
             _unite_tube(field, np.asarray(origin_mm, float), step_mm, rows, low, high, blend_mm, grow_mm)
 
@@ -342,7 +345,7 @@ def _smooth_min(a: Any, b: Any, blend: Any) -> Any:
 @njit(parallel=True, cache=True, error_model="numpy")
 def _unite_blob(field: Array, origin: Array, step: Any, row: Array, blend: Any, grow: Any) -> None:
     nz, ny, nx = field.shape
-    reach = max(row[3], max(row[4], row[5])) * 1.2 + grow + 2.0 * blend + 10.0
+    reach = max(row[3], max(row[4], row[5])) * 1.2 + grow + blend + REACH_MM
     y0 = max(0, int((row[1] - reach - origin[1]) / step))
     y1 = min(ny, int((row[1] + reach - origin[1]) / step) + 1)
     x0 = max(0, int((row[0] - reach - origin[0]) / step))
@@ -372,7 +375,7 @@ def _unite_tube(
         y_low, y_high, x_low, x_high = ny, -1, nx, -1
         for s in range(rows.shape[0]):
             row = rows[s]
-            reach = row[13] + grow + 2.0 * blend + 10.0
+            reach = row[13] + grow + blend + REACH_MM
             if z < min(row[2], row[5]) - reach or z > max(row[2], row[5]) + reach:
                 continue
             y0 = max(0, math.floor((min(row[1], row[4]) - reach - origin[1]) / step))

@@ -18,7 +18,7 @@ from .canvas import Canvas, palette
 from .card import calibration
 from .grid import Grid, Point
 from .lungs import Chest, solve
-from .mediastinum import paint_mediastinum
+from .mediastinum import paint_mediastinum, tracheal_rings
 from .parenchyma import paint_lungs
 from .pose import pose
 from .skeleton import paint_skeleton
@@ -26,7 +26,7 @@ from .spec import TwinSpec
 from .tissue import enhanced, paint_texture
 from .twin import Twin
 
-GENERATOR = "lungtwin-population-3"
+GENERATOR = "lungtwin-population-4"
 """Version of the anatomy: the same spec and version make the same bytes."""
 
 MARGIN_MM = 20.0
@@ -58,7 +58,7 @@ def build(spec: TwinSpec, *, spacing_mm: float = 1.0) -> Twin:
     trees = grow_trees(spec, chest, posed)
     paint_lungs(canvas, spec, chest, posed)
     paint_skeleton(canvas, spec, chest)
-    paint_trees(canvas, chest, trees, spec.wall_thickness_scale)
+    paint_trees(canvas, chest, trees, spec.wall_thickness_scale, tracheal_rings(spec, chest))
     paint_texture(canvas, spec)
     twin = Twin(
         canvas.grid,

@@ -18,7 +18,7 @@ from numba import njit, prange
 from numpy.typing import NDArray
 
 from .canvas import INK, PALETTE, Canvas
-from .fields import periodic, stream
+from .fields import periodic, power_law, stream
 from .materials import Material, material
 from .structures import Structure
 from .twin import DENSITY_STEP_G_CM3, FRACTION_STEP
@@ -31,7 +31,7 @@ Array = NDArray[Any]
 TILE_STEP_MM = 0.9
 """Pitch of the periodic texture [mm]."""
 
-_TILE = 96
+_TILE = 128
 
 SPONGIOSA_SPINE_HU, CORTICAL_BONE_HU = 90.0, 1561.0
 """CT numbers at 70 keV of the spongiosa of ICRP 110 and of cortical bone [HU]."""
@@ -43,7 +43,7 @@ _TISSUE_SHARE = {"liver": 0.25, "heart_muscle": 0.15, "muscle": 0.03, "gut_wall"
 def paint_texture(canvas: Canvas, spec: TwinSpec) -> None:
     """Make fat, muscle and marrow uneven, and give blood the density that its iodine brings."""
     rng = stream(spec.key, "tissue")
-    tile = _tile(rng, canvas.spacing_mm)
+    tile = power_law(rng, _TILE, TILE_STEP_MM, canvas.spacing_mm, exponent=2.5, corner=0.02, band=(0.0, 0.5))
     mineral = (240 - 1.9 * spec.age_y + 35 * float(np.clip(rng.normal(), -2, 2)) - SPONGIOSA_SPINE_HU) / (
         CORTICAL_BONE_HU - SPONGIOSA_SPINE_HU
     )
@@ -67,7 +67,7 @@ def paint_texture(canvas: Canvas, spec: TwinSpec) -> None:
         swell[INK[name]] = 1 + c * _G_PER_MG_ML / material(name).density_g_cm3
     _mottle(
         *canvas.arrays, np.asarray(canvas.grid.origin_mm), canvas.spacing_mm, tile, TILE_STEP_MM, table, natural,
-        swell, rng.uniform(0, 80, 3),
+        swell, rng.uniform(0, _TILE, 3),
     )  # fmt: skip
 
 
@@ -101,22 +101,6 @@ def _iodine(spec: TwinSpec) -> dict[str, float]:
 
 
 _G_PER_MG_ML = 0.027 / 40
-
-
-def _tile(rng: np.random.Generator, spacing_mm: float) -> NDArray[np.float32]:
-    """Periodic noise of unit variance, as voxels of ``spacing_mm`` average it."""
-    import scipy.fft
-
-    white = rng.standard_normal((_TILE, _TILE, _TILE), dtype=np.float32)
-    f = scipy.fft.fftfreq(_TILE, TILE_STEP_MM)
-    fz, fy = f[:, None, None], f[None, :, None]
-    fx = scipy.fft.rfftfreq(_TILE, TILE_STEP_MM)[None, None, :]
-    radius = np.sqrt(fz**2 + fy**2 + fx**2)
-    amplitude = np.where(radius > 0, np.maximum(radius, 0.02) ** -1.25, 0) * (radius < 0.5)
-    spectrum = scipy.fft.rfftn(white, workers=1) * amplitude
-    gain = 1 / scipy.fft.irfftn(spectrum, s=white.shape, workers=1).std()
-    voxel = np.sinc(fz * spacing_mm) * np.sinc(fy * spacing_mm) * np.sinc(fx * spacing_mm)
-    return np.asarray(scipy.fft.irfftn(spectrum * voxel, s=white.shape, workers=1) * gain, np.float32)
 
 
 @njit(parallel=True, cache=True, error_model="numpy")

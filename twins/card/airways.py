@@ -41,8 +41,13 @@ def airways(twin: Twin, *, wall_scale: float) -> tuple[dict[str, float], dict[st
     angle = found.angles_deg()
     forking = grown & (found.generation <= 12) & np.isfinite(angle)
     values["airway_angle_deg"] = float(angle[forking].mean())
-    long = grown & (found.generation >= 4) & (found.generation <= 12)
-    values["airway_length_per_diameter"] = float(np.mean(found.length_mm[long] / found.diameter_mm[long]))
+    ratios = [
+        found.length_mm[here].mean() / found.diameter_mm[here].mean()
+        for here in (grown & (found.generation == generation) for generation in range(5, 13))
+        if here.any()
+    ]
+    if ratios:
+        values["airway_length_per_diameter"] = float(np.mean(ratios))
     values["airway_branching_ratio"], values["airway_diameter_ratio"] = found.horton()
     values["pi10_mm"], values["wall_area_percent"] = _walls(found, wall_scale)
     values["airway_box_dimension"] = box_dimension(tree, wide)
