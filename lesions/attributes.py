@@ -71,8 +71,12 @@ MARGIN_MM = {1: 3.0, 2: 1.5, 3: 0.8, 4: 0.4, 5: 0.2}
 
 DEFAULT_MARGIN_MM = 0.3
 
-MEAN_SPICULES = (8.0, 16.0, 30.0)
-"""Mean number of spicules at LIDC spiculation 3, 4, 5 (design default, unverified)."""
+MEAN_SPICULES = (6.0, 24.0, 60.0)
+"""Mean number of spicules at LIDC spiculation 3, 4, 5 of a nodule of 10 mm; it grows with the surface, as the square of
+the diameter (design default, unverified)."""
+
+MOST_SPICULES = 150
+"""No nodule has more (design default)."""
 
 SIZES = ("equivalent_diameter_mm", "volume_mm3", "mean_diameter_mm")
 """The fields that give a size; exactly one of them is set."""
@@ -164,7 +168,8 @@ def resolve(nodule: Nodule) -> Attributes:
     margin, margin_mm = _margin(nodule, kind)
     spiculation = nodule.spiculation
     if spiculation is None:
-        spiculation = _spiculation_of(nodule.n_spicules) if nodule.n_spicules is not None else 1.0
+        n = nodule.n_spicules
+        spiculation = 1.0 if n is None else _spiculation_of(n, nodule.nominal_diameter_mm)
     oval = nodule.elongation is None and nodule.sh_sd_l2 is None and nodule.sphericity is None
     elongation = kind.get("elongation") if oval else nodule.elongation
     flatness = kind.get("flatness") if oval else nodule.flatness
@@ -224,6 +229,18 @@ def margin_width_mm(rating: float, diameter_mm: float) -> float:
     return min(width, 0.25 * diameter_mm)
 
 
+def mean_spicules(spiculation: float, diameter_mm: float) -> float:
+    """Mean number of spicules of a nodule with that LIDC spiculation, from 3 on, and equivalent diameter [mm].
+
+    Examples
+    --------
+    >>> mean_spicules(5.0, 12.0)
+    86.4
+    """
+    at_10_mm = float(np.interp(spiculation, (3, 4, 5), MEAN_SPICULES))
+    return round(min(MOST_SPICULES, at_10_mm * (diameter_mm / 10.0) ** 2), 6)
+
+
 def _margin(nodule: Nodule, kind: dict[str, Any]) -> tuple[float, float]:
     if nodule.margin_mm is not None:
         rating = margin_rating(nodule.margin_mm)
@@ -244,8 +261,9 @@ def _margin(nodule: Nodule, kind: dict[str, Any]) -> tuple[float, float]:
     return asked, margin_width_mm(asked, nodule.nominal_diameter_mm)
 
 
-def _spiculation_of(n_spicules: int) -> float:
-    return 1.0 if n_spicules == 0 else float(np.interp(n_spicules, MEAN_SPICULES, (3.0, 4.0, 5.0)))
+def _spiculation_of(n_spicules: int, diameter_mm: float) -> float:
+    at_10_mm = n_spicules * (10.0 / diameter_mm) ** 2
+    return 1.0 if n_spicules == 0 else float(np.interp(at_10_mm, MEAN_SPICULES, (3.0, 4.0, 5.0)))
 
 
 def _sphericity_of(flatness: float) -> float:

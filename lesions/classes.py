@@ -10,7 +10,7 @@ from .nodule import Nodule
 CLASSES: Mapping[str, Mapping[str, Any]] = {
     "solid": {},
     "solid lobulated": {"lobulation": 4.0, "sphericity": 3.0},
-    "solid spiculated": {"spiculation": 4.0, "lobulation": 3.0, "margin": 4.0},
+    "solid spiculated": {"spiculation": 5.0, "lobulation": 3.0, "margin": 4.0},
     "poor margin": {"margin": 2.0},
     "part-solid": {"type": "part_solid", "solid_core_ratio": 0.5, "margin": 3.0},
     "ground glass": {"type": "ground_glass", "margin": 3.0},

@@ -285,9 +285,10 @@ def _visit(nodule: Nodule, growth: Growth, first_mm3: float, day: float) -> Visi
     if nodule.margin_mm is not None:
         changed["margin_mm"] = min(nodule.margin_mm, 0.5 * diameter)
     ratio = volume / first_mm3
+    if growth.form_correlation < 1 or nodule.attributes.spiculation >= 3:  # spicules are as many as at first
+        changed["doublings"] = nodule.doublings + math.log2(ratio)
     if growth.form_correlation < 1:
         changed["form_correlation"] = growth.form_correlation
-        changed["doublings"] = nodule.doublings + math.log2(ratio)
     if growth.core_vdt_days is not None:
         core = nodule.core_ratio * (2 ** (day / growth.core_vdt_days) / ratio) ** (1 / 3)
         changed["solid_core_ratio"] = float(np.clip(core, 0.1, LARGEST_CORE_RATIO))

@@ -66,7 +66,7 @@ class Nodule(BaseModel):
 
     Examples
     --------
-    >>> nodule = Nodule(id="n1", equivalent_diameter_mm=10, key=1, n_spicules=16)
+    >>> nodule = Nodule(id="n1", equivalent_diameter_mm=10, key=1, n_spicules=24)
     >>> nodule.target_volume_mm3
     523.598...
     >>> nodule.attributes.spiculation
@@ -138,7 +138,7 @@ class Nodule(BaseModel):
     )
     sh_sd: float | None = Field(default=None, ge=0, le=0.3, description="SD of ln radius in degrees 3-12 [1]")
     sh_nu: float | None = Field(default=None, ge=1, le=8, description="Fall of radius power with degree, l^-nu [1]")
-    n_spicules: int | None = Field(default=None, ge=0, le=80, description="Number of spicules [1]")
+    n_spicules: int | None = Field(default=None, ge=0, le=150, description="Number of spicules [1]")
 
     form_correlation: float = Field(
         default=1.0,

@@ -87,7 +87,7 @@ def test_streams_are_functions_of_key_and_name():
 @pytest.mark.parametrize(
     ("fields", "name", "value"),
     [
-        ({"n_spicules": 16}, "spiculation", 4.0),
+        ({"n_spicules": 24}, "spiculation", 4.0),
         ({"margin_mm": 0.8}, "margin", 3.0),
         ({"margin": 3.0}, "margin_mm", 0.8),
         ({"type": "ground_glass"}, "texture", 1.0),
