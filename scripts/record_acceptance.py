@@ -42,7 +42,7 @@ def recorded(page: str) -> dict[str, Any]:
             if column.endswith(f", {LEVEL}") and value != "not measured":
                 row = {
                     "quantity": quantity,
-                    "bar": bar,
+                    "bar": "none" if value.startswith("no source") else bar,
                     "measured": value.replace("**", ""),
                     "passed": "**" not in value,
                 }

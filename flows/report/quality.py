@@ -58,6 +58,11 @@ class ProfileQuality:
     estimated: tuple[str, ...] = ()
 
     @property
+    def n_bars(self) -> int:
+        """Lines with a bar."""
+        return sum(line.bar != "none" for line in self.lines)
+
+    @property
     def n_missed(self) -> int:
         """Bars that were missed."""
         return sum(not line.passed for line in self.lines)
@@ -117,7 +122,7 @@ def _lines(data: dict[str, Any]) -> tuple[Line, ...]:
 def _recorded(name: str) -> tuple[tuple[Line, ...], str]:
     data = _acceptance()
     rows = data["profiles"].get(name, [])
-    lines = tuple(Line(row["quantity"], "worst condition", row["measured"], row["bar"], row["passed"]) for row in rows)
+    lines = tuple(Line(row["quantity"], "", row["measured"], row["bar"], row["passed"]) for row in rows)
     return lines, f"recorded {data['date']} by lungtwin qa, level {data['level']}" if lines else ""
 
 

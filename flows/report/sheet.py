@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import io
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,11 @@ FIELDS_MM = (25.0, 40.0, 60.0, 90.0, 130.0)
 """Sides of the squares shown; a nodule gets the smallest that holds it with lung around."""
 
 GAP_PX = 3
-CAPTION_PX = 34
+
+LINE_PX, CHARACTER_PX = 14, 6.2
+"""Height of a caption's line on a PNG sheet and room for one of its characters, of the size that the next line says."""
+
+CAPTION_PT, TITLE_PT = 7, 11
 TEMPLATE = "sheet.html.j2"
 
 
@@ -156,6 +161,16 @@ def _page(cells: Sequence[Cell], title: str, note: str, px_per_mm: float) -> str
     )
 
 
+def _caption(cell: Cell, width_px: int) -> list[str]:
+    """The lines above a picture, none wider than it."""
+    n = max(10, int(width_px / CHARACTER_PX))
+    return [
+        line
+        for text in (f"{cell.name}  {', '.join(cell.tags)}", cell.reason or cell.caption)
+        for line in textwrap.wrap(text, n)
+    ]
+
+
 def _png_sheet(cells: Sequence[Cell], title: str, note: str, px_per_mm: float) -> bytes:
     """All cells on black, filled row by row to about two thousand pixels, captions above."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -163,26 +178,35 @@ def _png_sheet(cells: Sequence[Cell], title: str, note: str, px_per_mm: float) -
 
     pictures = [None if c.closeup is None else picture(c.closeup, c.field_mm, px_per_mm) for c in cells]
     small = round(FIELDS_MM[0] * px_per_mm) * 3
-    shapes = [(CAPTION_PX, small) if p is None else (p.shape[0] + CAPTION_PX, p.shape[1]) for p in pictures]
-    width = max(2000, *(w for _, w in shapes))
-    places, at, top, height = [], 0, CAPTION_PX + 8, 0
-    for h, w in shapes:
+    widths = [small if p is None else p.shape[1] for p in pictures]
+    width = max(2000, *widths)
+    captions = [_caption(cell, w) for cell, w in zip(cells, widths, strict=True)]
+    head = textwrap.wrap(f"{title}. {note}", int(width / CHARACTER_PX / TITLE_PT * CAPTION_PT))
+    places, at, top, height = [], 0, round(8 + len(head) * LINE_PX * TITLE_PT / CAPTION_PT) + 8, 0
+    for w, p, caption in zip(widths, pictures, captions, strict=True):
+        h = LINE_PX * len(caption) + 6 + (0 if p is None else p.shape[0])
         if at and at + w > width:
             at, top, height = 0, top + height + 12, 0
         places.append((top, at))
         at, height = at + w + 16, max(height, h)
     total = top + height + 8
     grey = np.zeros((total, width), np.uint8)
-    for (y, x), p in zip(places, pictures, strict=True):
+    for (y, x), p, caption in zip(places, pictures, captions, strict=True):
         if p is not None:
-            grey[y + CAPTION_PX : y + CAPTION_PX + p.shape[0], x : x + p.shape[1]] = p
+            below = y + LINE_PX * len(caption) + 6
+            grey[below : below + p.shape[0], x : x + p.shape[1]] = p
     figure = Figure(figsize=(width / 100, total / 100), dpi=100, facecolor="black")
     FigureCanvasAgg(figure)
     figure.figimage(grey, 0, 0, cmap="gray", vmin=0, vmax=255, origin="upper")
-    figure.text(8 / width, 1 - 22 / total, f"{title}   {note}", fontsize=11, color="white")
-    for (y, x), cell in zip(places, cells, strict=True):
-        for line, text in enumerate((f"{cell.name}  {', '.join(cell.tags)}", cell.reason or cell.caption)):
-            figure.text(x / width, 1 - (y + 13 + 14 * line) / total, text, fontsize=7, color="white")
+
+    def write(lines: Sequence[str], x: float, y: float, points: float) -> None:
+        for number, line in enumerate(lines):
+            base = y + LINE_PX * points / CAPTION_PT * (number + 0.85)
+            figure.text(x / width, 1 - base / total, line, fontsize=points, color="white", parse_math=False)
+
+    write(head, 8, 4, TITLE_PT)
+    for (y, x), caption in zip(places, captions, strict=True):
+        write(caption, x, y, CAPTION_PT)
     data = io.BytesIO()
     figure.savefig(data, format="png", facecolor="black", metadata={"Software": None})
     return data.getvalue()
