@@ -21,7 +21,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from twins.files import replacing
+from twins.files import replacing_hdf5
 
 from .exposure import Exposure
 from .geometry_file import READING_AXES, read_geometry, write_array, write_geometry
@@ -67,9 +67,7 @@ def save_exposure(exposure: Exposure, path: str | os.PathLike[str]) -> None:
     FileNotFoundError
         If the folder does not exist.
     """
-    import h5py
-
-    with replacing(path) as part, h5py.File(part, "w") as file:
+    with replacing_hdf5(path) as file:
         file.attrs["format"], file.attrs["version"] = FORMAT, VERSION
         file.attrs["backend"], file.attrs["device"] = exposure.backend, exposure.device
         file.attrs["scan_range_mm"] = exposure.scan_range_mm

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from twins.files import replacing
+from twins.files import replacing_hdf5
 
 from .geometry import Geometry
 from .geometry_file import READING_AXES, read_geometry, write_array, write_geometry
@@ -118,9 +118,7 @@ class RawScan:
         FileNotFoundError
             If the folder does not exist.
         """
-        import h5py
-
-        with replacing(path) as part, h5py.File(part, "w") as file:
+        with replacing_hdf5(path) as file:
             file.attrs["format"], file.attrs["version"] = FORMAT, VERSION
             if self.key is not None:
                 file.attrs["key"] = np.uint64(self.key)

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from twins.files import replacing
+from twins.files import replacing_hdf5
 
 from .geometry import Geometry
 from .geometry_file import READING_AXES, read_geometry, write_array, write_geometry
@@ -86,9 +86,7 @@ class Sinogram:
         FileNotFoundError
             If the folder does not exist.
         """
-        import h5py
-
-        with replacing(path) as part, h5py.File(part, "w") as file:
+        with replacing_hdf5(path) as file:
             file.attrs["format"], file.attrs["version"] = FORMAT, VERSION
             file.attrs["mu_water_per_mm"] = float(self.mu_water_per_mm)
             if self.key is not None:

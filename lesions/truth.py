@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twins import Grid
-from twins.files import replacing
+from twins.files import replacing_hdf5
 
 from .attributes import Kind
 from .nodule import Nodule, NoduleType
@@ -217,9 +217,7 @@ def save(truth: Truth, path: str | os.PathLike[str]) -> None:
 
     Each nodule's spec, in ``record``, holds what was set; ``derived`` holds the attributes that followed from it.
     """
-    import h5py
-
-    with replacing(path) as part, h5py.File(part, "w", libver=("v110", "v110")) as file:
+    with replacing_hdf5(path, libver=("v110", "v110")) as file:
         file.attrs["format"] = FORMAT
         file.attrs["n_nodules"] = len(truth.nodules)
         for i, nodule in enumerate(truth.nodules):

@@ -7,9 +7,10 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 if TYPE_CHECKING:
+    import h5py
     import SimpleITK as sitk
 
 NIFTI_HEADER_BYTES = 352
@@ -40,6 +41,73 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         with suppress(FileNotFoundError):
             part.unlink()
+
+
+@contextmanager
+def replacing_hdf5(path: str | os.PathLike[str], **options: Any) -> Iterator[h5py.File]:
+    """Yield a new HDF5 file that becomes ``path`` on success, as :func:`replacing` does; ``options``: of ``h5py.File``.
+
+    HDF5 cannot close a file that it cannot flush: where a disk fills it complains hundreds of times and ends the
+    process with a segmentation fault. So it writes into a file that never refuses, and what the disk refused is raised
+    afterwards.
+
+    Raises
+    ------
+    OSError
+        What the disk said first.
+    """
+    import h5py
+
+    with replacing(path) as part, part.open("wb+", buffering=0) as raw:
+        file = _NeverRefusing(raw)
+        try:
+            with h5py.File(file, "w", **options) as opened:
+                yield opened
+        finally:
+            if file.refusal is not None:
+                raise file.refusal
+
+
+class _NeverRefusing:
+    """A file that takes everything, and keeps the first error of the one that it writes to."""
+
+    def __init__(self, raw: BinaryIO) -> None:
+        self._raw = raw
+        self.refusal: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        rest = memoryview(data).cast("B")
+        n_bytes = len(rest)
+        while len(rest) and self.refusal is None:
+            try:
+                rest = rest[self._raw.write(rest) :]
+            except OSError as error:
+                self.refusal = OSError(error.errno, error.strerror, str(self._raw.name))
+        if len(rest):
+            self._raw.seek(len(rest), os.SEEK_CUR)
+        return n_bytes
+
+    def read(self, size: int = -1) -> bytes:
+        return self._raw.read(size)
+
+    def readinto(self, buffer: Any) -> int:
+        return self._raw.readinto(buffer)  # type: ignore[attr-defined]
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return self._raw.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._raw.tell()
+
+    def truncate(self, size: int | None = None) -> int:
+        try:
+            return self._raw.truncate(size)
+        except OSError as error:
+            self.refusal = self.refusal or OSError(error.errno, error.strerror, str(self._raw.name))
+            return size or 0
+
+    def flush(self) -> None:
+        """Nothing is held back here."""
 
 
 def write_nifti(image: sitk.Image, path: str | os.PathLike[str]) -> None:

@@ -19,7 +19,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from .files import replacing
+from .files import replacing_hdf5
 from .grid import Grid
 from .materials import Material
 from .patient import Patient
@@ -72,7 +72,7 @@ def save(twin: Twin, path: str | os.PathLike[str]) -> None:
         },
         path,
     )
-    with replacing(path) as part, h5py.File(part, "w", libver=("earliest", "v108")) as file:
+    with replacing_hdf5(path, libver=("earliest", "v108")) as file:
         file.attrs["format"] = FORMAT
         file.attrs["format_version"] = FORMAT_VERSION
         file.attrs["axes"] = "arrays (z, y, x); world points (x, y, z) LPS mm"

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twins import Grid
-from twins.files import replacing
+from twins.files import replacing_hdf5
 
 from .host import Host
 from .resolution import Resolution
@@ -22,15 +22,13 @@ FORMAT = "lungtwin.host/1"
 
 def save_host(host: Host, path: str | os.PathLike[str]) -> None:
     """Write anatomy, noise and resolution of a host as HDF5, with a digest of the image they belong to."""
-    import h5py
-
     record = {
         "grid": host.grid.to_dict(),
         "noise_sd_hu": host.noise_sd_hu,
         "resolution": dataclasses.asdict(host.resolution),
         "image_sha256": _digest(host.hu),
     }
-    with replacing(path) as part, h5py.File(part, "w", libver=("v110", "v110")) as file:
+    with replacing_hdf5(path, libver=("v110", "v110")) as file:
         file.attrs["format"] = FORMAT
         file.attrs["record"] = json.dumps(record, sort_keys=True)
         file.create_dataset(

@@ -15,7 +15,7 @@ from scipy.optimize import brentq
 from scipy.special import ndtr
 
 from twins import Grid
-from twins.files import replacing
+from twins.files import replacing_hdf5
 
 FORMAT = "lungtwin.seed/1"
 _ARRAYS = ("distance_mm", "interior", "residual")
@@ -118,8 +118,6 @@ def _filled(
 
 def save_seed(seed: Seed, path: str | os.PathLike[str]) -> None:
     """Write a seed as HDF5; the same seed gives the same bytes."""
-    import h5py
-
     record = {
         "name": seed.name,
         "grid": seed.grid.to_dict(),
@@ -129,7 +127,7 @@ def save_seed(seed: Seed, path: str | os.PathLike[str]) -> None:
         "licence": seed.licence,
         "attributes": dict(seed.attributes),
     }
-    with replacing(path) as part, h5py.File(part, "w", libver=("v110", "v110")) as file:
+    with replacing_hdf5(path, libver=("v110", "v110")) as file:
         file.attrs["format"] = FORMAT
         file.attrs["record"] = json.dumps(record, sort_keys=True)
         for name in _ARRAYS:

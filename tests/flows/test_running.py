@@ -241,6 +241,25 @@ with explaining({str(tmp_path)!r}):
     assert not list((tmp_path / ".store/records").iterdir())
 
 
+def test_an_hdf5_file_that_the_disk_cuts_off_is_one_error(tmp_path):
+    """HDF5 by itself cannot close such a file: hundreds of complaints, and a segmentation fault at the end."""
+    code = f"""
+import numpy as np
+from twins.files import replacing_hdf5
+noise = np.random.default_rng(1).integers(0, 255, (50, 100, 100)).astype(np.uint8)
+try:
+    with replacing_hdf5({str(tmp_path / "a.h5")!r}) as file:
+        for number in range(3):
+            file.create_dataset(str(number), data=noise, compression="gzip", chunks=(5, 100, 100))
+except OSError as error:
+    print(error.errno)
+"""
+    done = limited(code, n_bytes=400_000)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "27\n"
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ("number", "said"),
     [(28, "the disk is full"), (30, "read-only"), (13, "may not write here"), (27, "ulimit"), (122, "quota")],
