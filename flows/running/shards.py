@@ -108,7 +108,8 @@ def open_shard(
     root = Path(out)
     check_folder(root)
     with explaining(root):
-        store, account = Store(root), account_of(plan, chosen_backend(backend), n_shards=shard.count)
+        account = account_of(plan, chosen_backend(backend), n_shards=shard.count)
+        store = Store(root)
         try:
             with store.lock():  # nobody else is here: what the killed left may go
                 begin(store, account)
@@ -185,7 +186,9 @@ def merge(
             for folder in folders:
                 account = _take_in(store, folder, account)
             expected = account_of(plan, "cpu" if account is None else account.backend)
-            if account is None or account.digest != expected.digest:
+            if account is None:
+                raise ValueError(f"{root}: nothing was built here yet by this version of lungtwin")
+            if account.digest != expected.digest:
                 raise ValueError(f"{root}: its shards were built from another study, or by another version of lungtwin")
             store.sweep()
             meter = Meter(sum(family.weight for family in families_of(plan)), progress)

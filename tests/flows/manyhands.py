@@ -24,7 +24,8 @@ def small_study(tiny: Path) -> StudySpec:
     twins = [woman, woman.model_copy(update={"id": "none", "nodules": ()})]
     for number, age_y in enumerate((55, 71)):
         population = woman.population.model_copy(update={"key": number + 1, "age_y": age_y})
-        twins.append(woman.model_copy(update={"id": f"other{number}", "population": population}))
+        name = f"other{number}"
+        twins.append(woman.model_copy(update={"id": name, "person": name, "population": population}))
     sampling = plain.sampling.model_copy(update={"scatter": False, "rays_per_reading": 1})
     scan = plain.scans[0].model_copy(update={"sampling": sampling, "matrix": 64})
     return plain.model_copy(

@@ -23,8 +23,8 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[2]
 N_KILLS = 50
-LATEST_KILL_S = 12.0
-"""A build is killed at a random moment before this; its start alone takes some seconds."""
+LONGEST_S = 15.0
+"""Builds are killed at random moments over the time of a whole one, or over this where a slow machine takes longer."""
 
 
 def begin(study: Path, out: Path, *more: str) -> subprocess.Popen:
@@ -61,11 +61,15 @@ def harm(root: Path, chance: random.Random) -> str:
 def test_fifty_kills_with_damage_and_two_builds_at_once_end_in_the_same_bytes(families, tmp_path):
     chance = random.Random(20261121)
     study, out = families.root / "study.yaml", tmp_path / "tortured"
-    history, killed, finished = [], 0, 0
+    begun = time.monotonic()
+    _, said = begin(study, tmp_path / "undisturbed").communicate()
+    assert bytes_of(tmp_path / "undisturbed") == bytes_of(families.root), said
+    span_s = min(time.monotonic() - begun, LONGEST_S)
+    history, killed = [], 0
     while killed < N_KILLS:
         both = killed % 5 == 4
         processes = [begin(study, out, *(["--wait"] if chance.random() < 0.5 else [])) for _ in range(2 if both else 1)]
-        deadline = time.monotonic() + chance.uniform(0.5, LATEST_KILL_S)
+        deadline = time.monotonic() + chance.uniform(0.05, 1.0) * span_s
         while time.monotonic() < deadline and any(process.poll() is None for process in processes):
             time.sleep(0.05)
         for process in processes:
@@ -73,7 +77,6 @@ def test_fifty_kills_with_damage_and_two_builds_at_once_end_in_the_same_bytes(fa
                 killed += 1
                 history.append("kill")
             elif process.returncode == 0:
-                finished += 1
                 history.append("finished")
             else:
                 said = process.stderr.read()
@@ -91,7 +94,6 @@ def test_fifty_kills_with_damage_and_two_builds_at_once_end_in_the_same_bytes(fa
     assert bytes_of(out) == bytes_of(families.root), history
     assert not [problem for finding in verify(out) for problem in finding.problems]
     assert not status_of(out).reclaimable
-    assert finished  # some came through: the kills were spread over whole builds
 
 
 def test_shards_killed_and_run_anew_merge_to_the_same_bytes(families, tmp_path):
