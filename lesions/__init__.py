@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .classes import examples as examples
+    from .clearance import Clearance as Clearance
     from .cohorts import draw as draw
     from .hounsfield import hounsfield_equivalent as hounsfield_equivalent
     from .insertion import insert as insert
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from .truth import save as save
 
 _HOMES = {
+    "Clearance": ".clearance",
     "Nodule": ".nodule",
     "NoduleTruth": ".truth",
     "PlacementError": ".placement",
