@@ -138,7 +138,7 @@ def blood_of(nodule: Nodule, twin: Twin) -> Material | None:
         return None
     grid = twin.grid
     reach = np.ceil(0.25 * nodule.target_diameter_mm / np.asarray(grid.spacing_mm)).astype(int)
-    index = np.rint(grid.world_to_index(nodule.centre_mm)).astype(int)
+    index = np.rint(grid.world_to_index(np.asarray(nodule.centre_mm, np.float64))).astype(int)
     low, high = np.maximum(index - reach, 0), np.minimum(index + reach + 1, grid.shape)
     box = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
     full = np.where(np.isin(twin.structure[box], [int(s) for s in VESSELS]), twin.density[box], 0)

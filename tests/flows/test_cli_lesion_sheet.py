@@ -12,7 +12,7 @@ from scipy.ndimage import label
 
 import twins
 from flows.cli import main
-from flows.report.sheet import FIELDS_MM, GAP_PX, field_for, picture
+from flows.report.sheet import CAPTION_PT, FIELDS_MM, GAP_PX, Cell, _caption, field_for, picture
 from lesions import Nodule
 from lesions.classes import examples, tags_of
 from lesions.images import Resolution
@@ -124,6 +124,23 @@ def test_a_png_sheet_is_written_and_other_suffixes_are_refused(twin_file, tmp_pa
     assert ".png or .html" in " ".join(capsys.readouterr().err.split())
     assert main(["lesions", "sample", *options, "--technique", "blurry", "--sheet", str(sheet)]) == 2
     assert "none of thin, sharp, thick" in " ".join(capsys.readouterr().err.split())
+
+
+def test_no_line_of_a_caption_is_wider_than_its_picture():
+    from matplotlib.textpath import TextPath
+
+    reason = "nodule 'W-01': no place in RIGHT_MIDDLE_LOBE is far enough from the vessels thicker than 2.0 mm: " * 2
+    tags = ("part-solid", "spiculated", "lobulated", "calcium popcorn", "8-15 mm")
+    for width in (225, 400):
+        for cell in (
+            Cell("WWW-0001", tags, "", reason=reason),
+            Cell("n", ("solid",), "12.0 mm, 905 mm3, mean -569 HU, right middle lobe"),
+        ):
+            lines = _caption(cell, width)
+            text = f"{cell.name} {', '.join(cell.tags)} {cell.reason or cell.caption}"
+            assert " ".join(lines).split() == text.split()
+            for line in lines:
+                assert TextPath((0, 0), line, size=CAPTION_PT).get_extents().width * 100 / 72 <= width
 
 
 def test_every_class_says_what_it_is():
