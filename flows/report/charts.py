@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
-WIDTH, LEFT, RIGHT, TOP = 380.0, 40.0, 8.0, 8.0
+WIDTH, LEFT, RIGHT, TOP = 380.0, 52.0, 8.0, 8.0
 PLOT_HEIGHT = 150.0
 ROW_HEIGHT = 27.0
 NAMES_WIDTH = 122.0

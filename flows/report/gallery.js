@@ -132,7 +132,7 @@ function cardOf(i) {
     const found = await picturesOf(scanOf(i));
     if (view.what === "scans") {
       const shape = found && found.volume;
-      picture.replaceChildren(found ? make("img", { class: "ct", alt: `axial slice of ${value("id")}`, src: source(found.thumb),
+      picture.replaceChildren(found ? make("img", { class: "ct", alt: `axial slice of ${value("id")}`, src: source(shape.thumb),
         style: `aspect-ratio:${shape.nx}/${shape.ny}` }) : make("span", { class: "none" }, "no picture"));
     } else {
       const nodule = found && found.nodules[DATA.nodules.places[i][1]];

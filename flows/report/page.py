@@ -166,7 +166,6 @@ def _pictures(dataset: Dataset, tell: Callable[[float, str], None]) -> tuple[lis
         truth = dataset.truth(row)
         lines = nodules.get(row["image_id"], [])
         found: dict[str, Any] = {
-            "thumb": previews.thumbnail(hu, grid, detail),
             "volume": previews.preview(hu, grid, detail),
             "nodules": [previews.nodule_views(hu, grid, truth, k, detail) for k in range(len(lines))],
             "places": [

@@ -31,7 +31,11 @@ KNOTS = (0.0, 90.0, 215.0, 255.0)
 WINDOWS = {"lung": (-600.0, 1500.0), "mediastinum": (40.0, 400.0), "bone": (400.0, 1800.0)}
 """Level and width [HU] as radiologists set them (design default)."""
 
-PLANES = ("axial", "coronal", "sagittal")
+LUNG_HU = (-950.0, -600.0)
+"""What counts as lung where a slice to show first is chosen [HU] (design default)."""
+
+THUMB_PX = 192
+"""Longest side of the pictures of the gallery."""
 
 LONGEST_SIDE_PX = 16_000
 """WebP holds no picture wider or higher than 16,383 pixels."""
@@ -71,6 +75,10 @@ MAX_PICTURED = DETAILS[-1][0]
 """Images with pictures; those beyond are in the tables alone."""
 
 
+_BYTES = np.rint(np.interp(np.arange(KNOTS_HU[0], KNOTS_HU[-1] + 1), KNOTS_HU, KNOTS)).astype(np.uint8)
+"""The byte of every whole CT number of the range."""
+
+
 def detail_for(n_images: int) -> Detail:
     """The detail of a page with so many images."""
     return next((detail for most, detail in DETAILS if n_images <= most), DETAILS[-1][1])
@@ -78,7 +86,8 @@ def detail_for(n_images: int) -> Detail:
 
 def as_bytes(hu: NDArray[Any]) -> NDArray[np.uint8]:
     """CT numbers [HU] as the bytes of the page."""
-    return np.rint(np.interp(hu, KNOTS_HU, KNOTS)).astype(np.uint8)
+    low, high = int(KNOTS_HU[0]), int(KNOTS_HU[-1])
+    return np.asarray(_BYTES[np.clip(np.rint(hu), low, high).astype(np.int32) - low])
 
 
 def window_table(window: str) -> list[float]:
@@ -94,7 +103,8 @@ def preview(hu: NDArray[np.generic], grid: Grid, detail: Detail) -> dict[str, An
     Returns
     -------
     dict
-        ``src`` (WebP, base64), tiles ``nx``, ``ny``, ``nz``, ``columns``, size of the volume ``mm`` ``[z, y, x]``.
+        ``src`` (WebP, base64), tiles ``nx``, ``ny``, ``nz``, ``columns``, size of the volume ``mm`` ``[z, y, x]``, and
+        ``thumb``, the axial slice with most lung in it (WebP, base64).
     """
     array = _upright(hu, grid)
     picked = np.unique(np.linspace(0, len(array) - 1, min(len(array), detail.n_slices)).round().astype(int))
@@ -107,7 +117,7 @@ def preview(hu: NDArray[np.generic], grid: Grid, detail: Detail) -> dict[str, An
         "src": _webp(_tiles(small, columns), detail.quality),
         **{"nx": nx, "ny": ny, "nz": len(picked), "columns": columns},
         "mm": [round(float(s), 1) for s in size_mm],
-        "z": [int(z) for z in picked],
+        "thumb": _webp(_thumbnail(small), detail.quality),
     }
 
 
@@ -120,16 +130,6 @@ def place(line: Mapping[str, str], grid: Grid, max_diameter_mm: float) -> dict[s
         share = (float(line[f"index_{name}"]) + 0.5) / n
         shares.append(1 - share if _flipped(grid)[axis] else share)
     return {**dict(zip("zyx", (round(s, 4) for s in shares), strict=True)), "d": round(max_diameter_mm, 1)}
-
-
-def thumbnail(hu: NDArray[np.generic], grid: Grid, detail: Detail) -> str:
-    """The axial slice with most lung in it, as WebP in base64."""
-    array = _upright(hu, grid)
-    lung = (array[:, ::4, ::4] > -950) & (array[:, ::4, ::4] < -600)
-    best = array[int(lung.sum(axis=(1, 2)).argmax())]
-    shrink = min(1.0, min(192, detail.side_px) / max(best.shape))
-    ny, nx = (max(1, round(n * shrink)) for n in best.shape)
-    return _webp(as_bytes(averaged(best[None], (1, ny, nx))[0]), detail.quality)
 
 
 def nodule_views(hu: NDArray[np.generic], grid: Grid, truth: Truth, i: int, detail: Detail) -> dict[str, Any] | None:
@@ -199,6 +199,15 @@ def _upright(hu: NDArray[Any], grid: Grid) -> NDArray[Any]:
     return hu[tuple(slice(None, None, -1 if flip else 1) for flip in _flipped(grid))]
 
 
+def _thumbnail(small: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    low, high = as_bytes(np.array(LUNG_HU))
+    lung = (small > low) & (small < high)
+    best = small[int(lung.sum(axis=(1, 2)).argmax())]
+    shrink = min(1.0, THUMB_PX / max(best.shape))
+    shape = (1, *(max(1, round(n * shrink)) for n in best.shape))
+    return np.rint(averaged(best[None], shape)[0]).astype(np.uint8)
+
+
 def _tiles(volume: NDArray[np.uint8], columns: int) -> NDArray[np.uint8]:
     n, ny, nx = volume.shape
     rows = -(-n // columns)
@@ -211,5 +220,5 @@ def _webp(picture: NDArray[np.uint8], quality: int) -> str:
     from PIL import Image
 
     data = io.BytesIO()
-    Image.fromarray(picture).convert("RGB").save(data, format="WEBP", quality=quality, method=4)
+    Image.fromarray(picture).convert("RGB").save(data, format="WEBP", quality=quality, method=2)
     return base64.b64encode(data.getvalue()).decode()

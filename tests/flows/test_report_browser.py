@@ -25,7 +25,8 @@ def browser():
     program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     with sync_api.sync_playwright() as playwright:
         if program is None and not Path(playwright.chromium.executable_path).is_file():
-            pytest.skip("no Chromium: apt install chromium, or playwright install chromium")
+            say = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+            say("no Chromium: apt install chromium, or playwright install chromium")
         # the sandbox refuses to run for root
         options = ["--no-sandbox"] if os.geteuid() == 0 else []
         running = playwright.chromium.launch(executable_path=program, args=options)
