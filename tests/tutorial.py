@@ -31,11 +31,12 @@ class Block:
     text: str
 
 
-def blocks_of(page: Path) -> list[Block]:
-    """All fenced blocks of a page, in order."""
-    found = re.findall(
-        r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
-    )
+def blocks_of(page: Path, until: str | None = None) -> list[Block]:
+    """The fenced blocks of a page, in order; of those before a heading, where one is named."""
+    text = page.read_text(encoding="utf-8")
+    if until is not None:
+        text = text[: text.index(f"\n## {until}\n")]
+    found = re.findall(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', text, re.DOTALL | re.MULTILINE)
     return [Block(language, title or None, text) for language, title, text in found]
 
 
@@ -46,7 +47,9 @@ def commands_of(page: Path) -> list[list[str]]:
     return [words for words in split if words and words[0] == "lungtwin"]
 
 
-def run_page(page: Path, folder: Path, *, python: str = sys.executable, more_bin: Path | None = None) -> None:
+def run_page(
+    page: Path, folder: Path, *, until: str | None = None, python: str = sys.executable, more_bin: Path | None = None
+) -> None:
     """Run a page in ``folder``, with ``python`` for its scripts and ``more_bin`` at the end of the path."""
     shims = folder / ".bin"
     shims.mkdir()
@@ -56,7 +59,7 @@ def run_page(page: Path, folder: Path, *, python: str = sys.executable, more_bin
     path = os.pathsep.join([str(shims), str(BIN), os.environ["PATH"], *([str(more_bin)] if more_bin else [])])
     env = {**os.environ, "PATH": path, "COLUMNS": "120", "PYTHONUTF8": "1"}
     printed = ""
-    for block in blocks_of(page):
+    for block in blocks_of(page, until):
         if block.title is not None:
             (folder / block.title).write_text(block.text, encoding="utf-8")
         elif block.language == "sh":
