@@ -27,7 +27,7 @@ class Preview(Frozen):
     twins: int = Field(default=1, ge=1, le=1000, description="At most so many twins of an entry [1]")
     twin_spacing_mm: float = Field(default=4.0, ge=0.4, le=8.0, description="Voxel spacing of population twins [mm]")
     sampling: Sampling = Field(
-        default=Sampling(views_per_rotation=96, column_binning=8, row_binning=8, rays_per_reading=1),
+        default=Sampling(views_per_rotation=96, column_binning=4, row_binning=8, rays_per_reading=1),
         description="Simulation fidelity of all scans [spec]",
     )
     matrix: int = Field(default=128, ge=16, le=2048, description="Most voxels along each side of a slice [1]")

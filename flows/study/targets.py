@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,14 +17,19 @@ from numpy.typing import NDArray
 from lesions import Nodule
 from lesions.cohorts import draw_table, load_cohort
 from twins import TwinSpec
-from twins.cohorts import agreement
 
 from .partial import given
 from .people import Like, TwinEntry
 from .spec import StudySpec
 
-REFERENCE = 4000
-"""Nodules drawn from a cohort to compare with."""
+REFERENCE, REFERENCE_PEOPLE = 4000, 1000
+"""Nodules and persons drawn from a cohort to compare with."""
+
+PEOPLE = (
+    "sex", "age_y", "height_cm", "bmi", "smoking", "pack_years", "years_since_quit_y", "smoking_duration_y",
+    "family_history", "copd", "emphysema_percent", "lung_volume_l",
+)  # fmt: skip
+"""Fields of a person that are compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +49,8 @@ class Target:
     achieved, target
         Means; shares for choices.
     p_value
-        Probability of such a difference of the distributions, or a larger one, by chance alone; None where only the
-        figure itself was compared, or there are too few to tell.
+        Probability of such a difference of the distributions, or a larger one, by chance alone (Kolmogorov-Smirnov;
+        chi-square for choices); None where there are too few to tell.
     """
 
     cohort: str
@@ -75,27 +81,32 @@ def targets(study: StudySpec) -> list[Target]:
 
 
 def _people(cohort: str, specs: Sequence[TwinSpec]) -> list[Target]:
+    from scipy.stats import ks_2samp
+
     if len(specs) < 2:
         return []
+    expected = _reference_people(cohort)
     found = []
-    for field in agreement(specs, cohort):
-        if field.mean is not None and field.expected_mean is not None:
-            unit = _unit(field.field)
-            p_value = field.p_value if field.wasserstein_sd is not None else None
-            found.append(Target(cohort, field.field, unit, len(specs), field.mean, field.expected_mean, p_value))
-    for name in ("sex", "smoking"):
-        expected = _reference_people(cohort)
-        found += _shares(
-            cohort, name, [str(getattr(s, name)) for s in specs], [str(getattr(s, name)) for s in expected]
-        )
+    for name in PEOPLE:
+        ours, theirs = ([getattr(spec, name) for spec in some] for some in (specs, expected))
+        if isinstance(theirs[0], str | bool):
+            found += _shares(cohort, name, [str(v) for v in ours], [str(v) for v in theirs])
+            continue
+        mine, known = (np.array([v for v in values if v is not None], float) for values in (ours, theirs))
+        if len(mine) and len(known):
+            p_value = float(ks_2samp(mine, known, method="asymp").pvalue)
+            unit = _unit(name)
+            found.append(Target(cohort, name, unit, len(mine), float(mine.mean()), float(known.mean()), p_value))
     return found
 
 
-def _reference_people(cohort: str) -> list[TwinSpec]:
+@cache
+def _reference_people(cohort: str) -> tuple[TwinSpec, ...]:
+    """Persons of the cohort to compare with, always the same ones."""
     from twins import draw
 
     rng = np.random.Generator(np.random.Philox(key=0))
-    return [draw(rng, cohort=cohort) for _ in range(1000)]
+    return tuple(draw(rng, cohort=cohort) for _ in range(REFERENCE_PEOPLE))
 
 
 def _nodules(like: Like, twins: Sequence[TwinEntry]) -> list[Target]:
