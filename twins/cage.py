@@ -52,8 +52,8 @@ _DEPTH = [0.94, 0.96, 0.98, 1.0, 0.98, 0.93, 0.81, 0.72, 0.60, 0.50, 0.46, 0.46]
 class Cage:
     """Sizes of a chest, all lengths in mm; ``height_mm`` from the deepest sulcus to the apex.
 
-    ``muscle`` scales the thickness of the muscles: the root of body mass index / 27, as fat-free mass goes (design
-    default, unverified).
+    ``muscle`` scales the thickness of the muscles: nearly as body mass index does, from 0.66 to 1.10 (design default,
+    by the share of bone and muscle in the section at the sternal angle).
     """
 
     width_mm: float
@@ -71,7 +71,7 @@ class Cage:
         male = spec.sex == "male"
         width = 272 + 0.9 * (spec.height_cm - 170) + 1.6 * (spec.bmi - 27) - (0 if male else 14)
         depth = 192 + 1.7 * (spec.bmi - 27) + 0.5 * (spec.age_y - 62) - (0 if male else 12)
-        fat = max(3.0, 4.0 + 1.4 * max(spec.bmi - 20, 0.0) + (0.0 if male else 4.0))
+        fat = max(5.5, 4.0 + 1.4 * max(spec.bmi - 20, 0.0) + (0.0 if male else 4.0))
         return cls(
             width * spec.chest_width_scale,
             depth * spec.chest_depth_scale,
@@ -80,7 +80,7 @@ class Cage:
             male,
             fat,
             _bend_mm(SUPINE_KYPHOSIS * spec.target_kyphosis_deg(), height_mm, spec.height_cm / 176),
-            min(max(math.sqrt(spec.bmi / 27), 0.80), 1.15),
+            min(max(0.95 * (spec.bmi / 27) ** 0.9, 0.66), 1.10),
         )
 
     @property

@@ -271,7 +271,7 @@ def _carve(spec: TwinSpec, height_mm: float, step_mm: float, rise_mm: float = 0.
     # apices: a rounded cap over each lung
     apex_y = np.asarray(cage.centre(cage.apex_mm - 20) + 6, np.float32)
     ax = np.abs(X) - 0.5 * float(cage.half_width(cage.apex_mm - 25)) - 12
-    cap = (Z - (cage.apex_mm - 0.013 * ax**2 - 0.011 * (Y - apex_y) ** 2)) * np.float32(0.62)
+    cap = (Z - (cage.apex_mm - 0.0155 * ax**2 - 0.013 * (Y - apex_y) ** 2)) * np.float32(0.60)
     lung = smooth_max(smooth_max(wall, (-middle + 0.6 * bumps).astype(np.float32), 5.0), cap.astype(np.float32), 14.0)
     # domes
     # as high as the chest is tall, as the sinuses' depth is (design default, by the published area profile)

@@ -10,7 +10,7 @@ from twins import TwinSpec
 from twins.cage import SUPINE_KYPHOSIS, Cage
 from twins.fields import sample
 from twins.lungs import Chest, solve
-from twins.mediastinum import Heart, Mediastinum
+from twins.mediastinum import CentralAirways, Heart, Mediastinum, tracheal_rings
 from twins.mediastinum.heart import STEP_MM
 from twins.mediastinum.nodes import lymph_nodes
 from twins.mediastinum.painting import aortic_plaques
@@ -125,3 +125,42 @@ def test_the_spine_has_the_kyphosis_of_the_spec(cobb_deg):
     slope = [float(cage.spine(z + 0.5) - cage.spine(z - 0.5)) for z in (10.0, -192.0)]
     angle = np.degrees(np.arctan(slope[1]) - np.arctan(slope[0]))
     assert angle == pytest.approx(SUPINE_KYPHOSIS * cobb_deg, abs=0.1)
+
+
+def test_main_bronchi_vary_as_those_of_people():
+    people = [CentralAirways.of(key) for key in range(400)]
+    right = np.array([p.right_main_mm for p in people])
+    # CTs of 2107 persons: 13.6 +- 4.3 mm; four standard errors of the mean at n = 400, tails beyond 1.9 SD are drawn in
+    assert right.mean() == pytest.approx(13.6, abs=0.8)
+    assert 0.8 * 4.3 < right.std() < 4.3
+    assert 5.0 < right.min() < right.max() < 22.2
+    cage = Cage.of(MAN, 300.0)
+    for own in people[:20]:
+        line = Mediastinum.of(cage, 1.0, 0.0, own).airway_knots()["right main"][0]
+        # across is scaled to the chest before and after: the length is that of the person; 3 % for the room in front
+        assert np.linalg.norm(np.diff(line, axis=0), axis=1).sum() == pytest.approx(own.right_main_mm, rel=0.06)
+
+
+def test_great_vessels_above_the_arch_run_in_the_mediastinum(chest):
+    # the sheet of lung that parted them was what gave twins away
+    origin, step = np.asarray(chest.lattice.origin_mm), chest.lattice.spacing_mm[0]
+    for vessel in chest.mediastinum.vessels():
+        points, radius = vessel.points_mm, np.asarray(vessel.radius_mm).reshape(len(vessel.points_mm), -1).max(1)
+        high = (points[:, 2] > 35) & (points[:, 2] < 75)
+        for p, r in zip(points[high], radius[high], strict=True):
+            assert sample(chest.lung, origin, step, *p) > min(r, 4.0)
+
+
+def test_rings_of_the_trachea_lie_in_its_wall_and_calcify_with_age(chest):
+    young = tracheal_rings(MAN.model_copy(update={"age_y": 40.0}), chest)
+    old = tracheal_rings(MAN.model_copy(update={"age_y": 90.0}), chest)
+    assert len(young) > 20
+    assert len(old) > len(young)
+    wall, (lumen, _) = chest.mediastinum.trachea()
+    for ring in young:
+        z = float(ring.points_mm[:, 2].mean())
+        k = int(np.argmin(np.abs(wall.points_mm[:, 2] - z)))
+        front = wall.points_mm[k, 1] - np.asarray(ring.points_mm)[:, 1].min()
+        # between lumen and outer surface; 1 mm for the nearest of 28 points of a line that leans
+        assert np.asarray(lumen.radius_mm)[min(k, 26), 0] - 1.0 < front < np.asarray(wall.radius_mm)[k, 0] + 1.0
+        assert np.asarray(ring.points_mm)[:, 1].max() < wall.points_mm[k, 1] + 0.75 * np.asarray(wall.radius_mm)[k, 0]

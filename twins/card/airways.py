@@ -33,7 +33,8 @@ def airways(twin: Twin, *, wall_scale: float) -> tuple[dict[str, float], dict[st
     grown = found.lobe > 0
     values["visible_airways"] = float(np.count_nonzero(visible))
     wide = tree.start_radius_mm + tree.end_radius_mm >= VISIBLE_MM
-    values["airway_volume_ml"] = 1e-3 * float(volume_mm3(tree)[wide].sum())
+    scanned = wide & twin.grid.contains(tree.end_mm)
+    values["airway_volume_ml"] = 1e-3 * float(volume_mm3(tree)[scanned].sum())
     for generation in (3, 4, 5, 6):
         here = grown & (found.generation == generation)
         if here.any():
