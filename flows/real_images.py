@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -149,10 +149,12 @@ def insert_into(
     if nodules is not None:
         image, truth = insert_nodules(host, _specs(nodules, n), rng=rng)
         records, labels = [t.record() for t in truth.nodules], truth.labels(host.grid, mimics=mimics)
+        legend = truth.legend(mimics=mimics)
     else:
         drawn = draw_seeds([load_seed(path) for path in seeds], n, rng=rng)
         image, tumours = insert_seeds(host, drawn, rng=rng)
         records, labels = [t.record() for t in tumours.tumours], tumours.labels(host.grid)
+        legend = {k + 1: str(record["id"]) for k, record in enumerate(records)}
     write_image(target, *_on_own_lattice(image, volume), source=ct, what=f"{len(records)} lesions inserted")
     write_labels(beside(target, "mask"), *_on_own_lattice(labels, volume))
     with replacing(target.with_name(f"{stem_of(target)}_truth.json")) as part:
@@ -162,16 +164,11 @@ def insert_into(
             "seed": seed,
             "resolution": {name: getattr(host.resolution, name) for name in Resolution.__dataclass_fields__},
             "noise_sd_hu": host.noise_sd_hu,
-            "labels": {str(k + 1): name_of(record) for k, record in enumerate(records) if np.any(labels == k + 1)},
+            "labels": {str(value): name for value, name in legend.items()},
             "lesions": records,
         }
         part.write_text(json.dumps(text, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     return records
-
-
-def name_of(record: Mapping[str, Any]) -> str:
-    """The name of a lesion in a record of its truth."""
-    return str(record.get("id") or record["nodule"]["id"])
 
 
 def _read(ct: Path) -> tuple[Volume, NDArray[np.int16]]:

@@ -204,6 +204,13 @@ class Truth:
             window[inside] = i + 1
         return labels
 
+    def legend(self, *, mimics: bool = False) -> dict[int, str]:
+        """What the values of :meth:`labels` stand for: ids, in their order; mimics only where asked for.
+
+        Which are mimics, and of what kind, their specs say (:attr:`nodules`).
+        """
+        return {i + 1: nodule.id for i, nodule in enumerate(self.nodules) if mimics or not nodule.is_mimic}
+
     def occupancy(self, grid: Grid, i: int) -> NDArray[np.float32]:
         """Share of each voxel that nodule ``i`` fills, ``(z, y, x)`` float32; they sum to its exact volume."""
         out = np.zeros(grid.shape, np.float32)

@@ -45,6 +45,8 @@ def test_masks_hold_nodules_and_mimics_only_when_asked_for(truth):
     with_all = truth.labels(grid, mimics=True)
     assert np.unique(with_all).tolist() == [0, 1, 2, 3]
     np.testing.assert_array_equal(with_all == 2, truth.labels(grid) == 2)
+    assert truth.legend() == {2: "real"}
+    assert truth.legend(mimics=True) == {1: "scar", 2: "real", 3: "mucus_plug"}
     # The fractions are known all the same.
     assert truth.occupancy(grid, 0).sum(dtype=float) * 8 == pytest.approx(truth.nodules[0].volume_mm3, rel=1e-4)
 
@@ -83,7 +85,7 @@ def test_tables_list_mimics_without_outcome_and_the_card_counts_nodules(truth, t
         label_visible_only=False,
         label_impute=None,
     )
-    plan = SimpleNamespace(cases=[SimpleNamespace(twin_id="t")], rows=[1], study=study)
+    plan = SimpleNamespace(cases=[SimpleNamespace(twin_id="t", person="t", visit=None, day=None)], rows=[1], study=study)
     rows = nodule_rows(SimpleNamespace(root=tmp_path), plan, [record])
     assert [(row["nodule_id"], row["kind"], row["is_mimic"]) for row in rows] == [
         ("scar", "scar", True),
