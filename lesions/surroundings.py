@@ -115,10 +115,9 @@ def sample(
     if displaced is None and at.n_voxels > FEW and of.direction == at.direction:
         # Lattices that lie alike: axis by axis, from the last, so that most is summed along rows that lie together.
         weights = [_linear(origin[k] + steps[k, k] * np.arange(at.shape[k]), of.shape[k]) for k in range(3)]
-        for row, field in enumerate(fields):
-            for axis in (2, 1, 0):
-                field = apply_along(weights[axis], field, axis)
-            out[row] = field
+        in_plane = apply_along(weights[1], apply_along(weights[2], fields, 3), 2)
+        for row, field in enumerate(in_plane):
+            out[row] = apply_along(weights[0], field, 0)
         return out
     middle, scale = np.zeros(3), (0.0, 1.0, 0.0)
     if displaced is not None:
