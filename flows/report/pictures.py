@@ -6,8 +6,6 @@ is on the left of sagittal pictures.
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -76,27 +74,6 @@ def plane(
     if axis == "coronal":
         return array[::-1, index], (*box["x"], *box["z"])
     return array[::-1, :, index], (*box["y"], *box["z"])
-
-
-def strip(panels: Sequence[Panel], *, height_px: int = 300) -> str:
-    """Panels side by side as a ``data:`` address of one PNG; widths follow from millimetres."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    shapes = [(abs(p.extent_mm[1] - p.extent_mm[0]), abs(p.extent_mm[3] - p.extent_mm[2])) for p in panels]
-    widths = [width / height for width, height in shapes]
-    gap = 0.02
-    total = sum(widths) + gap * (len(panels) - 1)
-    figure = Figure(figsize=(total * height_px / 100, height_px / 100), dpi=100, facecolor="black")
-    FigureCanvasAgg(figure)
-    left = 0.0
-    for panel, width in zip(panels, widths, strict=True):
-        axes = figure.add_axes((left / total, 0.0, width / total, 1.0))
-        left += width + gap
-        draw_panel(axes, panel)
-    data = io.BytesIO()
-    figure.savefig(data, format="png", facecolor="black", metadata={"Software": None})
-    return "data:image/png;base64," + base64.b64encode(data.getvalue()).decode()
 
 
 def draw_panel(axes: Any, panel: Panel) -> None:

@@ -38,14 +38,16 @@ def pixels(data: str) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("L"))
 
 
-def path_area(path: str) -> float:
-    """Area inside the loops of an SVG path of straight lines (shoelace formula); holes count against it."""
-    area = 0.0
+def area_and_centroid(path: str) -> tuple[float, float, float]:
+    """Area inside the loops of an SVG path of straight lines and its centroid (shoelace formulas)."""
+    total = np.zeros(3)
     for loop in path.removesuffix("Z").split("Z"):
         xy = np.array([pair.split() for pair in loop.removeprefix("M").split("L")], float)
-        x, y = xy.T
-        area += 0.5 * float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1)))
-    return abs(area)
+        (x, y), (u, v) = xy.T, np.roll(xy, -1, axis=0).T
+        cross = x * v - u * y
+        total += cross.sum() / 2, ((x + u) * cross).sum() / 6, ((y + v) * cross).sum() / 6
+    area, x_moment, y_moment = total
+    return abs(area), x_moment / area, y_moment / area
 
 
 def test_the_report_says_which_values_of_the_scanner_are_estimated(page):
@@ -94,11 +96,15 @@ def test_contours_are_the_exact_boundary(dataset, pictures):
         step = found["mm"] / found["px"]
         corner = [c - found["mm"] / 2 + step / 2 for c in truth.nodules[i].centre_mm]
         slab = Grid((1, found["px"], found["px"]), (step,) * 3, (*corner[:2], truth.nodules[i].centre_mm[2]))
-        section_mm2 = float(truth.occupancy(slab, i).sum()) * step**2
+        inside = truth.occupancy(slab, i)[0].astype(float)
+        y, x = np.mgrid[0 : found["px"], 0 : found["px"]] + 0.5
+        centroid = ((x * inside).sum() / inside.sum(), (y * inside).sum() / inside.sum())
         axial = "".join(
             loop + "Z" for loop in found["path"].split("Z") if loop and float(loop[1:].split()[0]) < found["px"]
         )
-        assert path_area(axial) * step**2 == pytest.approx(section_mm2, rel=0.03)
+        area, *place = area_and_centroid(axial)
+        assert area == pytest.approx(inside.sum(), rel=0.03)
+        assert place == pytest.approx(centroid, abs=0.2)
 
 
 def test_the_nodule_is_bright_inside_its_contour(dataset, pictures):
