@@ -18,6 +18,15 @@ from ruamel.yaml.error import MarkedYAMLError
 Spec = TypeVar("Spec", bound=BaseModel)
 
 
+_KINDS = {
+    "tuple_type": "must be a list",
+    "list_type": "must be a list",
+    "model_type": "must be fields (key: value)",
+    "model_attributes_type": "must be fields (key: value)",
+    "dict_type": "must be fields (key: value)",
+}
+"""What pydantic says of Python's types, in words of YAML."""
+
 _RANGE_ERRORS = {"greater_than", "greater_than_equal", "less_than", "less_than_equal"}
 
 
@@ -98,7 +107,8 @@ def _problem(error: dict[str, Any], data: Any, model: type[BaseModel], name: str
     if error["type"] == "missing":
         return f"{place}: {field}: required, but not given"
     bounds = _range_at(model, location) if error["type"] in _RANGE_ERRORS else ""
-    message = bounds or str(error["msg"]).removeprefix("Value error, ").removeprefix("Input ")
+    said = str(error["msg"]).removeprefix("Value error, ").removeprefix("Input ")
+    message = bounds or _KINDS.get(error["type"], said)
     value = error.get("input")
     shown = "" if isinstance(value, dict | list) or (str(value) in message and not bounds) else f" (got {value!r})"
     return f"{place}: {field}: {message}{shown}"
@@ -108,6 +118,8 @@ def _real_location(location: Sequence[Any], data: Any) -> tuple[Any, ...]:
     """Drop the union tags that pydantic puts into a location and that are not keys of the data."""
     here, real = data, []
     for position, part in enumerate(location):
+        if isinstance(part, str) and "[" in part:  # the name of a validator or of a choice
+            continue
         if isinstance(here, dict):
             if part not in here and isinstance(part, str) and part.isdigit() and int(part) in here:
                 part = int(part)

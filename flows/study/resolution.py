@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from ctsim import Profile, Protocol, Sampling, load_profile
 from lesions import Nodule
-from lesions.growth import Growth
+from lesions.growth import Growth, follow
 from twins import TwinSpec
 from twins import draw as draw_twin
 from twins.specfile import SpecError, check_spec
@@ -156,6 +156,7 @@ def _visits(twin: TwinEntry, study: StudySpec) -> list[TwinEntry]:
     assert twin.visits is not None
     person = twin.person or twin.id
     days = tuple(visit.day for visit in twin.visits)
+    _check_growth(twin, days, study)
     cases = []
     for number, visit in enumerate(twin.visits, 1):
         changed: dict[str, Any] = {
@@ -175,6 +176,20 @@ def _visits(twin: TwinEntry, study: StudySpec) -> list[TwinEntry]:
             changed |= {"population": copied(spec, TwinFields), "at_first": twin.population}
         cases.append(twin.model_copy(update=changed))
     return cases
+
+
+def _check_growth(twin: TwinEntry, days: Sequence[float], study: StudySpec) -> None:
+    """Refuse a growth that leads beyond what can be described, and one to be drawn by labels that nobody draws."""
+    for fields in twin.nodules:
+        nodule = copied(fields, Nodule)
+        try:
+            if fields.growth is None and study.label_mode == "soft" and not nodule.is_mimic:
+                raise ValueError("is drawn by the label, and label_mode soft draws none: give it")
+            if fields.growth is not None:
+                follow(nodule, fields.growth, days)
+        except ValueError as error:
+            where = f"{study.name}: twins.{twin.id}.nodules.{nodule.id}.growth"
+            raise SpecError(f"{where}: {first_line(error)}") from None
 
 
 def _drawn_twins(entry: TwinEntry, study: StudySpec) -> list[TwinEntry]:

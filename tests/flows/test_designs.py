@@ -190,6 +190,13 @@ def test_a_place_is_carried_to_another_breath_and_back():
         ("visits: [{day: 0}, {day: 9000}]", "twins.them.visits.1: "),
         ("nodules: [{id: a, equivalent_diameter_mm: 8, growth: {model: exponential}}]", "vdt_days is needed for model"),
         ("scans: [low]", "scans: no twin gets sharp, again"),
+        ("visits: 3", "twins.0.visits: must be a list (got 3)"),
+        ("visits: [0]", "twins.0.visits.0: must be fields (key: value) (got 0)"),
+        (
+            "visits: [{day: 0}, {day: 400}]\n    nodules: [{id: a, equivalent_diameter_mm: 8, "
+            "growth: {model: exponential, vdt_days: 30}}]",
+            "twins.them.nodules.a.growth: nodule 'a' has an equivalent diameter of",
+        ),
     ],
 )
 def test_a_mistake_in_a_design_is_named(text, words):
