@@ -85,7 +85,9 @@ def test_tables_list_mimics_without_outcome_and_the_card_counts_nodules(truth, t
         label_visible_only=False,
         label_impute=None,
     )
-    plan = SimpleNamespace(cases=[SimpleNamespace(twin_id="t", person="t", visit=None, day=None)], rows=[1], study=study)
+    plan = SimpleNamespace(
+        cases=[SimpleNamespace(twin_id="t", person="t", visit=None, day=None)], rows=[1], study=study, n_persons=1
+    )
     rows = nodule_rows(SimpleNamespace(root=tmp_path), plan, [record])
     assert [(row["nodule_id"], row["kind"], row["is_mimic"]) for row in rows] == [
         ("scar", "scar", True),
