@@ -221,3 +221,16 @@ def test_what_is_achieved_stands_beside_what_was_aimed_at():
     assert np.mean(np.array(p_values) < 0.01) < 0.1
     none = targets(make_plan(study(f"    {PERSON}\n")).study)
     assert none == []
+
+
+def test_two_profiles_of_one_name_are_two_files(tmp_path):
+    from flows.build import _kept_profile
+
+    names = set()
+    for folder, text in (("a", "name: a\n"), ("b", "name: b\n")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "mine.yaml").write_text(text, encoding="utf-8")
+        names.add(_kept_profile(tmp_path / folder / "mine.yaml", tmp_path / "out"))
+    assert len(names) == 2
+    for name in names:  # a dataset built from the dataset's own study names them alike
+        assert _kept_profile(tmp_path / "out" / name, tmp_path / "again") == name

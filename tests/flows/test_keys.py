@@ -26,3 +26,17 @@ def test_a_key_never_changes_between_versions():
 
 
 KNOWN = 9088366869068498796
+
+
+def test_another_version_of_a_library_is_another_content_key(monkeypatch):
+    from flows.store import address
+
+    def key():
+        return address.content_key("image", 1, path="a", spec={}, inputs={}, backend="cpu")
+
+    before = key()
+    assert key() == before
+    known = address.library_versions()
+    assert {"numpy", "numba", "scipy"} <= set(known)
+    monkeypatch.setattr(address, "library_versions", lambda: {**known, "numpy": "0.0"})
+    assert key() != before
