@@ -50,11 +50,13 @@ def write_report(
     Raises
     ------
     ValueError
-        If a file of the dataset cannot be read, or one of ``acceptances`` is no acceptance of a profile of the study.
+        If a file of the dataset cannot be read or lacks what this version writes, or one of ``acceptances`` is no
+        acceptance of a profile of the study.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
     tell = progress or _untold
+    _check(dataset)
     quality = profiles(dataset.study, acceptances)
     environment = Environment(
         loader=FileSystemLoader(HERE),
@@ -75,6 +77,18 @@ def write_report(
     write_times(dataset)
     tell(1.0, "report")
     return dataset.report
+
+
+def _check(dataset: Dataset) -> None:
+    """Refuse a dataset of a version that did not write what the page needs, before any picture is made."""
+    lacks = [] if (dataset.root / "card.json").is_file() else ["card.json"]
+    for name, rows, columns in (
+        ("nodules.csv", dataset.nodules, ("is_mimic", "kind", "in_image", "label", "probability")),
+        ("manifest.csv", dataset.manifest, ("scan_id", "ctdi_vol_mgy", "original_file")),
+    ):
+        lacks += [f"{column} in {name}" for column in columns if rows and column not in rows[0]]
+    if lacks:
+        raise ValueError(f"{dataset.root}: has no {', '.join(lacks)}; build it again with this version")
 
 
 def _untold(share: float, what: str) -> None:

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 from scipy.stats import binom
 
+from flows import Dataset
 from flows.report import charts, previews, quality, targets, write_report
 from flows.report.facts import distinct
 from flows.report.tissues import compare
@@ -267,3 +268,15 @@ def test_tissues_are_compared_over_the_same_voxels():
     simulated = np.where(mask, 900, 58).astype(np.int16)
     (line,) = compare(original, simulated, anatomy, mask)
     assert (line.tissue, line.difference_hu) == ("muscle", 8.0)
+
+
+def test_a_dataset_of_an_older_version_is_refused_by_what_it_lacks(dataset, tmp_path):
+    root = tmp_path / "old"
+    root.mkdir()
+    for name in ("digests.sha256", "manifest.csv", "study.yaml"):
+        (root / name).write_bytes((dataset.root / name).read_bytes())
+    table = (dataset.root / "nodules.csv").read_text(encoding="utf-8")
+    (root / "nodules.csv").write_text(table.replace(",is_mimic,", ",was_mimic,", 1), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"has no card\.json, is_mimic in nodules\.csv; build it again"):
+        write_report(Dataset.open(root))
+    assert not (root / "report").exists()
