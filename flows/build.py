@@ -236,7 +236,7 @@ def _kept_profile(source: Path, root: Path) -> str:
     stem = source.stem.removesuffix(f"-{mark}")
     target = root / "profiles" / f"{stem}-{mark}{source.suffix}"
     if source.resolve() != target.resolve():
-        target.parent.mkdir(exist_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
         with replacing(target) as part:
             shutil.copyfile(source, part)
     return f"profiles/{target.name}"
