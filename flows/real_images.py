@@ -125,12 +125,14 @@ def insert_into(
     seed: int = 0,
     sharpness: Sharpness | None = None,
     mimics: bool = False,
+    any_lobe: bool = False,
 ) -> list[dict[str, Any]]:
     """Insert nodules (specs, one JSON per line) or tumours drawn from seed files into a CT.
 
     Writes ``target`` on the CT's own lattice, in the kind that its name says (:mod:`flows.image_files`),
     ``<stem>_mask.*`` with one label per lesion (mimics only if ``mimics``) and ``<stem>_truth.json``, which tells label
-    from lesion; returns the records of the truth.
+    from lesion; returns the records of the truth. A CT alone knows its lungs, not their lobes: with ``any_lobe``
+    nodules that ask for a lobe may lie in any.
 
     Raises
     ------
@@ -147,7 +149,15 @@ def insert_into(
         host = load_host(host_file, hu, volume.grid)
     rng = np.random.Generator(np.random.Philox(key=make_key(seed, "image", "lesions")))
     if nodules is not None:
-        image, truth = insert_nodules(host, _specs(nodules, n), rng=rng)
+        specs = _specs(nodules, n)
+        if any_lobe:
+            specs = [spec.model_copy(update={"lobe": None}) for spec in specs]
+        elif asked := [spec.id for spec in specs if spec.lobe is not None]:
+            raise ValueError(
+                f"{nodules}: lobe is set for {', '.join(asked)}, and a CT alone knows its lungs, not their lobes: "
+                "--any-lobe lets such nodules lie in any"
+            )
+        image, truth = insert_nodules(host, specs, rng=rng)
         records, labels = [t.record() for t in truth.nodules], truth.labels(host.grid, mimics=mimics)
         legend = truth.legend(mimics=mimics)
     else:

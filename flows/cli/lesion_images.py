@@ -108,6 +108,9 @@ def insert(
     mimics: Annotated[
         bool, typer.Option("--mimics", help="Paint mimics (scars, plugs, plaques, crossings) into the mask, too.")
     ] = False,
+    any_lobe: Annotated[
+        bool, typer.Option("--any-lobe", help="Nodules that ask for a lobe may lie in any: a CT alone knows no lobes.")
+    ] = False,
 ) -> None:
     """Insert nodules, or morphed real tumours, into a CT."""
     from ..real_images import Sharpness, insert_into
@@ -126,6 +129,7 @@ def insert(
         seed=seed,
         sharpness=Sharpness(fwhm, kernel, thickness),
         mimics=mimics,
+        any_lobe=any_lobe,
     )
     for record in records:
         name = record.get("id") or record["nodule"]["id"]

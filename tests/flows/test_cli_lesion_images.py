@@ -77,8 +77,34 @@ def test_from_a_labelled_ct_to_a_ct_with_new_tumours(files, tmp_path, capsys):
         assert marked == pytest.approx(lesion["volume_mm3"], rel=0.25)  # of half-filled voxels
 
 
-def test_nodules_of_a_sample_go_into_a_ct(files, tmp_path):
+def test_nodules_of_a_sample_go_into_a_ct_whose_lobes_nobody_knows(files, tmp_path, capsys):
     assert main(["lesions", "sample", "--n", "3", "--largest", "5", "--out", str(tmp_path)]) == 0
+    ct, specs = str(files / "ct.nii.gz"), str(tmp_path / "specs.jsonl")
+    host = str(tmp_path / "host.h5")
+    words = [
+        "lesions",
+        "insert",
+        ct,
+        "--host",
+        host,
+        "--nodules",
+        specs,
+        "--n",
+        "3",
+        "--out",
+        str(tmp_path / "n.nii.gz"),
+    ]
+    assert main(["lesions", "hosts", ct, "--lungs", str(files / "lungs.nii.gz"), "--out", host, "--fwhm", "1.2"]) == 0
+    capsys.readouterr()
+    assert main(words) == 2
+    assert "--any-lobe" in capsys.readouterr().err
+    assert not (tmp_path / "n.nii.gz").exists()
+    assert main([*words, "--any-lobe"]) == 0
+    mask, _ = read_volume(tmp_path / "n_mask.nii.gz")
+    assert set(np.unique(mask)) == {0, 1, 2, 3}
+
+
+def test_a_nodule_of_ones_own_goes_into_a_ct(files, tmp_path):
     (tmp_path / "specs.jsonl").write_text('{"id": "x", "key": 1, "equivalent_diameter_mm": 5}\n', encoding="utf-8")
     host = str(tmp_path / "host.h5")
     ct, lungs = str(tmp_path / "ct.mha"), str(files / "lungs.nii.gz")
