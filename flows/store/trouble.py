@@ -16,6 +16,7 @@ REASONS = {
     errno.EDQUOT: f"the quota of this user is used up; make room: {KEPT}",
     errno.EFBIG: f"a file grew beyond what this session (ulimit -f) or file system allows; {KEPT}",
     errno.EROFS: "the file system is read-only; choose a folder on another one",
+    errno.ENOTDIR: "a part of this path is a file, not a folder; choose another folder",
     errno.EACCES: "this user may not write here; choose another folder, or have its owner changed",
     errno.EPERM: "this user may not write here; choose another folder, or have its owner changed",
     errno.EIO: f"the disk or the network reports a fault; {KEPT}",
