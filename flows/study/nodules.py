@@ -69,7 +69,8 @@ def resolved_nodules(
         if own is None and set(fields) <= {"id", "key", "growth"}
     ]
     streams = [stream(study.seed, "twin", twin, "nodule", fields["id"], "draw") for twin, fields in whole]
-    table = draw_each(streams, cohort=entry.cohort or "lidc", diameter_mm=entry.drawn_diameter_mm)
+    known = entry.cohort if own is None and entry.cohort is not None else "lidc"
+    table = draw_each(streams, cohort=known, diameter_mm=entry.drawn_diameter_mm)
     place = {(twin, fields["id"]): row for row, (twin, fields) in enumerate(whole)}
     nowhere = {} if entry.cohort is not None and entry.population is not None else {"lobe": None}
 
