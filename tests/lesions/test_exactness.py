@@ -81,8 +81,8 @@ BY_HAND = {
     "vessel crossing": ON_THE_VESSEL | {"attachment": "none"},
     "mucus plug": ON_THE_VESSEL | {"attachment": "none"},
 }
-"""Places of what the block has no room for: its one vessel runs where its lobes meet, and neither it nor its airway is a
-tree (crossings of vessels that are one: ``test_laid.py``)."""
+"""Places of what the block has no room for: its one vessel runs where its lobes meet, and neither it nor its airway is
+a tree (crossings of vessels that are one: ``test_laid.py``)."""
 
 SAME = ("volume_mm3", "mass_mg", "added_mass_mg", "core_volume_mm3", "equivalent_diameter_mm")
 AXIAL = ("long_axis_mm", "short_axis_mm", "mean_diameter_mm", "core_diameter_mm", "max_diameter_mm")
