@@ -28,6 +28,7 @@ EXTRAS: Mapping[str, str] = {
     "spectra": "only to bake the tables of spectra anew",
     "docs": "only to make the pages of this documentation",
     "test": "only for make test",
+    "browser": "only for the tests that open the report",
 }
 """What each extra of the distribution is for; those of the GPU are told with the GPU."""
 
