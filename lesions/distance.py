@@ -44,9 +44,10 @@ def body_distance(radius_mm, slope, rotation, centre_mm, origin_mm, step_mm, nea
     out        (Z, Y, X)      float32  signed distance, positive inside [mm]
     """
     n_z, n_y, n_x = out.shape
-    table = np.empty((radius_mm.shape[0], radius_mm.shape[1] - 1, 4), np.float32)
-    table[:, :, 0], table[:, :, 1] = radius_mm[:, :-1], slope[:, :-1]
-    table[:, :, 2], table[:, :, 3] = radius_mm[:, 1:], slope[:, 1:]
+    # One flat and small table: a view for every voxel, or one that leaves the cache, costs more than the arithmetic.
+    nodes = np.empty((radius_mm.shape[0], radius_mm.shape[1], 2), np.float32)
+    nodes[:, :, 0], nodes[:, :, 1] = radius_mm, slope
+    table, ring = nodes.ravel(), 2 * radius_mm.shape[1]
     least, most, steepest = radius_mm.min(), radius_mm.max(), slope.min()
     inner, outer = least - near_mm / steepest, most + near_mm / steepest
     per_theta = (radius_mm.shape[0] - 1) / math.pi
@@ -82,9 +83,10 @@ def body_distance(radius_mm, slope, rotation, centre_mm, origin_mm, step_mm, nea
                     ft, fp = t - it, p - ip
                     w00, w01 = (1 - ft) * (1 - fp), (1 - ft) * fp
                     w10, w11 = ft * (1 - fp), ft * fp
-                    near, far = table[it, ip], table[it + 1, ip]
-                    r = w00 * near[0] + w01 * near[2] + w10 * far[0] + w11 * far[2]
-                    g = w00 * near[1] + w01 * near[3] + w10 * far[1] + w11 * far[3]
+                    near = it * ring + 2 * ip
+                    far = near + ring
+                    r = w00 * table[near] + w01 * table[near + 2] + w10 * table[far] + w11 * table[far + 2]
+                    g = w00 * table[near + 1] + w01 * table[near + 3] + w10 * table[far + 1] + w11 * table[far + 3]
                     row[i] = (r - length) * g
 
 
@@ -137,6 +139,8 @@ def join_segments(segments, pad_mm, origin_mm, step_mm, out):  # type: ignore[no
         ra, rb = segments[s, 6], segments[s, 7]
         reach = max(ra, rb) + pad_mm
         length2 = bx * bx + by * by + bz * bz
+        # Along a row (x) the squared distance to the segment's line is flat (x - x0)^2 + what is least.
+        flat = (by * by + bz * bz) / length2
         i0 = max(0, math.floor((min(ax, ax + bx) - reach - origin_mm[0]) / step_mm))
         i1 = min(n_x - 1, math.ceil((max(ax, ax + bx) + reach - origin_mm[0]) / step_mm))
         j0 = max(0, math.floor((min(ay, ay + by) - reach - origin_mm[1]) / step_mm))
@@ -147,7 +151,17 @@ def join_segments(segments, pad_mm, origin_mm, step_mm, out):  # type: ignore[no
             pz = origin_mm[2] + k * step_mm - az
             for j in range(j0, j1 + 1):
                 py = origin_mm[1] + j * step_mm - ay
-                for i in range(i0, i1 + 1):
+                first, last = i0, i1
+                along = (py * by + pz * bz) / length2
+                least = py * py + pz * pz - along * along * length2
+                if flat > 1e-6:
+                    least -= along * along * bx * bx / flat
+                    if least > reach * reach:
+                        continue
+                    middle, half = ax + along * bx / flat - origin_mm[0], math.sqrt((reach * reach - least) / flat)
+                    first = max(i0, math.floor((middle - half) / step_mm))
+                    last = min(i1, math.ceil((middle + half) / step_mm))
+                for i in range(first, last + 1):
                     px = origin_mm[0] + i * step_mm - ax
                     t = min(1.0, max(0.0, (px * bx + py * by + pz * bz) / length2))
                     qx, qy, qz = px - t * bx, py - t * by, pz - t * bz

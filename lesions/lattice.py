@@ -56,7 +56,9 @@ class Field:
         if self._fields is None or near_mm > self._known_mm * self.scale:
             # Spicules make the form smaller afterwards: what is known of it then reaches less far.
             self._known_mm = near_mm / self.scale * (1.3 if len(self.shape.spicules) else 1.0)
-            self._fields = _distances(self.shape, self.origin, self.count, self.step, self.pad, self._known_mm)
+            # Of spicules no more is known than asked for, nor than the lattice has room for.
+            pad = min(self.pad, self._known_mm)
+            self._fields = _distances(self.shape, self.origin, self.count, self.step, pad, self._known_mm)
         body, whole = self._fields
         if self.scale == 1:
             return body, whole

@@ -18,6 +18,10 @@ from .separable import apply_along
 REACH = 5.0
 """Kernels are cut at this many sigma, where they are 4e-6 of their height."""
 
+MOST_NODES = 48
+"""Along an axis; beyond so many sigma, ten times as far as it is correlated, the field repeats itself (design
+default)."""
+
 
 def gaussian_field(rng: np.random.Generator, grid: Grid, *, sigma_mm: float, reach_mm: float) -> NDArray[np.floating]:
     """Field ``(z, y, x)`` of unit variance on an axis-aligned lattice about the origin.
@@ -35,7 +39,8 @@ def gaussian_field(rng: np.random.Generator, grid: Grid, *, sigma_mm: float, rea
         lattice, so that the k-th node of an axis lies at (k - n) sigma.
     """
     n = math.ceil(reach_mm / sigma_mm) + 4
-    white = rng.standard_normal((2 * n + 1,) * 3, dtype=np.float32)
+    n_nodes = min(2 * n + 1, MOST_NODES)
+    white = rng.standard_normal((n_nodes,) * 3, dtype=np.float32)
     nodes = sigma_mm * np.arange(-n, n + 1)
     # Variance of the sum at any point: (sum_n exp(-(x - x_n)^2 / sigma^2))^3 = (sqrt(pi) sigma / step)^3, ripple 2
     # exp(-pi^2).
@@ -45,5 +50,7 @@ def gaussian_field(rng: np.random.Generator, grid: Grid, *, sigma_mm: float, rea
     for axis, positions in reversed(list(enumerate(grid.axes_mm()))):
         offset = (positions[:, None] - nodes) / sigma_mm
         kernel = np.where(np.abs(offset) < REACH, np.exp(-0.5 * offset**2), 0) / norm
+        rounds = np.pad(kernel, ((0, 0), (0, -len(nodes) % n_nodes))).reshape(len(kernel), -1, n_nodes)
+        kernel = rounds.sum(axis=1)
         field = apply_along(kernel, field, axis)
     return field

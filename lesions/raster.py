@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from twins import Grid
 
 from .attachment import Room
-from .edges import GAUSSIAN, RAMP, SLACKS, TAIL, ramp, shares_of, too_coarse
+from .edges import GAUSSIAN, RAMP, SLACKS, TAIL, shares_of, too_coarse, voxels_within
 from .lattice import Field, box_of, filled_part, lattice
 from .nodule import Nodule
 from .shape import Shape, shape_of
@@ -125,10 +125,8 @@ def rasterise(
     sigma = nodule.attributes.margin_mm / WIDTH_10_90
     field = _field_of(nodule, shape, step, beyond_mm, include_mm)
     blur = math.hypot(sigma, step / math.sqrt(12))  # a voxel averages over its width
-    # As far from the surface as the search for the volume looks at first, and a little more.
-    near = max((edge.tail + SLACKS[0] + 0.1) * width for edge, width in ((RAMP, step), (GAUSSIAN, blur))) + beyond_mm
     if room is None:
-        _scale(field, nodule.target_volume_mm3, near)
+        _scale(field, nodule.target_volume_mm3, _near_mm((step, blur), SLACKS[0]) + beyond_mm)
     step, origin, count = step * field.scale, field.origin * field.scale, field.count
     grid = lattice(origin, count, step)
     bound = None if room is None else room.on(_in_world(grid, nodule))
@@ -139,7 +137,8 @@ def rasterise(
 
     volume = nodule.target_volume_mm3
     widths = step, blur
-    body, occupancy, profile = _filled(distances, np.inf if has_depth(nodule) else near, volume / step**3, widths)
+    least = np.inf if has_depth(nodule) else beyond_mm
+    body, occupancy, profile = _filled(distances, least, volume / step**3, widths)
     if include_mm is None and beyond_mm == 0:
         box, origin, count = filled_part(profile, origin, step)
         grid = lattice(origin, count, step)
@@ -148,7 +147,7 @@ def rasterise(
     if shape.core is not None:
         core = Field(Shape(shape.core.scaled(field.scale), NO_SPICULES, 0, None), origin, count, step, 0.0)
         core_voxels = nodule.core_ratio**3 * volume / step**3
-        _, core_occupancy, core_profile = _filled(core.distances, near, core_voxels, widths, (occupancy, profile))
+        _, core_occupancy, core_profile = _filled(core.distances, beyond_mm, core_voxels, widths, (occupancy, profile))
 
     centroid = centroid_mm(grid, occupancy)
     if room is None and tubes is None:
@@ -202,7 +201,7 @@ def _scale(field: Field, volume_mm3: float, near_mm: float) -> None:
     """Scale a form to its volume, where spicules come on top of a body that has it."""
     if len(field.shape.spicules):
         _, whole = field.distances(near_mm)
-        union_mm3 = float(ramp(whole / field.step).sum(dtype=np.float64)) * field.step**3
+        union_mm3 = voxels_within(whole, 1.0 / field.step) * field.step**3
         field.scale = (volume_mm3 / union_mm3) ** (1 / 3)
 
 
@@ -220,7 +219,7 @@ def _grown(nodule: Nodule, room: Room, step: float) -> Shape:
         whole = np.minimum(
             Field(grown, origin, count, step, 3 * step).distances(3 * step)[1], room.on(_in_world(grid, nodule))
         )
-        share = float(ramp(whole / step).sum(dtype=np.float64)) * step**3 / nodule.target_volume_mm3
+        share = voxels_within(whole, 1.0 / step) * step**3 / nodule.target_volume_mm3
         if abs(share - 1) < 0.01:
             return grown
         scale *= min(1.6, (1 / max(share, 1e-3)) ** 0.4)  # growth away from the wall: volume as scale^2.5 or more
@@ -274,18 +273,26 @@ def has_depth(nodule: Nodule) -> bool:
     return said.calcium_fraction > 0 or said.necrosis_ratio > 0 or said.cavity_wall_mm is not None
 
 
+def _near_mm(widths: tuple[float, float], slack: float) -> float:
+    """As far from the surface as the search for a volume looks within that slack, and a little more [mm]."""
+    return max((edge.tail + slack + 0.1) * width for edge, width in zip((RAMP, GAUSSIAN), widths, strict=True))
+
+
 def _filled(
     distances: Callable[[float], tuple[NDArray[np.float32], NDArray[np.float32]]],
-    near_mm: float,
+    beyond_mm: float,
     n_voxels: float,
     widths: tuple[float, float],
     within: tuple[NDArray[np.float32] | None, NDArray[np.float32] | None] = (None, None),
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Distance to the body, occupancy and soft profile of that many voxels; first with distances known near by."""
-    for near, slacks in ((near_mm, SLACKS[:1]), (np.inf, SLACKS)):
-        body, whole = distances(near)
-        occupancy = shares_of(whole, n_voxels, 1.0 / widths[0], RAMP, within[0], slacks)
-        profile = shares_of(whole, n_voxels, 1.0 / widths[1], GAUSSIAN, within[1], slacks)
+    """Distance to the body, occupancy and soft profile of that many voxels.
+
+    Distances are worked out as far as the offset looks, and ``beyond_mm`` more: most are found near by.
+    """
+    for slack in SLACKS:
+        body, whole = distances(np.inf if slack == SLACKS[-1] else _near_mm(widths, slack) + beyond_mm)
+        occupancy = shares_of(whole, n_voxels, 1.0 / widths[0], RAMP, within[0], slack)
+        profile = shares_of(whole, n_voxels, 1.0 / widths[1], GAUSSIAN, within[1], slack)
         if occupancy is not None and profile is not None:
             return body, occupancy, profile
     raise too_coarse(n_voxels)

@@ -2,57 +2,40 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from twins import Structure, Twin
 
 from .surroundings import HORIZON_MM, LOBES_OF_A_LUNG, NEAR_MM
 
-AT_A_TIME = 256
-"""Voxels whose distance to the surface is worked out together."""
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Box:
-    """Voxels around a surface that may be near enough to it.
+    """Voxels around a surface: ``structure`` (z, y, x) on a lattice of ``step_mm`` (3,).
 
-    ``shape`` of the box that holds them, ``step_mm`` (3,) of its lattice, ``flat`` (n,) their flat indices in it,
-    ``structure`` (n,). ``least_mm`` (n,) is a distance that none of them falls short of. ``surface`` holds the
-    surface's own voxels.
+    ``surface_mm`` (n, 3) are the centres of the surface's own voxels, in it as in the box; ``middle_mm`` (3,) their
+    middle and ``radius_mm`` the largest distance from there.
     """
 
-    shape: tuple[int, ...]
-    step_mm: NDArray[np.float64]
-    flat: NDArray[np.intp]
     structure: NDArray[np.uint16]
-    least_mm: NDArray[np.float64]
-    surface: cKDTree
+    step_mm: NDArray[np.float64]
+    surface_mm: NDArray[np.float64]
+    middle_mm: NDArray[np.float64]
+    radius_mm: float
 
-    def shortest_mm(self, target: NDArray[np.bool_]) -> float:
-        """Least distance between the surface's voxels and those of a mask ``(n,)`` [mm]; infinite without any."""
-        flat, least = self.flat[target], self.least_mm[target]
-        found = np.inf
-        if len(flat):
-            found = self._nearest_mm(flat[[np.argmin(least)]], found)
-        near = least <= found
-        flat, least = flat[near], least[near]
-        order = np.argsort(least)
-        for first in range(0, len(order), AT_A_TIME):
-            some = order[first : first + AT_A_TIME]
-            if least[some[0]] > found:
-                break
-            found = min(found, self._nearest_mm(flat[some], found))
-        return found
-
-    def _nearest_mm(self, flat: NDArray[np.intp], most_mm: float) -> float:
-        """Least distance of these voxels, infinite from ``most_mm`` on."""
-        points = np.stack(np.unravel_index(flat, self.shape), axis=1) * self.step_mm
-        return float(self.surface.query(points, distance_upper_bound=most_mm)[0].min())
+    def shortest_mm(self, wanted: NDArray[np.bool_], most_mm: float) -> float:
+        """Least distance of the surface's voxels to those whose structure is wanted [mm]; infinite beyond a limit."""
+        return float(
+            _shortest(
+                self.structure, wanted, self.step_mm, self.surface_mm, self.middle_mm, self.radius_mm, float(most_mm)
+            )
+        )
 
 
 class Vicinity:
@@ -83,7 +66,8 @@ class Vicinity:
         wanted[[int(s) for s in structures]] = not outside
         for horizon in (NEAR_MM, HORIZON_MM):
             box = self._box(horizon)
-            gap = max(0.0, box.shortest_mm(wanted[box.structure]) - 0.5 * float(box.step_mm.min()))
+            shortest = box.shortest_mm(wanted, horizon + float(box.step_mm.max()))
+            gap = max(0.0, shortest - 0.5 * float(box.step_mm.min()))
             if gap <= horizon:
                 return gap
         return None
@@ -112,11 +96,57 @@ class Vicinity:
             step = spacing * stride
             points = np.stack(np.unravel_index(voxels, structure.shape), axis=1) * step
             middle = 0.5 * (points.min(axis=0) + points.max(axis=0))
-            squared = [np.square(np.arange(n) * h - m) for n, h, m in zip(structure.shape, step, middle, strict=True)]
-            away = (squared[0][:, None, None] + squared[1][:, None] + squared[2]).ravel()
-            # A voxel lies no nearer to the surface than its distance to the middle less the radius.
             radius = float(np.sqrt(np.square(points - middle).sum(axis=1).max()))
-            flat = np.flatnonzero(away <= (radius + horizon_mm + step.max()) ** 2)
-            least = np.sqrt(away[flat]) - radius
-            self._boxes[horizon_mm] = _Box(structure.shape, step, flat, structure.ravel()[flat], least, cKDTree(points))
+            self._boxes[horizon_mm] = _Box(structure, step, points, middle, radius)
         return self._boxes[horizon_mm]
+
+
+@njit(cache=True, error_model="numpy")
+def _shortest(structure, wanted, step, surface, middle, radius, most):  # type: ignore[no-untyped-def]  # noqa: ANN001
+    """Least distance between points and the voxels of some structures; infinite where none lies within ``most``.
+
+    structure (Z, Y, X) uint16   what each voxel is
+    wanted    (65536,)  bool     whether that structure counts
+    step      (3,)      float64  spacing along z, y, x [mm]
+    surface   (n, 3)    float64  points (z, y, x) from voxel (0, 0, 0) [mm]
+    middle    (3,)      float64  of the points [mm]
+    radius    scalar             largest distance of a point from the middle [mm]
+    most      scalar             [mm]
+
+    A voxel lies no nearer to the points than its distance to the middle less the radius. The voxel for which that is
+    least comes first; few others are then worth a look.
+    """
+    best = math.inf
+    for turn in range(2):
+        least, first = most, (-1, -1, -1)
+        for k in range(structure.shape[0]):
+            z = k * step[0]
+            for j in range(structure.shape[1]):
+                y = j * step[1]
+                aside = (z - middle[0]) ** 2 + (y - middle[1]) ** 2
+                if aside > (min(least, best) + radius) ** 2:
+                    continue
+                for i in range(structure.shape[2]):
+                    if not wanted[structure[k, j, i]]:
+                        continue
+                    x = i * step[2]
+                    bound = math.sqrt(aside + (x - middle[2]) ** 2) - radius
+                    if turn == 0:
+                        if bound < least:
+                            least, first = bound, (k, j, i)
+                    elif bound <= most and bound < best:
+                        best = min(best, _nearest(surface, z, y, x))
+        if turn == 0:
+            if first[0] < 0:
+                return math.inf
+            best = _nearest(surface, first[0] * step[0], first[1] * step[1], first[2] * step[2])
+    return best
+
+
+@njit(cache=True, error_model="numpy")
+def _nearest(points, z, y, x):  # type: ignore[no-untyped-def]  # noqa: ANN001
+    """Distance from (z, y, x) to the nearest of ``points`` (n, 3) float64."""
+    squared = math.inf
+    for n in range(points.shape[0]):
+        squared = min(squared, (points[n, 0] - z) ** 2 + (points[n, 1] - y) ** 2 + (points[n, 2] - x) ** 2)
+    return math.sqrt(squared)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numba import njit, prange
 from numpy.typing import NDArray
-from scipy.ndimage import binary_erosion, gaussian_filter, maximum_filter, minimum_filter, uniform_filter
+from scipy.ndimage import binary_erosion, maximum_filter, minimum_filter, uniform_filter
 
 from twins import Grid
-from twins.importers.noise import denoise
+from twins.importers.noise import FEWER, denoise
 
 STANDS_OUT = (1.5, 3.0)
 """Without its noise, what differs from the tissue's level by less than the first times the SD of noise and texture
@@ -27,6 +28,13 @@ LEAST_SHARE = 5e-4
 Window = tuple[slice, slice, slice]
 
 _PAD = (2, 8, 8)
+
+_TAPS = np.exp(-0.5 * (np.arange(-3, 4) / 0.7) ** 2).astype(np.float32)
+_TAPS /= _TAPS.sum()
+"""A Gaussian of 0.7 voxels."""
+
+_WIDENED = 2
+"""Voxels to either side by which anatomy is widened."""
 
 
 def robust_level_hu(values: NDArray[np.floating]) -> float:
@@ -92,13 +100,10 @@ def background_hu(
     wide = tuple(slice(max(0, w.start - p), min(n, w.stop + p)) for w, p, n in zip(inner, _PAD, hu.shape, strict=True))
     at = tuple(slice(w.start - v.start, w.stop - v.start) for w, v in zip(inner, wide, strict=True))
     near = np.ascontiguousarray(hu[wide], np.float32)
-    clean = denoise(near, noise_sd_hu, _around(counts[box], at, near.shape))
-    excess = clean - np.float32(level_hu)
-    low, high = (max(1.0, noise_sd_hu) * factor for factor in STANDS_OUT)
-    # Smoothed, so that single noisy voxels do not count; widened, so that anatomy goes with its blurred rim.
-    t = np.clip((abs(gaussian_filter(excess, (0.0, 0.7, 0.7))) - low) / (high - low), 0, 1)
-    weight = gaussian_filter(maximum_filter(t * t * (3 - 2 * t), (1, 5, 5)), (0.0, 0.7, 0.7))
-    out[box] = (level_hu + excess * weight)[at]
+    clean = denoise(near, noise_sd_hu, _around(counts[box], at, near.shape), FEWER)
+    low, high = (np.float32(max(1.0, noise_sd_hu) * factor) for factor in STANDS_OUT)
+    _standing_out(clean, np.float32(level_hu), low, high, _TAPS, near)
+    out[box] += near[at]
     return out
 
 
@@ -130,3 +135,78 @@ def ball(grid: Grid, centre_mm: NDArray[np.float64], radius_mm: float) -> tuple[
         squared = squared + (((np.arange(first, last) - index[axis]) * step) ** 2).reshape(shape)
         window.append(slice(first, last))
     return (window[0], window[1], window[2]), squared
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+def _standing_out(clean, level, low, high, taps, out):  # type: ignore[no-untyped-def]  # noqa: ANN001
+    """How far a cleaned image differs from a level where it stands out, 0 elsewhere (one iteration = one slice).
+
+    clean     (z, y, x) float32  [HU]
+    level     scalar    float32  [HU]
+    low, high scalars   float32  differences that do not count, and that count in full [HU]
+    taps      (7,)      float32  smoothing kernel
+    out       (z, y, x) float32  [HU]
+
+    Smoothed, so that single noisy voxels do not count; widened, so that anatomy goes with its blurred rim.
+    """
+    n_z, n_y, n_x = clean.shape
+    one, zero, two, three = np.float32(1), np.float32(0), np.float32(2), np.float32(3)
+    per_hu = one / (high - low)
+    for k in prange(n_z):
+        weight, aside = np.empty((n_y, n_x), np.float32), np.empty((n_y, n_x), np.float32)
+        for j in range(n_y):
+            for i in range(n_x):
+                weight[j, i] = clean[k, j, i] - level
+        _smooth(weight, taps, aside)
+        any_there = False
+        for j in range(n_y):
+            for i in range(n_x):
+                t = min(max((abs(weight[j, i]) - low) * per_hu, zero), one)
+                weight[j, i] = t * t * (three - two * t)
+                any_there |= t > zero
+        if not any_there:
+            out[k] = zero
+            continue
+        for j in range(n_y):
+            for i in range(n_x):
+                most = zero
+                for near in range(max(0, i - _WIDENED), min(n_x, i + _WIDENED + 1)):
+                    most = max(most, weight[j, near])
+                aside[j, i] = most
+        for j in range(n_y):
+            weight[j] = aside[j]
+            for near in range(max(0, j - _WIDENED), min(n_y, j + _WIDENED + 1)):
+                for i in range(n_x):
+                    weight[j, i] = max(weight[j, i], aside[near, i])
+        _smooth(weight, taps, aside)
+        for j in range(n_y):
+            for i in range(n_x):
+                out[k, j, i] = (clean[k, j, i] - level) * weight[j, i]
+
+
+@njit(cache=True, error_model="numpy")
+def _smooth(image, taps, aside):  # type: ignore[no-untyped-def]  # noqa: ANN001
+    """Smooth ``image`` (y, x) with ``taps`` (7,) along both axes, mirrored at its ends; ``aside`` is of its shape."""
+    n_y, n_x = image.shape
+    half = taps.size // 2
+    for j in range(n_y):
+        aside[j] = 0
+        for n in range(taps.size):
+            row = image[_mirrored(j + n - half, n_y)]
+            for i in range(n_x):
+                aside[j, i] += taps[n] * row[i]
+    wide = np.empty(n_x + 2 * half, np.float32)
+    for j in range(n_y):
+        for i in range(n_x + 2 * half):
+            wide[i] = aside[j, _mirrored(i - half, n_x)]
+        image[j] = 0
+        for n in range(taps.size):
+            for i in range(n_x):
+                image[j, i] += taps[n] * wide[i + n]
+
+
+@njit(cache=True, error_model="numpy")
+def _mirrored(i, n):  # type: ignore[no-untyped-def]  # noqa: ANN001
+    """Index within 0 to n - 1 of one up to n beyond its ends: ... 1 0 | 0 1 ... n - 1 | n - 1 ..."""
+    i = -i - 1 if i < 0 else i
+    return max(0, 2 * n - 1 - i) if i >= n else i

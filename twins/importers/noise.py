@@ -22,8 +22,14 @@ REACH = 3.0
 SPECK = (2.0, 6.0)
 """A single voxel that lies beyond all its neighbours by so many noise SDs is noise (design default)."""
 
-PASSES = ((1, 0.6), (2, 0.45), (3, 0.35))
-"""In-plane stride of each pass, and the noise left in its guide as a share of the first (design default)."""
+Passes = tuple[tuple[int, int, float], ...]
+
+PASSES: Passes = ((1, 2, 0.6), (2, 2, 0.45), (3, 2, 0.35))
+"""In-plane stride of each pass, steps to either side, and the noise left in its guide as a share of the first (design
+default)."""
+
+FEWER: Passes = ((1, 1, 0.6), (2, 1, 0.5), (4, 1, 0.4))
+"""A third of the neighbours, for who only asks what stands out of the noise (design default)."""
 
 
 def estimate_noise_hu(hu: NDArray[np.float32], body: NDArray[np.bool_], patch: int = 12) -> float:
@@ -65,7 +71,9 @@ def estimate_noise_hu(hu: NDArray[np.float32], body: NDArray[np.bool_], patch: i
     return float(np.percentile(sd, 10))
 
 
-def denoise(hu: NDArray[np.float32], noise_hu: float, where: NDArray[np.bool_]) -> NDArray[np.float32]:
+def denoise(
+    hu: NDArray[np.float32], noise_hu: float, where: NDArray[np.bool_], passes: Passes = PASSES
+) -> NDArray[np.float32]:
     """The image without its noise [HU]; edges that stand out of the noise stay where and as high as they are.
 
     Parameters
@@ -76,6 +84,8 @@ def denoise(hu: NDArray[np.float32], noise_hu: float, where: NDArray[np.bool_]) 
         SD of its noise [HU].
     where
         ``(z, y, x)`` mask of the voxels to work on; the others are returned as they are.
+    passes
+        ``PASSES``, or ``FEWER`` for less time and a little more noise.
     """
     if noise_hu <= 0:
         return hu.copy()
@@ -83,9 +93,10 @@ def denoise(hu: NDArray[np.float32], noise_hu: float, where: NDArray[np.bool_]) 
     guide = np.empty_like(hu)
     _smooth_in_plane(hu, guide)
     image = hu
-    for stride, left in PASSES:
+    salient = np.float32(REACH * noise_hu)
+    for stride, half, left in passes:
         out = image.copy()
-        _bilateral(image, guide, where, np.float32(REACH * left * noise_hu), np.float32(REACH * noise_hu), stride, out)
+        _bilateral(image, guide, where, np.float32(REACH * left * noise_hu), salient, stride, half, out)
         image = guide = out
     return image
 
@@ -152,11 +163,12 @@ def _smooth_in_plane(image, out):  # type: ignore[no-untyped-def]  # noqa: ANN00
 
 
 @njit(parallel=True, cache=True, error_model="numpy")
-def _bilateral(image, guide, where, reach, salient, stride, out):  # type: ignore[no-untyped-def]  # noqa: ANN001
-    """Weighted means over 3 x 5 x 5 voxels, weights from the guide (one iteration = one slice).
+def _bilateral(image, guide, where, reach, salient, stride, half, out):  # type: ignore[no-untyped-def]  # noqa: ANN001
+    """Weighted means over 3 x (2 half + 1)^2 voxels, weights from the guide (one iteration = one slice).
 
     image, guide, where, out (z, y, x); reach difference of guide values at which a weight is zero; salient difference
-    between image and guide beyond which a voxel keeps itself apart; stride in-plane step of the window.
+    between image and guide beyond which a voxel keeps itself apart; stride in-plane step of the window, half
+    its steps to either side.
 
     A row's voxels are worked on side by side, for one neighbour after the other: such loops use vector instructions.
     """
@@ -179,8 +191,8 @@ def _bilateral(image, guide, where, reach, salient, stride, out):  # type: ignor
                 total[i] = one
                 weighted[i] = zero
             for kk in range(k0, k1 + 1):
-                for jj in range(max(j - 2 * stride, j % stride), min(j + 2 * stride, ny - 1) + 1, stride):
-                    for shift in range(-2 * stride, 2 * stride + 1, stride):
+                for jj in range(max(j - half * stride, j % stride), min(j + half * stride, ny - 1) + 1, stride):
+                    for shift in range(-half * stride, half * stride + 1, stride):
                         a, b = max(first, -shift), min(last, nx - shift)
                         if a >= b:
                             continue
