@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,9 @@ HERE = Path(__file__).parent
 
 MAX_COMPARED = 24
 """Hosts whose tissues are compared in a table; all are in the viewer."""
+
+MOST_AT_ONCE = 4
+"""Images worked on at the same time, each held whole in memory."""
 
 
 def write_report(
@@ -172,29 +176,51 @@ def _pictures(dataset: Dataset, tell: Callable[[float, str], None]) -> tuple[lis
     for line in dataset.nodules:
         nodules.setdefault(line["image_id"], []).append(line)
     shown = dataset.manifest[: previews.MAX_PICTURED]
+    hosted = [row["image_id"] for row in shown if row["original_file"] and row["anatomy_file"]]
+    compared = frozenset(hosted[:MAX_COMPARED])
+
+    def picture(row: dict[str, str]) -> tuple[str, dict[str, Any] | None]:
+        return _picture(dataset, row, nodules.get(row["image_id"], []), detail, row["image_id"] in compared)
+
+    texts: list[str] = []
     hosts: list[dict[str, Any]] = []
-    texts = []
-    for i, row in enumerate(shown):
-        tell(0.97 * i / len(shown), f"previews of {row['image_id']}")
-        hu, grid = read_volume(dataset.root / row["image_file"])
-        truth = dataset.truth(row)
-        lines = nodules.get(row["image_id"], [])
-        found: dict[str, Any] = {
-            "volume": previews.preview(hu, grid, detail),
-            "nodules": [previews.nodule_views(hu, grid, truth, k, detail) for k in range(len(lines))],
-            "places": [
-                previews.place(line, grid, nodule.max_diameter_mm)
-                for line, nodule in zip(lines, truth.nodules, strict=True)
-            ],
-        }
-        if row["original_file"]:
-            original, own = read_volume(dataset.root / row["original_file"])
-            if own.same_as(grid, tolerance_mm=0.05):
-                found["original"] = previews.preview(original, own, detail)
-                if len(hosts) < MAX_COMPARED and row["anatomy_file"]:
-                    hosts.append({"image": row["image_id"], "table": _compared(dataset, row, original, hu)})
-        texts.append(embedded(found))
+    with ThreadPoolExecutor(min(MOST_AT_ONCE, os.cpu_count() or 1)) as pool:
+        # a batch at a time, so that an error ends the rest soon
+        for first in range(0, len(shown), 4 * MOST_AT_ONCE):
+            batch = shown[first : first + 4 * MOST_AT_ONCE]
+            for row, (text, host) in zip(batch, pool.map(picture, batch), strict=True):
+                tell(0.97 * len(texts) / len(shown), f"previews of {row['image_id']}")
+                texts.append(text)
+                hosts += [host] if host else []
     return texts, hosts
+
+
+def _picture(
+    dataset: Dataset,
+    row: dict[str, str],
+    lines: Sequence[Mapping[str, str]],
+    detail: previews.Detail,
+    compared: bool,
+) -> tuple[str, dict[str, Any] | None]:
+    """Previews of one image as JSON, and its comparison with its host where that is asked for and can be made."""
+    hu, grid = read_volume(dataset.root / row["image_file"])
+    truth = dataset.truth(row)
+    found: dict[str, Any] = {
+        "volume": previews.preview(hu, grid, detail),
+        "nodules": [previews.nodule_views(hu, grid, truth, k, detail) for k in range(len(lines))],
+        "places": [
+            previews.place(line, grid, nodule.max_diameter_mm)
+            for line, nodule in zip(lines, truth.nodules, strict=True)
+        ],
+    }
+    host = None
+    if row["original_file"]:
+        original, own = read_volume(dataset.root / row["original_file"])
+        if own.same_as(grid, tolerance_mm=0.05):
+            found["original"] = previews.preview(original, own, detail)
+            if compared:
+                host = {"image": row["image_id"], "table": _compared(dataset, row, original, hu)}
+    return embedded(found), host
 
 
 def _compared(dataset: Dataset, row: Mapping[str, str], original: Any, hu: Any) -> list[Any]:
