@@ -38,13 +38,14 @@ def _between(first, rest, step, most, x):
 
 @njit(parallel=True, cache=True, error_model="numpy", fastmath={"contract"})
 def spread_directions(
-    sheet, n_z, is_unseen, direction, x_mm, y_mm, first_place, place_pitch, first_node, node_pitch, radius, scale,
-    first, out, missed,
+    sheet, n_z, n_places, is_unseen, direction, x_mm, y_mm, first_place, place_pitch, first_node, node_pitch, radius,
+    scale, first, out, missed,
 ):  # fmt: skip
     """Add the sheets of some directions to the volume, interpolated between their nodes.
 
     sheet        (B, P, T, S) float32  of :func:`ctsim.kernels.gather.gather_directions`, S a whole number of blocks
     n_z                    int      slices that count
+    n_places               int      places that count; voxels beyond the last continue the last two
     is_unseen    (B,)      bool     whether a sheet has NaN
     direction    (B, 2)    float64  cos and sin of theta
     x_mm         (X,)      float64  from the axis, equally spaced [mm]
@@ -59,7 +60,7 @@ def spread_directions(
     out          (.., .., ..) float32  (y, x, z)
     missed       (.., .., ..) uint16   directions in which no ray passes through the voxel, added to
     """
-    n_directions, n_places, n_nodes, depth = sheet.shape
+    n_directions, width, n_nodes, depth = sheet.shape
     n_y, n_x = len(y_mm), len(x_mm)
     across = (n_x + TILE - 1) // TILE
     flat = sheet.reshape(-1)
@@ -80,7 +81,7 @@ def spread_directions(
         w00, w01 = np.empty(TILE, np.float32), np.empty(TILE, np.float32)
         w10, w11 = np.empty(TILE, np.float32), np.empty(TILE, np.float32)
         for d in range(n_directions):
-            sheet_0 = d * n_places * n_nodes * depth
+            sheet_0 = d * width * n_nodes * depth
             dp, dt = np.float32(-dx * direction[d, 1] / place_pitch), np.float32(dx * direction[d, 0] / node_pitch)
             for y in range(y0, y1):
                 if first_x[y - y0] >= last_x[y - y0]:

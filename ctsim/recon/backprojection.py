@@ -183,9 +183,9 @@ def back_project(
                         part, is_unseen,
                     )  # fmt: skip
                     spread_directions(
-                        part, n_slices, is_unseen.any(axis=1), direction[some], x_axis[tile.x], y_axis[tile.y],
-                        place[0] + place[1] * tile.first_place[some], chain.place_mm, node_mm * tile.first_node[some],
-                        node_mm, float(radius_mm), step, first, out, missed,
+                        part, n_slices, tile.n_places, is_unseen.any(axis=1), direction[some], x_axis[tile.x],
+                        y_axis[tile.y], place[0] + place[1] * tile.first_place[some], chain.place_mm,
+                        node_mm * tile.first_node[some], node_mm, float(radius_mm), step, first, out, missed,
                     )  # fmt: skip
         if progress is not None:
             progress(stop / n_directions)

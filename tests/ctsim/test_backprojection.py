@@ -166,7 +166,7 @@ def test_voxels_of_a_helix_interpolate_between_four_nodes_and_count_the_unseen()
     out, missed = whole[1:36, 2:25], whole_missed[1:36, 2:25]
     first_p, first_t = np.array([-36.0, -35.0, -36.5]), np.array([-40.0, -41.0, -38.0])
     spread_directions(
-        sheet, 5, np.array([False, True, False]), direction, x, y, first_p, 3.0, first_t, 10.0, 25.0, 0.5,
+        sheet, 5, 25, np.array([False, True, False]), direction, x, y, first_p, 3.0, first_t, 10.0, 25.0, 0.5,
         np.array([1, 2, 2]), whole, whole_missed,
     )  # fmt: skip
     for j in range(35):
@@ -188,6 +188,35 @@ def test_voxels_of_a_helix_interpolate_between_four_nodes_and_count_the_unseen()
     assert missed.any()
     assert whole.astype(bool).sum() == out.astype(bool).sum()
     assert whole_missed.sum() == missed.sum()
+
+
+def test_voxels_beyond_the_outermost_rays_continue_the_last_two_of_them():
+    places, nodes = np.arange(6) * 3.0 - 7.5, np.arange(9) * 10.0 - 40
+    sheet = np.full((1, 8, 9, 16), np.nan, np.float32)  # six places count
+    sheet[0, :6] = (2 + 0.5 * places[:, None] - 0.1 * nodes)[..., None]
+    y = np.linspace(-10, 10, 9)  # the rays reach 7.5
+    out, missed = np.zeros((9, 2, 16), np.float32), np.zeros((9, 2, 16), np.uint16)
+    spread_directions(
+        sheet, 16, 6, np.zeros(1, np.bool_), np.array([[1.0, 0.0]]), np.array([-4.0, 5.0]), y, places[:1], 3.0,
+        nodes[:1], 10.0, 25.0, 1.0, np.zeros(3, np.int64), out, missed,
+    )  # fmt: skip
+    expected = 2 + 0.5 * y[:, None] - 0.1 * np.array([-4.0, 5.0])
+    np.testing.assert_allclose(out, np.broadcast_to(expected[..., None], out.shape), atol=1e-5)
+    assert not missed.any()
+
+
+@pytest.mark.parametrize("n_columns", [40, 45])
+def test_the_field_of_view_has_values_to_its_edge_where_opposite_rays_end_alike(n_columns):
+    """Without a quarter offset no ray of the other side goes on where those of one side end."""
+    g = geometry(96, 4, n_columns, pitch_iso_mm=3.0, offset=0.03)
+    line = integrals(g, [Ellipsoid((5, 3, 0), (20, 15, 15))]).astype(np.float32)
+    p, _ = g.parallel_rays()
+    radius = min(-float(p[:, 0].max()), float(p[:, -1].min()))
+    axis = np.linspace(-radius, radius, 161)
+    kernel = Kernel(name="smooth", mtf50_per_mm=0.05, mtf10_per_mm=0.1)
+    mu, _ = fdk(line, g, kernel, geometric_chain(g), (np.zeros(1), axis, axis), 2.0, radius)
+    assert np.isfinite(mu).all()
+    assert mu.any(axis=2).sum() > 0.98 * np.pi / 4 * 161**2
 
 
 @pytest.mark.parametrize("feed_mm", [0.0, 14.0])
