@@ -59,22 +59,6 @@ class Rows:
         self.columns.append(columns)
         self.count += len(columns[0])
 
-    def grow(
-        self,
-        line: str,
-        lobe: int,
-        end: NDArray[np.float64],
-        parent: NDArray[np.int64],
-        radius: NDArray[np.float64],
-        segment: NDArray[np.uint8],
-        kind: NDArray[np.uint8],
-        rng: np.random.Generator,
-        fine: NDArray[np.bool_] | None = None,
-        around: Callable[[NDArray[np.float64]], NDArray[np.float64]] | None = None,
-    ) -> None:
-        """Add branches, mothers first: see :meth:`laid`."""
-        self.join(line, self.laid(line, lobe, end, parent, radius, segment, kind, rng, fine, around))
-
     def join(self, line: str, laid: tuple[NDArray, ...]) -> None:
         """Add what :meth:`laid` made of the branches of a line."""
         parents = np.where(laid[4] < 0, self.last[line], self.count + laid[4])

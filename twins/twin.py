@@ -127,7 +127,3 @@ class Twin:
     def with_insets(self, insets: tuple[Inset, ...]) -> Twin:
         """The same twin with these insets after those it has."""
         return replace(self, insets=(*self.insets, *insets))
-
-    def without_insets(self) -> Twin:
-        """The base alone."""
-        return replace(self, insets=())

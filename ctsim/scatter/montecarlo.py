@@ -56,11 +56,6 @@ class ScatterTally:
     fan_angle_rad: NDArray[np.float64]
     height_mm: NDArray[np.float64]
 
-    @property
-    def total_ratio(self) -> float:
-        """Scatter over primary, both summed over the detector [1]."""
-        return float(self.scatter_kev.sum() / self.primary_kev.sum())
-
 
 def simulate_scatter(
     body: Sequence[Cylinder] | VoxelBody,

@@ -283,7 +283,7 @@ def _rows(
 ) -> None:
     none = np.zeros(len(parent), np.uint8)
     kind = none + np.uint8(BranchKind.BRANCH)
-    rows.grow(line, lobe, end, parent, radius, none, kind, rng=rng, fine=supply >= FINE_SUPPLY)
+    rows.join(line, rows.laid(line, lobe, end, parent, radius, none, kind, rng, fine=supply >= FINE_SUPPLY))
 
 
 def _seeds(mask: NDArray[np.bool_], lattice: Grid, pitch: float, rng: np.random.Generator) -> NDArray[np.float64]:

@@ -25,9 +25,6 @@ Level = Literal["quick", "full"]
 GAIN = 2.5
 """Factor by which line integrals are raised before an image is rounded to whole HU."""
 
-BACKDROP_SHARE = 0.9
-"""Radius of the water that is put behind images, as a share of the field of view's."""
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Bench:
