@@ -35,6 +35,9 @@ VARIANTS = (
 VOLUME_CV = 0.115
 """Coefficient of variation of lung volume about its prediction [1]. Design default: GLI's own 0.12 less its tails."""
 
+VOLUME_L = (2.2, 9.5)
+"""Smallest and largest lung volume drawn [L]."""
+
 _KEYS = 2**63
 _DECIMALS = {
     "age_y": 1, "height_cm": 1, "bmi": 1, "pack_years": 1, "years_since_quit_y": 1, "emphysema_percent": 2,
@@ -72,8 +75,7 @@ def draw(rng: np.random.Generator, *, cohort: str | Path | Cohort = "nlst", **fi
     >>> draw(np.random.default_rng(1), cohort="copd").copd
     True
     """
-    unknown = sorted(set(fixed) - set(TwinSpec.model_fields))
-    if unknown:
+    if unknown := sorted(name for name in fixed if name not in TwinSpec.model_fields):
         raise TypeError(f"no such field of TwinSpec: {', '.join(unknown)}; known: {', '.join(TwinSpec.model_fields)}")
     population = cohort if isinstance(cohort, Cohort) else load_cohort(cohort)
     key = int(rng.integers(_KEYS))
@@ -84,38 +86,36 @@ def draw(rng: np.random.Generator, *, cohort: str | Path | Cohort = "nlst", **fi
     person: dict[str, Any] = {"key": key, **kept}
     scores: dict[str, float] = {}
     for name in ORDER:
-        score = standard_normal(chance[name])
         if name in population.margins:
+            score = standard_normal(chance[name])
             law = law_for(population.margins[name], person, name)
-            with_others = population.correlations.get(name, {})
-            score *= math.sqrt(1 - sum(rho**2 for rho in with_others.values()))
-            score += sum(rho * scores[other] for other, rho in with_others.items())
+            if with_others := population.correlations.get(name):
+                score *= math.sqrt(1 - sum(rho**2 for rho in with_others.values()))
+                score += sum(rho * scores[other] for other, rho in with_others.items())
             if name in kept:
                 score = standard_normal(law.share_below(kept[name]))
             else:
                 person[name] = _rounded(name, law.quantile(standard_share(score)))
+            scores[name] = score
         elif name not in kept and name in _DEFAULTS:
             person[name] = _rounded(name, _DEFAULTS[name](person, chance[name]))
-        scores[name] = score
     if "variants" not in kept:
         person["variants"] = tuple(name for (name, share), u in zip(VARIANTS, has_variant, strict=True) if u < share)
     if "smoking_duration_y" not in kept:
         person["smoking_duration_y"] = _duration_y(person)
     del person[START]
-    if "lung_volume_l" not in person:
-        spread = 1 + VOLUME_CV * standard_normal(chance["lung_volume_l"])
-        person["lung_volume_l"] = round(_within(_checked(person).full_volume_l() * spread, 2.2, 9.5), 3)
-    return _checked(person)
-
-
-def _checked(person: dict[str, Any]) -> TwinSpec:
-    return check_spec(person, TwinSpec, name="person")
+    spec = check_spec(person, TwinSpec, name="person")
+    if "lung_volume_l" in person:
+        return spec
+    spread = 1 + VOLUME_CV * standard_normal(chance["lung_volume_l"])
+    # no second check: the volume is within its range, and nothing else depends on it
+    return spec.model_copy(update={"lung_volume_l": round(_within(spec.full_volume_l() * spread, *VOLUME_L), 3)})
 
 
 def _rounded(name: str, value: Any) -> Any:
-    if isinstance(value, float) and name.startswith("n_"):
-        return round(value)
-    return round(value, _DECIMALS.get(name, 3)) if isinstance(value, float) else value
+    if not isinstance(value, float):
+        return value
+    return round(value) if name.startswith("n_") else round(value, _DECIMALS.get(name, 3))
 
 
 def _duration_y(person: Person) -> float:

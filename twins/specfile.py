@@ -27,6 +27,8 @@ _KINDS = {
 }
 """What pydantic says of Python's types, in words of YAML."""
 
+_PLAIN = {bool, int, float, str, type(None)}
+
 _RANGE_ERRORS = {"greater_than", "greater_than_equal", "less_than", "less_than_equal"}
 
 
@@ -198,6 +200,8 @@ def _models_in(annotation: Any) -> list[type[BaseModel]]:
 
 
 def _plain(data: Any) -> Any:
+    if type(data) in _PLAIN:
+        return data
     if isinstance(data, dict):
         return {str(key): _plain(value) for key, value in data.items()}
     if isinstance(data, list):

@@ -17,6 +17,8 @@ SOURCES = frozenset({".py", ".cu", ".yaml", ".yml", ".json", ".npz", ".csv"})
 LIBRARIES = ("numpy", "scipy", "numba", "llvmlite", "h5py", "SimpleITK")
 """Distributions whose versions are part of every key."""
 
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=True)
+
 
 def content_key(
     stage: str,
@@ -66,7 +68,7 @@ def content_key(
 
 def canonical(data: Any) -> bytes:
     """JSON with one spelling: keys sorted, no spaces, no NaN."""
-    return json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=True).encode()
+    return _ENCODER.encode(data).encode()
 
 
 @cache

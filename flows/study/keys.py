@@ -7,6 +7,7 @@ or scans never changes one. BLAKE2b: RFC 7693.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from hashlib import blake2b
 
 
@@ -28,7 +29,12 @@ def make_key(seed: int, *names: str | int) -> int:
     False
     """
     hasher = blake2b(digest_size=8, person=b"lungtwin-key-1")
-    for part in (seed, *names):
-        data = f"{type(part).__name__}:{part}".encode()
-        hasher.update(len(data).to_bytes(4, "little") + data)
+    hasher.update(b"".join([_part(part) for part in (seed, *names)]))
     return int.from_bytes(hasher.digest(), "little") >> 1
+
+
+@lru_cache(maxsize=4096, typed=True)
+def _part(part: int | str) -> bytes:
+    """One part of what is hashed; most of them come again and again."""
+    data = f"{type(part).__name__}:{part}".encode()
+    return len(data).to_bytes(4, "little") + data

@@ -18,14 +18,10 @@ from .keys import make_key
 from .partial import given
 from .people import SIZES, TwinEntry, is_table
 from .spec import StudySpec
+from .streams import Streams
 
 N_TRIES = 1000
 """Draws until a nodule of the type asked for must have come up."""
-
-
-def stream(seed: int, *names: str) -> np.random.Generator:
-    """The random stream of one named decision of a study."""
-    return np.random.Generator(np.random.Philox(key=make_key(seed, *names)))
 
 
 def own_table(entry: TwinEntry, study: StudySpec) -> NoduleTable | None:
@@ -61,16 +57,17 @@ def resolved_nodules(
         If a nodule contradicts itself or the cohort, or the cohort cannot be used.
     """
     own = own_table(entry, study)
-    wanted = [_wanted(entry, twin, study) for twin in twins]
+    streams = Streams(study.seed)
+    wanted = [_wanted(entry, twin, study, streams) for twin in twins]
     whole = [
         (twin, fields)
         for twin, nodules in zip(twins, wanted, strict=True)
         for fields in nodules
         if own is None and set(fields) <= {"id", "key", "growth"}
     ]
-    streams = [stream(study.seed, "twin", twin, "nodule", fields["id"], "draw") for twin, fields in whole]
+    draws = (streams("twin", twin, "nodule", fields["id"], "draw") for twin, fields in whole)
     known = entry.cohort if own is None and entry.cohort is not None else "lidc"
-    table = draw_each(streams, cohort=known, diameter_mm=entry.drawn_diameter_mm)
+    table = draw_each(draws, cohort=known, diameter_mm=entry.drawn_diameter_mm)
     place = {(twin, fields["id"]): row for row, (twin, fields) in enumerate(whole)}
     nowhere = {} if entry.cohort is not None and entry.population is not None else {"lobe": None}
 
@@ -80,7 +77,7 @@ def resolved_nodules(
         if row is not None:
             return table.nodule(row, name=name, fields={"key": fields["key"], **nowhere})
         if not any(size in fields for size in SIZES):
-            fields = _drawn(entry, own, fields, stream(study.seed, "twin", twin, "nodule", name, "draw"))
+            fields = _drawn(entry, own, fields, streams("twin", twin, "nodule", name, "draw"))
         return Nodule(**fields)
 
     found: list[list[tuple[Nodule, Growth | None]]] = []
@@ -96,10 +93,10 @@ def resolved_nodules(
     return found
 
 
-def _wanted(entry: TwinEntry, twin: str, study: StudySpec) -> list[dict[str, Any]]:
+def _wanted(entry: TwinEntry, twin: str, study: StudySpec, streams: Streams) -> list[dict[str, Any]]:
     """What is asked of each nodule of a twin: those listed, then those to be drawn, each with id and key."""
     listed = [given(nodule) for nodule in entry.nodules]
-    wanted: list[dict[str, Any]] = [*listed, *({} for _ in range(_n_drawn(entry, twin, study)))]
+    wanted: list[dict[str, Any]] = [*listed, *({} for _ in range(_n_drawn(entry, twin, streams)))]
     taken = {fields["id"] for fields in listed if "id" in fields}
     free = (name for name in (f"n{i}" for i in range(1, 1000)) if name not in taken)
     for fields in wanted:
@@ -109,13 +106,13 @@ def _wanted(entry: TwinEntry, twin: str, study: StudySpec) -> list[dict[str, Any
     return wanted
 
 
-def _n_drawn(entry: TwinEntry, twin: str, study: StudySpec) -> int:
+def _n_drawn(entry: TwinEntry, twin: str, streams: Streams) -> int:
     if entry.drawn_nodules is not None:
         return entry.drawn_nodules
     if entry.cohort is None or entry.design is not None:
         return 0
     room = 250 - len(entry.nodules)
-    return min(room, int(draw_counts(stream(study.seed, "twin", twin, "count"), 1, cohort=entry.cohort)[0]))
+    return min(room, int(draw_counts(streams("twin", twin, "count"), 1, cohort=entry.cohort)[0]))
 
 
 def _drawn(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from copy import copy
 from functools import cache
+from operator import itemgetter
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
@@ -53,19 +55,22 @@ def given(fields: BaseModel) -> dict[str, Any]:
     return {name: value for name, value in fields if value is not None}
 
 
-def copied(whole: BaseModel, model: type[Model]) -> Model:
-    """All fields of ``model`` taken over from one that has them, without a second check.
+def copied(whole: BaseModel, model: type[Model], **more: Any) -> Model:
+    """All fields of ``model`` taken over from one that has them, without a second check; ``more`` are further ones.
 
     For specs that were checked when they were drawn, on their way into a resolved study and out of it: a plan has
     tens of thousands of them.
     """
-    template, names = _template(model, type(whole))
-    held = vars(whole)
-    made: Model = template.model_copy(update={name: held[name] for name in names})
+    template, names, taken = _template(model, type(whole), tuple(more))
+    made: Model = copy(template)
+    vars(made).update(zip(names, taken(vars(whole)), strict=True), **more)
     return made
 
 
 @cache
-def _template(model: type[Any], source: type[BaseModel]) -> tuple[Any, tuple[str, ...]]:
-    """A form to be filled in, and the fields that both have."""
-    return model.model_construct(), tuple(name for name in model.model_fields if name in source.model_fields)
+def _template(
+    model: type[Any], source: type[BaseModel], more: tuple[str, ...]
+) -> tuple[Any, tuple[str, ...], Callable[[dict[str, Any]], tuple[Any, ...]]]:
+    """A form to be filled in, the fields that both have, and what takes their values out of a dict."""
+    names = tuple(name for name in model.model_fields if name in source.model_fields)
+    return model.model_construct(_fields_set={*names, *more}), names, itemgetter(*names)

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
-
-from pydantic import ValidationError
 
 from ctsim import Profile, Protocol, Sampling, load_profile
 from lesions import Nodule
 from lesions.growth import Growth, follow
 from twins import TwinSpec
 from twins import draw as draw_twin
+from twins.cohorts import load_cohort
 from twins.specfile import SpecError, check_spec
 from twins.states import later
 
 from .keys import make_key
-from .nodules import first_line, resolved_nodules, stream
+from .nodules import first_line, resolved_nodules
 from .partial import copied, given
 from .people import Like, NoduleFields, TwinEntry, TwinFields, is_file_of_margins, is_table
 from .scans import Fidelity, ScanEntry, check_against
 from .spec import StudySpec
+from .streams import Streams, stream
 
 FROM_RECONSTRUCTION = ("kernel", "iterative_strength", "fov_mm", "matrix", "slice_thickness_mm", "increment_mm")
 FROM_ACQUISITION = (
@@ -139,7 +139,9 @@ def _resolved_twins(entry: TwinEntry, study: StudySpec) -> list[TwinEntry]:
 def _counterfactuals(twin: TwinEntry) -> list[TwinEntry]:
     """The twin with all its nodules, and as often as asked for without some of them."""
     ids = [str(nodule.id) for nodule in twin.nodules]  # type: ignore[attr-defined]
-    whole = twin.model_copy(update={"without": None, "person": twin.person or twin.id})
+    if twin.without is None:
+        return [twin]
+    whole = twin.model_copy(update={"without": None})
     fewer: dict[str, tuple[str, ...]] = {}
     if twin.without == "all" and ids:
         fewer = {"-without": tuple(ids)}
@@ -196,21 +198,59 @@ def _drawn_twins(entry: TwinEntry, study: StudySpec) -> list[TwinEntry]:
     width = max(3, len(str(entry.count)))
     names = [entry.id] if entry.count == 1 else [f"{entry.id}-{n:0{width}d}" for n in range(1, entry.count + 1)]
     names = names[: entry.first]
+    groups: Iterable[tuple[str, str, Sequence[tuple[Nodule, Growth | None]]]]
     if entry.design is None:
         persons = [entry.person or name for name in names]
-        nodules = resolved_nodules(entry, persons, study)
-        return [
-            _resolved_twin(entry, name, person, own, study)
-            for name, person, own in zip(names, persons, nodules, strict=True)
-        ]
-    try:
-        crossed = entry.design.nodules(
-            stream(study.seed, "twin", entry.id, "design"), cohort=entry.cohort, diameter_mm=entry.drawn_diameter_mm
+        groups = zip(names, persons, resolved_nodules(entry, persons, study), strict=True)
+    else:
+        persons = names
+        try:
+            crossed = entry.design.nodules(
+                stream(study.seed, "twin", entry.id, "design"), cohort=entry.cohort, diameter_mm=entry.drawn_diameter_mm
+            )
+            cases = entry.design.cases(crossed, names)
+        except ValueError as error:
+            raise SpecError(f"{study.name}: twins.{entry.id}.design: {first_line(error)}") from None
+        groups = ((case, twin, [(nodule, None) for nodule in members]) for case, twin, members in cases)
+    shared = {
+        **{"count": 1, "first": None, "drawn_nodules": None, "cohort": None, "people": None, "design": None},
+        "like": entry.like or _like(entry),
+        "scans": _scan_ids(entry.scans, study),
+    }
+    anatomies = _anatomies(entry, persons, study)
+    return [
+        entry.model_copy(
+            update={
+                **shared,
+                "id": case,
+                "person": person,
+                "nodules": tuple(copied(nodule, NoduleFields, growth=growth) for nodule, growth in nodules),
+                "population": anatomies.get(person),
+            }
         )
-        cases = entry.design.cases(crossed, names)
+        for case, person, nodules in groups
+    ]
+
+
+def _anatomies(entry: TwinEntry, persons: Sequence[str], study: StudySpec) -> dict[str, TwinFields]:
+    """The anatomy of each person of an entry, which all cases of one share; none of patient twins."""
+    if entry.population is None:
+        return {}
+    asked = given(entry.population)
+    name = entry.people or "nlst"
+    streams, found = Streams(study.seed), dict[str, TwinFields]()
+    try:
+        cohort = load_cohort(name)
     except ValueError as error:
-        raise SpecError(f"{study.name}: twins.{entry.id}.design: {first_line(error)}") from None
-    return [_resolved_twin(entry, case, twin, [(n, None) for n in members], study) for case, twin, members in cases]
+        raise SpecError(f"{study.name}: twins.{entry.id}.people: {first_line(error)}") from None
+    for person in dict.fromkeys(persons):
+        fields = {"key": make_key(study.seed, "twin", person, "anatomy"), **asked}
+        try:
+            spec = draw_twin(streams("twin", person, "person"), cohort=cohort, **fields)
+        except ValueError as error:
+            raise SpecError(f"{study.name}: twins.{person}.population: {first_line(error)}") from None
+        found[person] = copied(spec, TwinFields)
+    return found
 
 
 def _like(entry: TwinEntry) -> Like | None:
@@ -226,36 +266,3 @@ def _like(entry: TwinEntry) -> Like | None:
         counts=drawn and entry.drawn_nodules is None,
         diameter_mm=entry.drawn_diameter_mm,
     )
-
-
-def _resolved_twin(
-    entry: TwinEntry, case: str, twin: str, nodules: Sequence[tuple[Nodule, Growth | None]], study: StudySpec
-) -> TwinEntry:
-    """One case of the person ``twin``, with its nodules; cases of one person share the anatomy."""
-    explicit: dict[str, Any] = {
-        "id": case,
-        "count": 1,
-        "first": None,
-        "drawn_nodules": None,
-        "cohort": None,
-        "people": None,
-        "like": entry.like or _like(entry),
-        "design": None,
-        "nodules": tuple(_fields_of(nodule, growth) for nodule, growth in nodules),
-        "scans": _scan_ids(entry.scans, study),
-        "person": twin,
-    }
-    if entry.population is not None:
-        fields = given(entry.population)
-        fields.setdefault("key", make_key(study.seed, "twin", twin, "anatomy"))
-        try:
-            spec = draw_twin(stream(study.seed, "twin", twin, "person"), cohort=entry.people or "nlst", **fields)
-        except (ValidationError, ValueError) as error:
-            raise SpecError(f"{study.name}: twins.{twin}.population: {first_line(error)}") from None
-        explicit["population"] = copied(spec, TwinFields)
-    return entry.model_copy(update=explicit)
-
-
-def _fields_of(nodule: Nodule, growth: Growth | None) -> NoduleFields:
-    """A whole nodule as an entry of a resolved study; it is checked already."""
-    return copied(nodule, NoduleFields).model_copy(update={"growth": growth})

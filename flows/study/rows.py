@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from operator import attrgetter
 from typing import Any, Self
 
 from .cases import Case, Scan
@@ -128,6 +129,9 @@ class PlanRow:
 
 COLUMNS = tuple(field.name for field in fields(PlanRow))
 
+values_of = attrgetter(*COLUMNS)
+"""The values of a row, in the order of the columns."""
+
 ESTIMATES = ("estimated_s", "estimated_mb", "estimated_memory_mb")
 """Columns that may differ from plan to plan of the same study."""
 
@@ -138,12 +142,14 @@ def table(rows: Sequence[PlanRow], *, study: str, preview: bool) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*COLUMNS, "study", "preview"])
     ends = [study, spelled(preview)]
-    writer.writerows([*(spelled(getattr(row, name)) for name in COLUMNS), *ends] for row in rows)
+    writer.writerows([*map(spelled, values_of(row)), *ends] for row in rows)
     return text.getvalue()
 
 
 def spelled(value: Any) -> str:
     """A value as text: nothing for None, ``true`` and ``false``, nine significant digits."""
+    if isinstance(value, str):
+        return value
     if value is None:
         return ""
     if isinstance(value, bool):

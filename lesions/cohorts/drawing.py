@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -125,12 +126,14 @@ def draw_table(
 
 
 def draw_each(
-    rngs: Sequence[np.random.Generator],
+    rngs: Iterable[np.random.Generator],
     *,
     cohort: str | Cohort = "lidc",
     diameter_mm: tuple[float, float] = DIAMETER_MM,
 ) -> NoduleTable:
     """One nodule per generator: row i is what ``draw_table(rngs[i], 1)`` gives, worked out for all rows together.
+
+    Each generator's numbers are taken before the next one is asked for: all may be one, turned to stream after stream.
 
     Raises
     ------
@@ -138,23 +141,23 @@ def draw_each(
         As :func:`draw_table`.
     """
     what = load_cohort(cohort) if isinstance(cohort, str) else cohort
-    if not rngs:
-        return draw_table(np.random.Generator(np.random.Philox(key=0)), 0, cohort=what, diameter_mm=diameter_mm)
     wanted = {"equivalent_diameter_mm": tuple(map(float, diameter_mm))}
     parts: list[NoduleTable] = []
-    for start in range(0, len(rngs), _TOGETHER):
-        some = rngs[start : start + _TOGETHER]
-        states = [rng.bit_generator.state for rng in some]
-        table = _table(what, np.concatenate([rng.random((_FIRST, N_UNIFORM)) for rng in some]))
+    left = iter(rngs)
+    while some := [(rng, rng.bit_generator.state, rng.random((_FIRST, N_UNIFORM))) for rng in islice(left, _TOGETHER)]:
+        table = _table(what, np.concatenate([uniform for _, _, uniform in some]))
         fits = _fitting(table, wanted).reshape(len(some), _FIRST)
         found = table.rows(_FIRST * np.arange(len(some)) + fits.argmax(axis=1))
         columns = {name: found[name].copy() for name in COLUMNS}
         for i in np.flatnonzero(~fits.any(axis=1)).tolist():
-            some[i].bit_generator.state = states[i]
-            again = draw_table(some[i], 1, cohort=what, diameter_mm=diameter_mm)
+            rng, state, _ = some[i]
+            rng.bit_generator.state = state
+            again = draw_table(rng, 1, cohort=what, diameter_mm=diameter_mm)
             for name in COLUMNS:
                 columns[name][i] = again[name][0]
         parts.append(NoduleTable(columns))
+    if not parts:
+        return draw_table(np.random.Generator(np.random.Philox(key=0)), 0, cohort=what, diameter_mm=diameter_mm)
     return NoduleTable({name: np.concatenate([part[name] for part in parts]) for name in COLUMNS})
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any, Literal
 
@@ -113,12 +113,17 @@ class Counts(BaseModel):
         """Probability of 0, 1, 2... nodules, up to 250 at most."""
         if self.scans is not None:
             return np.asarray(self.scans) / np.sum(self.scans)
-        from scipy.stats import nbinom
-
         assert self.mean is not None
         assert self.dispersion is not None
-        p = nbinom.pmf(np.arange(251), self.dispersion, self.dispersion / (self.dispersion + self.mean))
-        return np.asarray(p[: int(np.flatnonzero(p > 1e-9).max()) + 1] / p[p > 1e-9].sum())
+        return np.array(_negative_binomial(self.mean, self.dispersion))
+
+
+@lru_cache(maxsize=128)
+def _negative_binomial(mean: float, dispersion: float) -> tuple[float, ...]:
+    from scipy.stats import nbinom
+
+    p = nbinom.pmf(np.arange(251), dispersion, dispersion / (dispersion + mean))
+    return tuple((p[: int(np.flatnonzero(p > 1e-9).max()) + 1] / p[p > 1e-9].sum()).tolist())
 
 
 class Cohort(BaseModel):

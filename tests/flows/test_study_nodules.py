@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from flows.study import StudySpec, load_study, make_plan, resolve
+from flows.study.streams import stream
 from lesions import Nodule, insert
-from lesions.cohorts import load_cohort
+from lesions.cohorts import draw_table, load_cohort
 from tests.lesions.synthetic_thorax import block
 from twins.specfile import SpecError, parse_spec
 
@@ -68,6 +69,22 @@ def test_sizes_counts_and_types_asked_for_are_met():
     assert nodules[0].type == "part_solid"
     assert (nodules[1].equivalent_diameter_mm, nodules[1].lobe) == (20, "LEFT_LOWER_LOBE")
     assert all(8 <= n.target_diameter_mm <= 12 for n in nodules if n.id != "fixed")
+
+
+def test_nodules_worked_out_together_are_those_drawn_one_by_one():
+    # few are so large: most streams have none among their first
+    drawn = people("""
+    population: {}
+    count: 30
+    cohort: lidc
+    drawn_nodules: 2
+    drawn_diameter_mm: [24, 27]
+""")
+    for person, nodules in enumerate(drawn, 1):
+        for number, nodule in enumerate(nodules, 1):
+            rng = stream(11, "twin", f"them-{person:03d}", "nodule", f"n{number}", "draw")
+            alone = draw_table(rng, 1, cohort="lidc", diameter_mm=(24.0, 27.0)).nodule(0, name=nodule.id)
+            assert nodule.model_copy(update={"key": alone.key}) == alone
 
 
 def test_what_is_drawn_does_not_depend_on_who_else_is_there():

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Mapping
+from functools import lru_cache
 from itertools import pairwise
 from statistics import NormalDist
 from typing import Annotated, Any, Literal, Self
@@ -142,12 +144,12 @@ class Shares(BaseModel):
             raise ValueError("shares must not all be 0")
         return self
 
-    def _edges(self) -> list[float]:
-        return list(np.cumsum(list(self.shares.values())) / sum(self.shares.values()))
+    def _edges(self) -> tuple[float, ...]:
+        return _summed(tuple(self.shares.values()))
 
     def quantile(self, u: float) -> Value:
         """Value at the quantile ``u``."""
-        return _meant(list(self.shares)[min(int(np.searchsorted(self._edges(), u, "right")), len(self.shares) - 1)])
+        return _meant(list(self.shares)[min(bisect_right(self._edges(), u), len(self.shares) - 1)])
 
     def share_below(self, value: Value) -> float:
         """Middle of the quantiles of ``value``; one half where it does not occur."""
@@ -273,6 +275,12 @@ def standard_normal(u: float) -> float:
 def standard_share(z: float) -> float:
     """The quantile of a standard normal variable."""
     return _STANDARD.cdf(z)
+
+
+@lru_cache(maxsize=1024)
+def _summed(shares: tuple[float, ...]) -> tuple[float, ...]:
+    """Quantiles at which the choices end."""
+    return tuple((np.cumsum(shares) / sum(shares)).tolist())
 
 
 def _checked(law: Any) -> Any:
