@@ -33,8 +33,18 @@ _CRUS = Coat("muscle", Structure.DIAPHRAGM)
 
 def liver(chest: Chest, under: Field, bumps: Field) -> Field:
     """Signed distance of the liver on the lattice [mm]; ``under`` is the depth below the diaphragm [mm]."""
+    # slices above the domes hold none of it
+    lower = int(np.flatnonzero((under > -10).any((1, 2)))[-1]) + 1
+    out = np.full(chest.lattice.shape, 30.0, np.float32)
+    out[:lower] = _liver(chest, under[:lower], bumps[:lower])
+    return out
+
+
+def _liver(chest: Chest, under: Field, bumps: Field) -> Field:
+    """As :func:`liver`, for the lowest slices of the lattice."""
     cage = chest.cage
     z, y, x = (a.astype(np.float32) for a in chest.lattice.axes_mm())
+    z = z[: len(under)]
     Z, Y, X = z[:, None, None], y[None, :, None], x[None, None, :]
     top = cage.base_mm + 62
     across = cage.width_mm / 272
@@ -50,7 +60,7 @@ def liver(chest: Chest, under: Field, bumps: Field) -> Field:
     edge = (X - across * reach + 7 * bumps) * np.float32(0.8)
     # the hollow of the right kidney and the colon behind and below
     floor = (top - 112 - Z + 26 * np.clip(back, -0.5, 1.0) - 0.30 * (X + 60)) * np.float32(0.8)
-    room = smooth_max((-under).astype(np.float32), (chest.wall + 2.5).astype(np.float32), 6.0)
+    room = smooth_max(-under, chest.wall[: len(under)] + np.float32(2.5), 6.0)
     return smooth_max(smooth_max(room, edge.astype(np.float32), 16.0), floor.astype(np.float32), 24.0)
 
 

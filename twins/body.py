@@ -36,7 +36,7 @@ DIAPHRAGM_MM = 3.5
 
 def paint_body(canvas: Canvas, spec: TwinSpec, chest: Chest) -> None:
     """Paint everything of the trunk but bones, mediastinum and lungs."""
-    fields = np.stack(_fields(spec, chest))
+    fields = tuple(np.ascontiguousarray(f, np.float32) for f in _fields(spec, chest))
     _layers(
         *canvas.arrays,
         np.asarray(canvas.grid.origin_mm),
@@ -95,17 +95,19 @@ def _glands(spec: TwinSpec, chest: Chest) -> list[Blob | Tube]:
 
 def _fields(spec: TwinSpec, chest: Chest) -> list[Field]:
     """Outline, fascia, wall, muscle, diaphragm, liver, folds, lungs."""
-    cage, lattice = chest.cage, chest.lattice
-    z, y, x = lattice.axes_mm()
+    cage, lattice, f = chest.cage, chest.lattice, np.float32
+    z, y, x = (v.astype(f) for v in lattice.axes_mm())
     step = lattice.spacing_mm[0]
     rng = stream(spec.key, "body")
-    level = cage.level(z)
+    level = cage.level(z).astype(f)
     bumps = noise(lattice, 34.0, rng)
     waves = noise(lattice, 24.0, rng)
-    broad = np.clip(noise(lattice, 90.0, rng), -2, 2)
-    smooth = _trunk(chest)
-    furrow = np.exp(-((x / 13) ** 2))[None, None, :] * (y > 0)[None, :, None] * 5.0
-    trunk = np.asarray(smooth + furrow + 1.5 * bumps + 2.2 * broad, np.float32)
+    broad = noise(lattice, 90.0, rng)
+    np.clip(broad, -2, 2, out=broad)
+    bare = _trunk(chest)
+    bare += np.exp(-((x / 13) ** 2))[None, None, :] * (y > 0)[None, :, None] * f(5.0)  # the furrow of the spine
+    bare += f(1.5) * bumps
+    bare += np.multiply(broad, f(2.2), out=broad)
     pectorals = [
         Blob(
             cage.section(math.radians(136), 0.06 * cage.height_mm, side, np.asarray(9.0)),
@@ -115,25 +117,30 @@ def _fields(spec: TwinSpec, chest: Chest) -> list[Field]:
         )
         for side in (-1.0, 1.0)
     ]
-    bare = trunk.copy()
     unite(bare, lattice.origin_mm, step, pectorals, blend_mm=20.0, grow_mm=0.6 * cage.fat_mm)
-    outline = bare.copy()
+    outline = bare
     if not cage.is_male:
+        outline = bare.copy()
         unite(outline, lattice.origin_mm, step, _breasts(spec, chest), blend_mm=16.0)
-    sides = np.abs(x)[None, None, :] / cage.body_half_width(z)[:, None, None]
+    sides = np.abs(x)[None, None, :] / cage.body_half_width(z).astype(f)[:, None, None]
     thin_top = 1 - 0.35 * np.clip((level - 0.7) / 0.3, 0, 1)[:, None, None]
-    depth = cage.fat_mm * (0.72 + 0.38 * sides**2) * thin_top * (1 + 0.14 * waves) + SKIN_MM
-    fascia = np.maximum(bare + depth, outline + SKIN_MM + 3.0).astype(np.float32)
+    depth = cage.fat_mm * (0.72 + 0.38 * sides**2) * thin_top  # (z, 1, x)
+    fascia = f(0.14) * waves
+    fascia += f(1.0)
+    fascia *= depth
+    fascia += bare
+    fascia += f(SKIN_MM)
+    np.maximum(fascia, outline + f(SKIN_MM + 3.0), out=fascia)
     layer = muscles(chest, fascia, bumps)
-    under = (chest.diaphragm + (DIAPHRAGM_MM + 0.6)).astype(np.float32)
+    under = chest.diaphragm + f(DIAPHRAGM_MM + 0.6)
     return [
         outline,
         fascia,
         chest.wall,
         layer,
-        (-chest.diaphragm).astype(np.float32),
+        -chest.diaphragm,
         liver(chest, under, bumps),
-        (waves * 10).astype(np.float32),
+        np.multiply(waves, f(10), out=waves),
         chest.lung,
     ]
 
@@ -171,23 +178,24 @@ def _layers(
     density: Array,
     origin: Array,
     spacing: Any,
-    fields: Array,
+    fields: tuple[Array, ...],
     corner: Array,
     step: Any,
     skin: Any,
 ) -> None:
-    """Paint the layers of every voxel that the lungs do not fill; ``fields`` (8, k, j, i) as listed in ``_fields``."""
+    """Paint the layers of every voxel that the lungs do not fill; ``fields`` (k, j, i) as listed in ``_fields``."""
     nz, ny, nx = structure.shape
+    mz, my, mx = fields[0].shape
     inks = (np.uint8(INK_SKIN), np.uint8(INK_FAT), np.uint8(INK_MUSCLE), np.uint8(INK_LIVER))
     for k in prange(nz):
-        cz, w = locate((origin[2] + k * spacing - corner[2]) / step, fields.shape[1])
-        row = np.zeros((8, fields.shape[3]), np.float32)
+        cz, w = locate((origin[2] + k * spacing - corner[2]) / step, mz)
+        row = np.zeros((8, mx), np.float32)
         value = np.zeros(8, np.float32)
         for j in range(ny):
-            cy, v = locate((origin[1] + j * spacing - corner[1]) / step, fields.shape[2])
+            cy, v = locate((origin[1] + j * spacing - corner[1]) / step, my)
             interpolated_row(fields, row, cz, np.float32(w), cy, np.float32(v))
             for i in range(nx):
-                cx, u = locate((origin[0] + i * spacing - corner[0]) / step, fields.shape[3])
+                cx, u = locate((origin[0] + i * spacing - corner[0]) / step, mx)
                 f = coverage((1 - u) * row[0, cx] + u * row[0, cx + 1], spacing)
                 if f <= 0.0 or (1 - u) * row[7, cx] + u * row[7, cx + 1] < -spacing:
                     continue

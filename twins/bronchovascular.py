@@ -6,7 +6,7 @@ Supernumerary arteries leave without an airway. Veins grow through seeds of thei
 borders of segments and lobules.
 
 Radius at a fork: ``r_child = r_mother (supply_child / supply_mother)^(1/x)`` with x = 3.2 for airways (Weibel's
-diameters) and 3 for vessels (Murray exponent 2.92 +- 1.07, Dong 2020). Airway wall by lumen diameter after
+diameters) and 2.8 for vessels (Murray exponent 2.92 +- 1.07, Dong 2020). Airway wall by lumen diameter after
 Webb, log-log (unverified).
 """
 
@@ -52,12 +52,12 @@ SIDE_BRANCHES = 12_000
 AIRWAY_POWER = 3.2
 """Exponent of the radii of airways: halving supply takes 0.805 of the diameter, as in Weibel's lung [1]."""
 
-VESSEL_POWER = 3.0
+VESSEL_POWER = 2.8
 """Exponent of the radii of vessels: measured 2.92 +- 1.07 (Dong 2020) [1]."""
 
-FIRST_AIRWAY, FIRST_VESSEL = 0.80, 0.92
-"""At their first fork lobar bronchi and vessels narrow by this beyond what the rule says: so do the segmental bronchi
-of Weibel (5.6 mm after 8.3); for vessels it brings the total blood volume to 2-4 % of the lungs."""
+FIRST_AIRWAY, FIRST_VESSEL = 0.80, 1.03
+"""At their first fork lobar bronchi and vessels narrow or widen by this beyond what the rule says: narrower are the
+segmental bronchi of Weibel (5.6 mm after 8.3); for vessels it brings the total blood volume to 2-4 % of the lungs."""
 
 FINE_SUPPLY = 4
 """Branches to so many territories are drawn in pieces of 2.5 mm; thinner ones are seen as lines: 4 mm do."""

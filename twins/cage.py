@@ -44,8 +44,8 @@ _BEND_LEVEL = 0.37
 """Level of the hindmost vertebra (T8)."""
 
 _LEVELS = [-0.5, -0.2, 0.0, 0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 1.0, 1.1, 1.4]
-_WIDTH = [0.84, 0.88, 0.92, 0.95, 1.0, 0.985, 0.91, 0.83, 0.70, 0.52, 0.42, 0.40]
-_DEPTH = [0.94, 0.96, 0.98, 1.0, 0.98, 0.93, 0.81, 0.72, 0.60, 0.50, 0.46, 0.46]
+_WIDTH = [0.84, 0.88, 0.92, 0.95, 0.98, 1.0, 0.95, 0.87, 0.66, 0.46, 0.40, 0.38]
+_DEPTH = [0.94, 0.96, 0.97, 0.98, 0.98, 0.95, 0.86, 0.77, 0.60, 0.47, 0.44, 0.44]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +70,8 @@ class Cage:
         """The cage of a person, with lungs of that height."""
         male = spec.sex == "male"
         width = 272 + 0.9 * (spec.height_cm - 170) + 1.6 * (spec.bmi - 27) - (0 if male else 14)
-        depth = 192 + 1.7 * (spec.bmi - 27) + 0.5 * (spec.age_y - 62) - (0 if male else 12)
-        fat = max(5.5, 4.0 + 1.4 * max(spec.bmi - 20, 0.0) + (0.0 if male else 4.0))
+        depth = 210 + 1.7 * (spec.bmi - 27) + 0.5 * (spec.age_y - 62) - (0 if male else 20)
+        fat = max(6.5, 4.0 + 1.3 * max(spec.bmi - 20, 0.0) + (0.0 if male else 4.0))
         return cls(
             width * spec.chest_width_scale,
             depth * spec.chest_depth_scale,
@@ -80,7 +80,7 @@ class Cage:
             male,
             fat,
             _bend_mm(SUPINE_KYPHOSIS * spec.target_kyphosis_deg(), height_mm, spec.height_cm / 176),
-            min(max(0.95 * (spec.bmi / 27) ** 0.9, 0.66), 1.10),
+            min(max((0.95 if male else 1.02) * (spec.bmi / 27) ** 0.9, 0.66), 1.10),
         )
 
     @property

@@ -161,12 +161,13 @@ def sample(field: Array, origin: Array, step: Any, x: Any, y: Any, z: Any) -> An
 
 
 @njit(cache=True, inline="always")
-def interpolated_row(fields: Array, row: Array, k: Any, w: Any, j: Any, v: Any) -> None:
-    """Fields ``(n, z, y, x)`` between two slices and two rows of their lattice, into ``row`` (n, x)."""
+def interpolated_row(fields: Any, row: Array, k: Any, w: Any, j: Any, v: Any) -> None:
+    """Fields ``(z, y, x)``, a tuple of them, between two slices and two rows of their lattice, into ``row`` (n, x)."""
     for c in range(row.shape[0]):
+        field = fields[c]
         for i in range(row.shape[1]):
-            low = fields[c, k, j, i] * (1 - v) + fields[c, k, j + 1, i] * v
-            high = fields[c, k + 1, j, i] * (1 - v) + fields[c, k + 1, j + 1, i] * v
+            low = field[k, j, i] * (1 - v) + field[k, j + 1, i] * v
+            high = field[k + 1, j, i] * (1 - v) + field[k + 1, j + 1, i] * v
             row[c, i] = low * (1 - w) + high * w
 
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
-ONWARD = 0.75
+ONWARD = 1.3
 """How much longer ahead than across a cloud must be to be cut into near and far: squared ratio. Design default."""
 
 UNEVENNESS = 0.75

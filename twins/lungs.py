@@ -110,15 +110,15 @@ def _superellipses(out: Array, y: Array, x: Array, slices: Array, widest: Any) -
 def breath(spec: TwinSpec, height_mm: float) -> tuple[TwinSpec, float]:
     """The spec with its cage as this breath has it, and how far the domes then stand above those at full effort [mm].
 
-    Of a breath the ribs take a third or less: width goes with volume to the power 0.08, depth with 0.20, so that from
-    full effort to half of it the chest narrows by 5 % and flattens by 13 % and the domes rise by some 7 cm (design
+    Of a breath the ribs take a third or less: width goes with volume to the power 0.07, depth with 0.17, so that from
+    full effort to half of it the chest narrows by 5 % and flattens by 11 % and the domes rise by some 6 cm (design
     defaults, unverified). ``diaphragm_shift_mm`` is held off by ribs that open or close alike in width and depth.
     """
     if spec.inflation == 1.0 and spec.diaphragm_shift_mm == 0.0:
         return spec, 0.0
     column = 0.55 * height_mm  # volume of the lungs / area of the domes
     wider = 1 + 0.5 * spec.diaphragm_shift_mm / column
-    width, depth = wider * spec.inflation**0.08, wider * spec.inflation**0.20
+    width, depth = wider * spec.inflation**0.07, wider * spec.inflation**0.17
     rise = column * (1 - spec.inflation / (width * depth))
     scales = {
         "chest_width_scale": spec.chest_width_scale * width,
@@ -137,36 +137,41 @@ def solve(spec: TwinSpec) -> Chest:
     """
     full = spec.full_volume_l() * 1e6
     reference = Cage.of(spec, 300.0)
-    height = full / (0.41 * reference.width_mm * reference.depth_mm)
-    for _ in range(5):
+    height = full / (0.35 * reference.width_mm * reference.depth_mm)
+    for _ in range(4):
         height = float(np.clip(height, 170.0, 430.0))
-        coarse = _carve(spec, height, 5.0)
-        volume = volume_mm3(smooth_max(coarse.lung, coarse.diaphragm, 3.0), 5.0)
+        coarse = _Room.of(spec, height, 2 * STEP_MM)
+        hollow = coarse.lungs(spec, coarse.junction())[1]
+        volume = volume_mm3(smooth_max(hollow, coarse.diaphragm(0.0), 3.0), 2 * STEP_MM)
         if abs(volume / full - 1) < 0.012:  # the domes make up for the rest
             break
-        height *= (full / volume) ** 0.8
+        height *= full / volume
+    height = float(np.clip(height, 170.0, 430.0))
     target = spec.target_volume_l() * 1e6
     breathing, rise = breath(spec, height)
-    chest = _carve(breathing, height, STEP_MM, rise, Cage.of(spec, height))
+    room = _Room.of(breathing, height, STEP_MM, rise, Cage.of(spec, height))
+    side = room.junction()
+    wall, lung = room.lungs(breathing, side)
+    diaphragm = room.diaphragm(rise)
+    lattice = room.lattice
     step = STEP_MM
-    left = chest.side > 0
-    shift = np.zeros_like(chest.lung[0])
+    left = side > 0
+    shift = np.zeros_like(lung[0])
     for mask, share in ((~left, spec.right_share), (left, 1 - spec.right_share)):
-        near = mask & (chest.lung < 4.0)
-        lung, dome = chest.lung[near], chest.diaphragm[near]
-        offset = _dome_offset(lung, dome, step, share * target)
-        column = mask[np.argmin(np.abs(chest.lattice.axes_mm()[0] - height * -0.3))]
+        near = mask & (lung < 4.0)
+        offset = _dome_offset(lung[near], diaphragm[near], step, share * target)
+        column = mask[np.argmin(np.abs(lattice.axes_mm()[0] - height * -0.3))]
         shift[column] = offset
     # the domes meet smoothly under the heart
     from scipy.ndimage import gaussian_filter1d
 
     smooth = gaussian_filter1d(shift, 5.0, axis=1).astype(np.float32)
-    diaphragm = chest.diaphragm + smooth[None]
-    lung = smooth_max(chest.lung, diaphragm, 3.0)
+    diaphragm += smooth[None]
+    lung = smooth_max(lung, diaphragm, 3.0)
     for _ in range(2):  # what the smoothing took, the pleura gives back: under 0.3 mm
         for mask, share in ((~left, spec.right_share), (left, 1 - spec.right_share)):
             part = lung[mask & (lung < 8.0)]
-            lung = np.where(mask, lung + np.float32(_pleura_offset(part, step, share * target)), lung)
+            np.add(lung, np.float32(_pleura_offset(part, step, share * target)), out=lung, where=mask)
     got = volume_mm3(lung, step)
     if abs(got / target - 1) > 0.01:
         raise ValueError(
@@ -178,18 +183,15 @@ def solve(spec: TwinSpec) -> Chest:
     right_lung, left_lung = inside * ~left, inside * left
     total = inside.sum(dtype=np.float64)
     r, l_ = spec.right_share * total, (1 - spec.right_share) * total
-    major = chest.major.copy()
+    major, minor = room.fissures(rise)
     for mask, part, whole, share in (
         (~left, right_lung, r, spec.right_lower_share),
         (left, left_lung, l_, spec.left_lower_share),
     ):
-        major = np.where(mask, chest.major + np.float32(_offset(chest.major, part, share * whole)), major)
+        np.add(major, np.float32(_offset(major, part, share * whole)), out=major, where=mask)
     upper = right_lung * np.clip(0.5 + major / step, 0, 1)
-    s = _offset(chest.minor, upper, spec.right_middle_share * r)
-    return Chest(
-        chest.cage, chest.mediastinum, chest.lattice, chest.wall, lung.astype(np.float32), diaphragm.astype(np.float32),
-        chest.side, major.astype(np.float32), (chest.minor + np.float32(s)).astype(np.float32),
-    )  # fmt: skip
+    minor += np.float32(_offset(minor, upper, spec.right_middle_share * r))
+    return Chest(room.cage, room.mediastinum, lattice, wall, lung, diaphragm, side, major, minor)
 
 
 def lobe_map(chest: Chest) -> NDArray[np.uint16]:
@@ -237,77 +239,103 @@ def _bisect(falling: Callable[[float], float], target: float, low: float, high: 
     return 0.5 * (low + high)
 
 
-def _carve(spec: TwinSpec, height_mm: float, step_mm: float, rise_mm: float = 0.0, full: Cage | None = None) -> Chest:
-    """The chest before domes and fissures are settled; its lattice, and so its noise, is that of the ``full`` cage."""
-    cage = Cage.of(spec, height_mm)
-    centre = Mediastinum.of(cage, spec.heart_scale, rise_mm, CentralAirways.of(spec.key))
-    lattice = lattice_of(full or cage, step_mm)
-    z, y, x = (a.astype(np.float32) for a in lattice.axes_mm())
-    rng = stream(spec.key, "surfaces")
-    bumps = noise(lattice, 38.0, rng)
-    waves = noise(lattice, 60.0, rng)
-    wall = superellipse(lattice, cage.half_width(z), cage.centre(z), cage.half_depth(z), POWER, TAPER) + 0.9 * bumps
-    Z, Y, X = z[:, None, None], y[None, :, None], x[None, None, :]
-    # mediastinum: organs, fat, spine, and the sheet where both lungs meet
-    middle = np.full(lattice.shape, 60.0, np.float32)
-    origin = np.asarray(lattice.origin_mm)
-    Heart.of(spec, centre).unite_sac(middle, lattice, blend_mm=12.0, grow_mm=1.5)
-    unite(
-        middle,
-        origin,
-        step_mm,
-        [*centre.vessels(), *centre.oesophagus(1.0), *centre.airway_bodies()],
-        blend_mm=9.0,
-        grow_mm=2.5,
-    )
-    unite(middle, origin, step_mm, [*centre.central_vessel_bodies(), *centre.fat()], blend_mm=9.0, grow_mm=1.5)
-    unite(middle, origin, step_mm, spine_room(cage), blend_mm=9.0, grow_mm=2.0)
-    unite(middle, origin, step_mm, [centre.inlet()], blend_mm=12.0)
-    if step_mm <= STEP_MM:
-        unite(middle, origin, step_mm, ribs(cage)[0], blend_mm=4.0, grow_mm=1.8)
-    junction = X - (3.0 * waves + np.float32(2.0))
-    sheet = np.abs(junction) - (2.0 + 1.2 * bumps)
-    middle = smooth_min(middle, sheet, 12.0)
-    # apices: a rounded cap over each lung
-    apex_y = np.asarray(cage.centre(cage.apex_mm - 20) + 6, np.float32)
-    ax = np.abs(X) - 0.5 * float(cage.half_width(cage.apex_mm - 25)) - 12
-    cap = (Z - (cage.apex_mm - 0.0155 * ax**2 - 0.013 * (Y - apex_y) ** 2)) * np.float32(0.60)
-    lung = smooth_max(smooth_max(wall, (-middle + 0.6 * bumps).astype(np.float32), 5.0), cap.astype(np.float32), 14.0)
-    # domes
-    # as high as the chest is tall, as the sinuses' depth is (design default, by the published area profile)
-    tall = height_mm / 300
-    top = cage.base_mm + 88 * tall + rise_mm
-    yc = np.asarray(cage.centre(top), np.float32) - 8
-    room = float(cage.half_width(top))
-    depth = float(cage.half_depth(top))
-    heights = []
-    for sign, lower in ((-1.0, 0.0), (1.0, 11.0)):
-        dx = (sign * X - 0.50 * room) / (0.50 * room)
-        dy = (Y - yc) / depth
-        drop = np.where(dx > 0, 57.5, 15.0) * dx**2 + np.where(dy > 0, 77.5, 32.5) * dy**2 * (1 + 0.15 * dy)
-        drop *= np.float32(tall)
-        heights.append((top - lower - drop).astype(np.float32))
-    surface = smooth_max(heights[0], heights[1], 14.0) + 1.6 * waves
-    slope = np.gradient(surface, step_mm, axis=(1, 2))
-    diaphragm = (surface - Z) / np.sqrt(1 + slope[0] ** 2 + slope[1] ** 2)
-    # fissures: negative below; the major falls from the upper back to the front of the dome
-    rise = 0.78 * height_mm / (2 * depth)
-    side_x = np.abs(X)
-    tilt = 1 / math.hypot(1.0, rise)
-    major = (
-        Z - rise * (Y - yc) + 0.0016 * height_mm / 300 * (Y - yc) ** 2 + 0.10 * (side_x - 70) - 4.0 * waves
-    ) * np.float32(tilt)
-    minor = (
-        Z
-        + 0.0016 * (side_x - 75) ** 2
-        + 0.0016 * (Y - yc + 10) ** 2
-        - 6.0 * np.roll(waves, 9, axis=2)
-        - 0.06 * (Y - yc)
-    )
-    f = np.float32
-    return Chest(
-        cage,
-        centre,
-        lattice,
-        *(np.asarray(field, f) for field in (wall, lung, diaphragm, junction, major, minor)),
-    )
+@dataclass(frozen=True, slots=True, eq=False)
+class _Room:
+    """Cage and mediastinum on a lattice, with the noise of their surfaces."""
+
+    cage: Cage
+    mediastinum: Mediastinum
+    lattice: Grid
+    bumps: Field
+    waves: Field
+
+    @classmethod
+    def of(
+        cls, spec: TwinSpec, height_mm: float, step_mm: float, rise_mm: float = 0.0, full: Cage | None = None
+    ) -> _Room:
+        """Of a person; its lattice, and so its noise, is that of the ``full`` cage (None: its own)."""
+        cage = Cage.of(spec, height_mm)
+        lattice = lattice_of(full or cage, step_mm)
+        rng = stream(spec.key, "surfaces")
+        return cls(
+            cage,
+            Mediastinum.of(cage, spec.heart_scale, rise_mm, CentralAirways.of(spec.key)),
+            lattice,
+            noise(lattice, 38.0, rng),
+            noise(lattice, 60.0, rng),
+        )
+
+    @property
+    def axes(self) -> tuple[Field, Field, Field]:
+        """World z, y, x of the lattice, each along its axis of three [mm]."""
+        z, y, x = (a.astype(np.float32) for a in self.lattice.axes_mm())
+        return z[:, None, None], y[None, :, None], x[None, None, :]
+
+    def junction(self) -> Field:
+        """Distance to the sheet where both lungs meet, negative on the right [mm]."""
+        return np.asarray(self.axes[2] - (3.0 * self.waves + np.float32(5.0)), np.float32)
+
+    def lungs(self, spec: TwinSpec, junction: Field) -> tuple[Field, Field]:
+        """Distances of the wall, and of the lungs as if there were no diaphragm [mm]."""
+        cage, centre, lattice, step = self.cage, self.mediastinum, self.lattice, self.lattice.spacing_mm[0]
+        Z, Y, X = self.axes
+        z = Z[:, 0, 0]
+        wall = superellipse(lattice, cage.half_width(z), cage.centre(z), cage.half_depth(z), POWER, TAPER)
+        wall += np.float32(0.9) * self.bumps
+        # mediastinum: organs, fat, spine, and the sheet where both lungs meet
+        middle = np.full(lattice.shape, 60.0, np.float32)
+        origin = np.asarray(lattice.origin_mm)
+        Heart.of(spec, centre).unite_sac(middle, lattice, blend_mm=12.0, grow_mm=1.5)
+        hollow = [*centre.vessels(), *centre.oesophagus(1.0), *centre.airway_bodies()]
+        unite(middle, origin, step, hollow, blend_mm=9.0, grow_mm=2.5)
+        unite(middle, origin, step, [*centre.central_vessel_bodies(), *centre.fat()], blend_mm=9.0, grow_mm=1.5)
+        unite(middle, origin, step, spine_room(cage), blend_mm=9.0, grow_mm=2.0)
+        unite(middle, origin, step, [centre.inlet()], blend_mm=12.0)
+        if step <= STEP_MM:
+            unite(middle, origin, step, ribs(cage)[0], blend_mm=4.0, grow_mm=1.8)
+        sheet = np.abs(junction) - (np.float32(1.2) * self.bumps + np.float32(2.0))
+        middle = np.float32(0.6) * self.bumps - smooth_min(middle, sheet, 12.0)
+        # apices: a rounded cap over each lung
+        apex_y = np.asarray(cage.centre(cage.apex_mm - 20) + 6, np.float32)
+        ax = np.abs(X) - np.float32(0.5 * float(cage.half_width(cage.apex_mm - 25)) + 12)
+        wide, deep, tall = cage.width_mm / 265, cage.depth_mm / 200, min(cage.height_mm / 300, 1.0)
+        vault = np.float32(0.0155 * tall / wide**2) * ax**2 + np.float32(0.013 * tall / deep**2) * (Y - apex_y) ** 2
+        vault -= np.float32(cage.apex_mm)
+        cap = (Z + vault) * np.float32(0.60)
+        return wall, smooth_max(smooth_max(wall, middle, 5.0), cap, 14.0)
+
+    def diaphragm(self, rise_mm: float) -> Field:
+        """Distance below the domes, before their level is settled [mm]."""
+        cage = self.cage
+        Z, Y, X = self.axes
+        # as high as the chest is tall, as the sinuses' depth is (design default, by the published area profile)
+        tall = cage.height_mm / 300
+        top = cage.base_mm + 88 * tall + rise_mm
+        yc = np.asarray(cage.centre(top), np.float32) - 8
+        room, depth = float(cage.half_width(top)), float(cage.half_depth(top))
+        heights = []
+        for sign, lower in ((-1.0, 0.0), (1.0, 11.0)):
+            dx = (sign * X - 0.50 * room) / (0.50 * room)
+            dy = (Y - yc) / depth
+            drop = np.where(dx > 0, 57.5, 15.0) * dx**2 + np.where(dy > 0, 77.5, 32.5) * dy**2 * (1 + 0.15 * dy)
+            heights.append((top - lower - drop * np.float32(tall)).astype(np.float32))
+        surface = smooth_max(heights[0], heights[1], 14.0)
+        slope = np.gradient(surface, self.lattice.spacing_mm[0], axis=(1, 2))
+        steep = (1 / np.sqrt(1 + slope[0] ** 2 + slope[1] ** 2)).astype(np.float32)
+        return np.asarray((np.float32(1.6) * self.waves + (surface - Z)) * steep, np.float32)
+
+    def fissures(self, rise_mm: float) -> tuple[Field, Field]:
+        """Distances of the major and the minor fissures, negative below, before their places are settled [mm]."""
+        cage, f = self.cage, np.float32
+        Z, Y, X = self.axes
+        top = cage.base_mm + 88 / 300 * cage.height_mm + rise_mm
+        back = Y - (np.asarray(cage.centre(top), f) - 8)
+        # the major falls from the upper back to the front of the dome, turned like a propeller: it faces outwards above
+        # the hilum, inwards below
+        rise = 0.78 * cage.height_mm / (2 * float(cage.half_depth(top)))
+        flat = f(0.0016 * cage.height_mm / 300) * back**2 - f(rise) * back
+        turn = f(0.10) + f(0.45) * np.clip((Z + 35) / 65, -1, 1)
+        major = (Z + (flat + turn * (np.abs(X) - 70)) - f(5.5) * self.waves) * f(1 / math.hypot(1.0, rise))
+        flat = f(0.0030) * ((np.abs(X) - 75) ** 2 + (back + 10) ** 2) - f(0.06) * back
+        minor = Z + flat - f(6.0) * np.roll(self.waves, 9, axis=2)
+        return np.asarray(major, f), np.asarray(minor, f)

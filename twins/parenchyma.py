@@ -78,8 +78,9 @@ def paint_lungs(canvas: Canvas, spec: TwinSpec, chest: Chest, posed: Pose | None
             f"tissue_mass_g: {spec.target_tissue_mass_g():.0f} g is less than fissures, septa, caps and bands weigh, "
             f"{fixed * volume_cm3 + 0.88 * sheets_cm3:.0f} g"
         )
-    fields = [chest.lung, chest.side, chest.major, chest.minor, relative * np.float32(rho) + added]
-    fields += [parted[0][1], parted[1][1], *(f for pair in parted[2:] for f in pair)]
+    added += relative * np.float32(rho)
+    fields = (chest.lung, chest.side, chest.major, chest.minor, added, parted[0][1], parted[1][1])
+    others = [f for pair in parted[2:] for f in pair]
     rng = stream(spec.key, "texture")
     pattern = power_law(rng, _TILE, TILE_STEP_MM, canvas.spacing_mm, exponent=3.0, corner=0.03, band=(0.012, 0.62))
     tile = np.maximum(1 + np.float32(TEXTURE * spec.texture_scale) * pattern, np.float32(0.25))
@@ -88,7 +89,8 @@ def paint_lungs(canvas: Canvas, spec: TwinSpec, chest: Chest, posed: Pose | None
         *canvas.arrays,
         np.asarray(canvas.grid.origin_mm),
         canvas.spacing_mm,
-        np.stack(fields).astype(np.float32, copy=False),
+        tuple(np.ascontiguousarray(f, np.float32) for f in fields),
+        np.asarray(others, np.float32).reshape(-1, *lattice.shape),
         np.asarray(lattice.origin_mm),
         step,
         tile,
@@ -102,16 +104,23 @@ def paint_lungs(canvas: Canvas, spec: TwinSpec, chest: Chest, posed: Pose | None
 
 
 def _relative_density(spec: TwinSpec, chest: Chest) -> Field:
-    z, y, _ = chest.lattice.axes_mm()
+    f = np.float32
+    z, y, _ = (v.astype(f) for v in chest.lattice.axes_mm())
     slope_hu_cm = float(np.interp(spec.inflation, [0.65, 0.85, 0.95, 1.1], [5.0, 3.2, 2.2, 1.8]))
     density = spec.target_tissue_mass_g() / (spec.target_volume_l() * 1000)
     g = slope_hu_cm / 995 / density / 10
     patches = noise(chest.lattice, 22.0, stream(spec.key, "patches"))
-    level = chest.cage.level(z)
-    field = np.exp(g * y)[None, :, None] * (1.06 - 0.12 * level)[:, None, None]
-    field = field * (1 + 0.035 * spec.texture_scale * patches)
+    level = chest.cage.level(z).astype(f)
+    patches *= f(0.035 * spec.texture_scale)
+    patches += f(1.0)
+    patches *= np.exp(f(g) * y)[None, :, None] * (f(1.06) - f(0.12) * level)[:, None, None]
     # pleura with the alveoli pressed against it
-    return np.asarray(field * (1 + 0.25 * np.exp(np.minimum(chest.lung, 0) / 2.0)), np.float32)
+    pressed = np.minimum(chest.lung, f(0.0))
+    pressed *= f(0.5)
+    np.exp(pressed, out=pressed)
+    pressed *= f(0.25)
+    pressed += f(1.0)
+    return np.multiply(patches, pressed, out=patches)
 
 
 def _added_density(spec: TwinSpec, chest: Chest) -> Field:
@@ -196,7 +205,8 @@ def _fill(
     density: Array,
     origin: Array,
     spacing: Any,
-    fields: Array,
+    fields: tuple[Array, ...],
+    others: Array,
     corner: Array,
     step: Any,
     tile: Array,
@@ -208,15 +218,16 @@ def _fill(
 ) -> None:
     """Lung tissue per voxel.
 
-    ``fields`` (n, k, j, i): lung, side, major, minor, density, gates of major and minor, then pairs of sheet and gate;
-    ``backward`` (5, 3, 4) takes places in each lobe to where they are at full effort.
+    ``fields`` (k, j, i): lung, side, major, minor, density, gates of major and minor; ``others`` (n, k, j, i): pairs of
+    sheet and gate; ``backward`` (5, 3, 4) takes places in each lobe to where they are at full effort.
     """
     nz, ny, nx = structure.shape
-    n = fields.shape[0]
+    mz, my, mx = fields[0].shape
+    n, m_others = len(fields), others.shape[0]
     scale = 1.0 / TILE_STEP_MM
     for k in prange(nz):
         z = origin[2] + k * spacing
-        cz, w = locate((z - corner[2]) / step, fields.shape[1])
+        cz, w = locate((z - corner[2]) / step, mz)
         empty = np.zeros((ny, nx), np.float32)
         for h in range(np.searchsorted(holes[:, 2], z - hole_reach - spacing), holes.shape[0]):
             if holes[h, 2] > z + hole_reach + spacing:
@@ -237,14 +248,16 @@ def _fill(
                     if f > empty[j, i]:
                         empty[j, i] = f
         value = np.zeros(n, np.float32)
-        row = np.zeros((n, fields.shape[3]), np.float32)
+        row = np.zeros((n, mx), np.float32)
+        more = np.zeros((m_others, mx), np.float32)
         for j in range(ny):
             y = origin[1] + j * spacing
-            cy, v = locate((y - corner[1]) / step, fields.shape[2])
+            cy, v = locate((y - corner[1]) / step, my)
             interpolated_row(fields, row, cz, np.float32(w), cy, np.float32(v))
+            interpolated_row(others, more, cz, np.float32(w), cy, np.float32(v))
             for i in range(nx):
                 x = origin[0] + i * spacing
-                cx, u = locate((x - corner[0]) / step, fields.shape[3])
+                cx, u = locate((x - corner[0]) / step, mx)
                 f = coverage((1 - u) * row[0, cx] + u * row[0, cx + 1], spacing)
                 if f <= 0.0:
                     continue
@@ -271,8 +284,10 @@ def _fill(
                 sheet = _sheet(apart, SEPTUM_MM, spacing) * _septum(there, lung)
                 sheet = max(sheet, _sheet(major, FISSURE_MM, spacing) * min(1.0, max(0.0, value[5])))
                 sheet = max(sheet, _sheet(minor, FISSURE_MM, spacing) * min(1.0, max(0.0, value[6])))
-                for c in range(7, n, 2):
-                    sheet = max(sheet, _sheet(value[c], FISSURE_MM, spacing) * min(1.0, max(0.0, value[c + 1])))
+                for c in range(0, m_others, 2):
+                    distance = (1 - u) * more[c, cx] + u * more[c, cx + 1]
+                    gate = (1 - u) * more[c + 1, cx] + u * more[c + 1, cx + 1]
+                    sheet = max(sheet, _sheet(distance, FISSURE_MM, spacing) * min(1.0, max(0.0, gate)))
                 rho += (1.0 - rho) * min(1.0, sheet)
                 deposit(
                     structure,

@@ -26,7 +26,7 @@ from .spec import TwinSpec
 from .tissue import enhanced, paint_texture
 from .twin import Twin
 
-GENERATOR = "lungtwin-population-4"
+GENERATOR = "lungtwin-population-5"
 """Version of the anatomy: the same spec and version make the same bytes."""
 
 MARGIN_MM = 20.0

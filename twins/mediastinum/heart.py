@@ -73,7 +73,7 @@ class Heart:
     def of(cls, spec: TwinSpec, centre: Mediastinum) -> Heart:
         """The heart of a person; epicardial fat grows with body mass index (design default, unverified)."""
         return cls(
-            centre.at((22, 52, -74)),
+            centre.at((26, 52, -74)),
             centre.heart * 0.99,
             min(max(centre.descent, 0.92), 1.06),
             1.5 + 0.18 * max(spec.bmi - 20.0, 0.0),
@@ -182,14 +182,14 @@ class Heart:
             ],
             "posterior descending": [(12, -50, -2), (11, -50, 16), (9, -44, 36), (6, -36, 56)],
         }  # fmt: skip
-        out = {}
-        for name, points in lines.items():
-            path = self.on_surface(curve(points, 5 * len(points)), 2.2)
-            for _ in range(3):  # smooth along the path, then back onto the muscle
+        paths = [curve(points, 5 * len(points)) for points in lines.values()]
+        parts = np.cumsum([len(path) for path in paths])[:-1]
+        line = self.on_surface(np.concatenate(paths), 2.2)
+        for _ in range(3):  # smooth along each path, then back onto the muscle
+            for path in np.split(line, parts):
                 path[1:-1] = 0.25 * path[:-2] + 0.5 * path[1:-1] + 0.25 * path[2:]
-                path = self._lifted(path, 2.2)
-            out[name] = path
-        return out
+            line = self._lifted(line, 2.2)
+        return dict(zip(lines, np.split(line, parts), strict=True))
 
     def coronaries(self, spec: TwinSpec) -> list[Tube]:
         """Coronary arteries, and calcified plaque in their walls: ``coronary_calcium`` is the share of length beset."""
