@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from .hounsfield import hounsfield_equivalent as hounsfield_equivalent
     from .insertion import insert as insert
     from .nodule import Nodule as Nodule
-    from .placement import PlacementError as PlacementError
     from .placement import place as place
     from .sizing import sized as sized
+    from .taken import PlacementError as PlacementError
     from .truth import NoduleTruth as NoduleTruth
     from .truth import Truth as Truth
     from .truth import load as load
@@ -24,7 +24,7 @@ _HOMES = {
     "Clearance": ".clearance",
     "Nodule": ".nodule",
     "NoduleTruth": ".truth",
-    "PlacementError": ".placement",
+    "PlacementError": ".taken",
     "Truth": ".truth",
     "draw": ".cohorts",
     "examples": ".classes",

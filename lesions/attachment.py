@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt, gaussian_filter
+from scipy.ndimage import distance_transform_edt, gaussian_filter, map_coordinates
 
 from twins import LUNG, Grid, Structure, Twin
 
@@ -39,15 +39,16 @@ class Room:
         """Signed distance on another lattice in the world ``(z, y, x)`` [mm]."""
         return sample(self.inside_mm[None], self.grid, grid)[0]
 
-    def at(self, point_mm: NDArray[np.float64]) -> float:
-        """Signed distance at one world point [mm]."""
-        x, y, z = (float(c) for c in point_mm)
-        return float(self.on(Grid((1, 1, 1), (1.0, 1.0, 1.0), (x, y, z))).item())
+    def at(self, points_mm: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Signed distance at world points ``(..., 3)`` [mm]."""
+        index = self.grid.world_to_index(np.asarray(points_mm, np.float64))
+        found = map_coordinates(self.inside_mm, index.reshape(-1, 3).T, order=1, mode="nearest", output=np.float64)
+        return np.asarray(found.reshape(index.shape[:-1]))
 
     def inward(self, point_mm: NDArray[np.float64]) -> NDArray[np.float64]:
         """Unit vector ``(x, y, z)`` that leads away from the surface, at a world point."""
-        step = max(1.5, 1.5 * max(self.grid.spacing_mm))
-        change = np.array([self.at(point_mm + step * e) - self.at(point_mm - step * e) for e in np.eye(3)])
+        step = max(1.5, 1.5 * max(self.grid.spacing_mm)) * np.eye(3)
+        change = self.at(point_mm + step) - self.at(point_mm - step)
         length = float(np.linalg.norm(change))
         if length == 0:
             raise ValueError(f"no {self.name} near {tuple(float(c) for c in point_mm)} mm")

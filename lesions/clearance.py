@@ -40,6 +40,7 @@ class Clearance:
     structure: NDArray[np.uint16] = field(init=False)
     maps: dict[str, NDArray[np.float32]] = field(init=False, default_factory=dict)
     _cells: dict[Structure | None, Cells] = field(init=False, default_factory=dict, repr=False)
+    _lines: dict[Structure | None, VesselLines] = field(init=False, default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         spacing = np.asarray(self.twin.grid.spacing_mm)
@@ -131,6 +132,25 @@ class Clearance:
                 self.maps[name] = self._away_from_thick_voxels(thickness_mm)
         return self.maps[name]
 
+    def vessel_lines(self, lobe: Structure | None) -> VesselLines:
+        """The branches of the twin's arteries and veins that run in a lobe, or in any aerated lung."""
+        if lobe not in self._lines:
+            self._lines[lobe] = self._lines_in(AERATED if lobe is None else (lobe,))
+        return self._lines[lobe]
+
+    def _lines_in(self, lobes: Sequence[Structure]) -> VesselLines:
+        wanted, lung = ([int(s) for s in some] for some in ((*lobes, Structure.OUTSIDE), LUNG))
+        rows = []
+        for tree in (self.twin.arteries, self.twin.veins):
+            middle = 0.5 * (tree.start_mm + tree.end_mm).astype(np.float64)
+            index = np.rint(self.twin.grid.world_to_index(middle)).astype(int)
+            inside = np.all((index >= 0) & (index < self.twin.grid.shape), axis=1) & np.isin(tree.lobe, wanted)
+            inside[inside] = np.isin(self.twin.structure[tuple(index[inside].T)], lung)
+            mean = 0.5 * (tree.start_radius_mm + tree.end_radius_mm)
+            rows.append(np.column_stack((tree.start_mm, tree.end_mm, mean))[inside].astype(np.float64))
+        found = np.concatenate(rows)
+        return VesselLines(found[:, 0:3], found[:, 3:6], found[:, 6])
+
     def _lumen(self, trees: Sequence[Tree], thickness_mm: float) -> NDArray[np.bool_]:
         """Voxels within the branches at least that thick, and those that their centre lines cross."""
         step = min(self.grid.spacing_mm)
@@ -182,6 +202,15 @@ class Clearance:
             own = np.arange(mask.shape[axis]).reshape([-1 if k == axis else 1 for k in range(3)])
             squared += np.square((nearest[axis] - own) * step)
         return np.sqrt(squared).astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VesselLines:
+    """Branches of vessels: ``start_mm``, ``end_mm`` (n, 3) world points, ``radius_mm`` (n,) the mean one."""
+
+    start_mm: NDArray[np.float64]
+    end_mm: NDArray[np.float64]
+    radius_mm: NDArray[np.float64]
 
 
 @dataclass(eq=False)

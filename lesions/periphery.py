@@ -58,8 +58,8 @@ def tags_of(nodule: Nodule, lung: Room) -> NDArray[np.float64]:
         heading = outward + aside
         heading /= np.linalg.norm(heading)
         reach = np.arange(0.5 * radius, radius + LONGEST_TAG_MM, 0.5)
-        outside = [r for r in reach if lung.at(centre + r * heading) <= 0]
-        if not outside:
+        outside = reach[lung.at(centre + reach[:, None] * heading) <= 0]
+        if not len(outside):
             raise ValueError(missing)
         rows += _strand(0.7 * radius * heading, outside[0] * heading, rng)
     return np.array(rows)

@@ -16,39 +16,21 @@ from numpy.typing import NDArray
 
 from twins import LOBES, LUNG, Structure, Twin
 
+from .along_trees import ATTACHED, ATTACHED_CALIBRE_MM, beside_vessel, in_airway, where_vessels_meet
 from .attachment import lobe_around, lung_around
 from .clearance import Cells, Clearance
-from .crossings import crossing_of, meetings_of, vessels_of
 from .nodule import Nodule
-from .plugs import WIDENED, fits, forks_of, plug_radius_mm
 from .raster import LIE_FLAT, stands
 from .shape import Shape, shape_of
 from .sizing import sized
 from .surroundings import AERATED
-
-NODULE_GAP_MM = 5.0
-"""Gap between the surfaces of two nodules, spicules included [mm] (design default)."""
-
-N_TRIES = 400
-"""Places tried for a body too large for a ball of its reach."""
-
-ATTACHED = (0.5, 0.9)
-"""A vessel-attached nodule's centre lies this many radii from the vessel (design default)."""
-
-ATTACHED_CALIBRE_MM = 2.0
-"""Vessels at least this thick count as attached to (design default)."""
-
+from .taken import N_TRIES, NODULE_GAP_MM, PlacementError, Taken, free
 
 DEPTH = (0.3, 0.8)
 """A nodule bounded by pleura or fissure has its unbounded centre this many half thicknesses inside (design default)."""
 
-
 CROSS_FISSURES = ("scar", "mucus_plug", "vessel_crossing")
 """Kinds that may run through a fissure; all else that grows beside one is bounded by it (design default)."""
-
-
-class PlacementError(ValueError):
-    """No place satisfies what a nodule asks for; the message names the constraint and the numbers."""
 
 
 def place(
@@ -88,18 +70,17 @@ def place(
     return tuple(placed[i] for i in ids)
 
 
-Taken = list[tuple[str, NDArray[np.float64], float]]
-
-
 def _drawn(
     where: Clearance, nodule: Nodule, shape: Shape, full_mm: float, taken: Taken, rng: np.random.Generator
 ) -> NDArray[np.float64]:
     if nodule.attributes.attachment == "airway":
-        return _in_airway(where, nodule, full_mm, taken, rng)
+        return in_airway(where, nodule, full_mm, taken, rng)
     if nodule.kind == "vessel_crossing" and nodule.attributes.attachment == "vessel":
-        return _where_vessels_meet(where, nodule, full_mm, taken, rng)
+        return where_vessels_meet(where, nodule, full_mm, taken, rng)
     # A scar may run beside or through what lies at its ends.
     reach = 0.6 * nodule.target_diameter_mm if nodule.kind == "scar" else shape.reach_mm()
+    if nodule.attributes.attachment == "vessel" and (len(where.twin.arteries) or len(where.twin.veins)):
+        return beside_vessel(where, nodule, reach, full_mm, _gaps(where, nodule), taken, rng)
     cells = _cells(where, nodule)
     try:
         allowed = _roomy(cells, nodule, reach)
@@ -120,27 +101,20 @@ def _drawn(
     jitter = where.grid.index_to_world(rng.uniform(-0.5, 0.5, 3)) - np.asarray(where.grid.origin_mm)
     # Uniform among all places; where the drawn one is taken, uniform among the free ones.
     points = _points(where, candidates[[rng.integers(len(candidates))]]) + jitter
-    if _free(points, full_mm, taken)[0]:
+    if free(points, full_mm, taken)[0]:
         return np.asarray(points[0])
     points = _points(where, candidates) + jitter
-    free = np.flatnonzero(_free(points, full_mm, taken))
-    if not len(free):
+    left = np.flatnonzero(free(points, full_mm, taken))
+    if not len(left):
         raise PlacementError(
             f"nodule {nodule.id!r}: {len(points)} places satisfy its distances, but none is {NODULE_GAP_MM:g} mm from "
             f"the {len(taken)} nodules already placed (radii {[round(r, 1) for _, _, r in taken]} and {full_mm:.1f} mm)"
         )
-    return np.asarray(points[free[rng.integers(len(free))]])
+    return np.asarray(points[left[rng.integers(len(left))]])
 
 
 def _points(where: Clearance, voxels: NDArray[np.intp]) -> NDArray[np.float64]:
     return where.grid.index_to_world(np.stack(np.unravel_index(voxels, where.grid.shape), axis=1))
-
-
-def _free(points: NDArray[np.float64], full_mm: float, taken: Taken) -> NDArray[np.bool_]:
-    free = np.ones(len(points), bool)
-    for _, centre, radius in taken:
-        free &= np.sqrt(((points - centre) ** 2).sum(axis=1)) >= radius + full_mm + NODULE_GAP_MM
-    return free
 
 
 def _roomy(cells: Cells, nodule: Nodule, reach_mm: float) -> NDArray[np.bool_]:
@@ -187,7 +161,7 @@ def _fitting(
         found = where.structure[at]
         if np.any(np.isin(found, LOBES) & (found != where.structure.flat[pick])):
             continue
-        if _free(centre[None], full_mm, taken)[0] and all(
+        if free(centre[None], full_mm, taken)[0] and all(
             float(distance[at].min()) >= gap + half for _, gap, distance in gaps
         ):
             return np.asarray(centre)
@@ -215,7 +189,8 @@ def _gaps(where: Clearance | Cells, nodule: Nodule) -> list[tuple[str, float, An
 def _attached(cells: Cells, nodule: Nodule, allowed: NDArray[np.bool_]) -> NDArray[np.bool_]:
     radius, step = 0.5 * nodule.target_diameter_mm, min(cells.where.grid.spacing_mm)
     distance = cells.vessel_mm(ATTACHED_CALIBRE_MM)
-    near, far = ATTACHED[0] * radius, max(ATTACHED[1] * radius, ATTACHED[0] * radius + 0.5 * step)
+    # The map runs from centre to centre of thinned voxels: the next one to a vessel must count.
+    near, far = ATTACHED[0] * radius, max(ATTACHED[1] * radius, ATTACHED[0] * radius + step)
     attached = allowed & (distance >= near) & (distance <= far)
     if not attached.any():
         raise PlacementError(
@@ -268,14 +243,14 @@ def _against(
     depth = half * rng.uniform(*DEPTH)
     for pick in rng.permutation(near)[:N_TRIES]:
         point = _points(where, np.array([pick]))[0]
-        around = (lung_around if pleura else lobe_around)(where.twin, point, nodule.target_diameter_mm + 6.0)
+        around = (lung_around if pleura else lobe_around)(where.twin, point, half + 6.0)
         for _ in range(3):
             point = point + (depth - around.at(point)) * around.inward(point)
         index = tuple(np.rint(where.grid.world_to_index(point)).astype(int))
         if (
             all(0 <= i < n for i, n in zip(index, where.grid.shape, strict=True))
             and abs(around.at(point) - depth) < 0.25
-            and _free(point[None], full_mm, taken)[0]
+            and free(point[None], full_mm, taken)[0]
         ):
             return np.asarray(point)
     raise PlacementError(
@@ -289,77 +264,6 @@ def _half_of_scar(nodule: Nodule) -> float:
     second, third = nodule.attributes.elongation or 1.0, nodule.attributes.flatness or 1.0
     longest = 0.5 * nodule.target_diameter_mm / (second * third) ** (1 / 3)
     return longest if stands(nodule) else third * longest
-
-
-def _in_airway(
-    where: Clearance, nodule: Nodule, full_mm: float, taken: Taken, rng: np.random.Generator
-) -> NDArray[np.float64]:
-    """A fork of an airway of the calibre that the plug fills."""
-    twin, radius = where.twin, plug_radius_mm(nodule.target_volume_mm3)
-    if not len(twin.airways):
-        raise PlacementError(
-            f"nodule {nodule.id!r}: attachment 'airway' needs a twin with an airway tree; attachment: none lays it "
-            "anywhere"
-        )
-    forks = forks_of(twin.airways)
-    inside = _in_lobe(twin, nodule, forks.at_mm, forks.lobe)
-    right = inside & fits(forks, nodule.target_volume_mm3)
-    if not right.any():
-        raise PlacementError(
-            f"nodule {nodule.id!r}: a plug of its volume has a radius of {radius:.1f} mm and fills airways of "
-            f"{radius / WIDENED[1]:.1f} to {radius / WIDENED[0]:.1f} mm radius before a fork; none of "
-            f"{np.count_nonzero(inside)} forks in {nodule.lobe or 'the lungs'} is of that calibre"
-        )
-    free = np.flatnonzero(right)
-    free = free[_free(forks.at_mm[free], full_mm, taken)]
-    if not len(free):
-        raise PlacementError(
-            f"nodule {nodule.id!r}: {np.count_nonzero(right)} forks have the right calibre, but none is "
-            f"{NODULE_GAP_MM:g} mm from the {len(taken)} nodules already placed"
-        )
-    return np.asarray(forks.at_mm[free[rng.integers(len(free))]])
-
-
-def _where_vessels_meet(
-    where: Clearance, nodule: Nodule, full_mm: float, taken: Taken, rng: np.random.Generator
-) -> NDArray[np.float64]:
-    """A crossing or fork of the twin's vessels whose arms lie in the lungs as far as the nodule reaches."""
-    twin, volume = where.twin, nodule.target_volume_mm3
-    vessels = vessels_of(twin)
-    if not len(vessels):
-        raise PlacementError(
-            f"nodule {nodule.id!r}: attachment 'vessel' of a crossing needs a twin with trees of vessels; attachment: "
-            "none lays it anywhere"
-        )
-    found = meetings_of(vessels, volume)
-    found = found.those(_in_lobe(twin, nodule, found.at_mm, found.lobe))
-    free = np.flatnonzero(_free(found.at_mm, full_mm, taken))
-    for pick in rng.permutation(free)[:N_TRIES]:
-        at = found.at_mm[pick]
-        try:
-            ends = crossing_of(nodule.at((float(at[0]), float(at[1]), float(at[2]))), twin)[:, 3:6] + at
-        except ValueError:  # its vessels end too soon
-            continue
-        index = np.rint(twin.grid.world_to_index(ends)).astype(int)
-        if (
-            np.all((index >= 0) & (index < twin.grid.shape))
-            and np.isin(twin.structure[tuple(index.T)], [int(s) for s in LUNG]).all()
-        ):
-            return np.asarray(at)
-    raise PlacementError(
-        f"nodule {nodule.id!r}: {len(found)} places in {nodule.lobe or 'the lungs'} have vessels that meet and are of "
-        f"the calibre for {volume:.0f} mm3; none is free, with all its arms in the lungs and {NODULE_GAP_MM:g} mm from "
-        f"the {len(taken)} nodules already placed"
-    )
-
-
-def _in_lobe(twin: Twin, nodule: Nodule, at_mm: NDArray[np.float64], lobe: NDArray[np.uint16]) -> NDArray[np.bool_]:
-    """Which points of a tree, whose table names their lobe, lie in the lungs and in the lobe asked for."""
-    asked = [int(Structure[nodule.lobe])] if nodule.lobe is not None else [int(s) for s in AERATED]
-    index = np.rint(twin.grid.world_to_index(at_mm)).astype(int)
-    inside = np.all((index >= 0) & (index < twin.grid.shape), axis=1) & np.isin(lobe, asked)
-    inside[inside] = np.isin(twin.structure[tuple(index[inside].T)], [int(s) for s in LUNG])
-    return inside
 
 
 def _cells(where: Clearance, nodule: Nodule) -> Cells:

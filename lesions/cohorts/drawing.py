@@ -24,7 +24,7 @@ DIAMETER_MM = (3.0, 30.0)
 FEWEST = 1e-5
 """Share of a cohort that conditions must leave."""
 
-NUMERIC = tuple(n for n in COLUMNS if n not in ("type", "lobe", "key"))
+NUMERIC = tuple(n for n in COLUMNS if n not in ("type", "lobe", "attachment", "key"))
 
 
 _FIRST, _TOGETHER = 10, 4096
@@ -213,6 +213,7 @@ def _table(cohort: Cohort, u: NDArray[np.float64]) -> NoduleTable:
                 _picked(np.array(list(cohort.internal.values())), u[:, 13])
             ],
             "lobe": _lobes(cohort, malignant == 1, ratings["spiculation"] >= 3, u[:, 14]),
+            "attachment": _attachments(cohort, kind, ratings["spiculation"] >= 3, diameter, u[:, 19]),
             "malignant": malignant,
             **interior(u[:, 15:19]),
         }
@@ -230,6 +231,27 @@ def _lobes(
                 here &= is_so == wanted
         lobes[here] = np.array(list(row.shares))[_picked(np.array(list(row.shares.values())), u[here])]
     return lobes
+
+
+def _attachments(
+    cohort: Cohort,
+    kind: NDArray[np.str_],
+    spiculated: NDArray[np.bool_],
+    diameter_mm: NDArray[np.float64],
+    u: NDArray[np.float64],
+) -> NDArray[Any]:
+    attached = np.full(len(u), "none", dtype="<U7")
+    left = np.ones(len(u), bool)
+    for row in cohort.attached:
+        here = left & (diameter_mm <= row.below_mm)
+        if row.type is not None:
+            here &= kind == row.type
+        if row.spiculated is not None:
+            here &= spiculated == row.spiculated
+        edges = np.cumsum(list(row.shares.values()))
+        attached[here] = np.array([*row.shares, "none"])[np.searchsorted(edges, u[here], side="right")]
+        left &= ~here
+    return attached
 
 
 def _picked(weights: NDArray[np.float64], u: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -100,6 +100,7 @@ def read_table(path: str | os.PathLike[str] | None = None) -> NoduleTable:
             "calcification": codes["calcification"],
             "internal_structure": codes["internal"],
             "lobe": lobes,
+            "attachment": np.full(len(rows), "none"),
             "malignant": np.full(len(rows), np.nan),
             **middle,
         }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache, lru_cache
 from importlib.resources import files
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,6 +93,25 @@ class LobeShares(BaseModel):
     shares: dict[Lobe, float] = Field(min_length=1, description="Relative frequency by lobe [1]")
 
 
+class AttachedShares(BaseModel):
+    """How many nodules of a class touch pleura, vessel or fissure; what is left of 1 is free."""
+
+    model_config = _STRICT
+
+    type: Literal["solid", "part_solid", "ground_glass"] | None = Field(default=None, description="Type, or any")
+    spiculated: bool | None = Field(default=None, description="Spiculation 3 or more, less, or either")
+    below_mm: float = Field(default=40.0, ge=3, le=40, description="Up to this equivalent diameter [mm]")
+    shares: dict[Literal["pleura", "vessel", "fissure"], Annotated[float, Field(ge=0, le=1)]] = Field(
+        min_length=1, description="Share of the class [1]"
+    )
+
+    @model_validator(mode="after")
+    def _agree(self) -> AttachedShares:
+        if (total := sum(self.shares.values())) > 1:
+            raise ValueError(f"shares must sum to 1 at most, got {total:g}")
+        return self
+
+
 class Counts(BaseModel):
     """Nodules per person: a table, or a negative binomial law with variance ``mean + mean^2 / dispersion``."""
 
@@ -147,6 +166,9 @@ class Cohort(BaseModel):
     calcification: dict[int, float] = Field(description="Relative frequency of LIDC patterns 1-5 if calcified [1]")
     internal: dict[int, float] = Field(description="Relative frequency of LIDC internal structure 1-4 [1]")
     lobes: tuple[LobeShares, ...] = Field(min_length=1, description="Lobes by class of nodule")
+    attached: tuple[AttachedShares, ...] = Field(
+        default=(), description="What nodules touch; the first row that fits a nodule counts; none: all are free"
+    )
     counts: Counts = Field(description="Nodules per person")
 
     @model_validator(mode="after")

@@ -26,6 +26,7 @@ COLUMNS = {
     "calcification": "LIDC code [1 popcorn, 2 laminated, 3 solid, 4 non-central, 5 central, 6 absent]",
     "internal_structure": "LIDC code [1 soft tissue, 2 fluid, 3 fat, 4 air]",
     "lobe": "name in twins.Structure, or empty",
+    "attachment": "what it touches: pleura, vessel, fissure or none",
     "malignant": "1 or 0 where the cohort knows the diagnosis, else nan",
     "ground_glass_fraction": "share of lung volume that soft tissue takes outside a core [1]",
     "solid_core_ratio": "core to whole equivalent diameter, of part-solid nodules [1]",
@@ -50,6 +51,12 @@ ONE_THING = (
     ("calcification", "calcium_fraction", "internal_structure", "fat_fraction", "necrosis_ratio", "cavity_wall_mm"),
 )
 """Fields that speak of one thing, in clinical or physical terms: one that is fixed replaces all that were drawn."""
+
+BOUND_TO_PLACE = (
+    *("centre_mm", "axis", "displacement", "n_pleural_tags"),
+    *("max_distance_to_pleura_mm", "min_distance_to_pleura_mm", "min_distance_to_vessel_mm"),
+)
+"""Fields that say where a nodule lies: with one of them fixed, a drawn attachment gives way."""
 
 GROUND_GLASS_HU = (-700.0, -450.0)
 """Uniform between the means of pre-invasive and minimally invasive series (PMC6986053); uniform by design."""
@@ -105,6 +112,8 @@ class NoduleTable:
             spec["internal_structure"] = inner
         if row["lobe"]:
             spec["lobe"] = str(row["lobe"])
+        if row["attachment"] != "none":
+            spec["attachment"] = str(row["attachment"])
         return Nodule.model_validate(completed(spec, dict(fields or {})))
 
     def nodules(self, *, name: str = "nodule-{:d}", fields: Mapping[str, Any] | None = None) -> Iterator[Nodule]:
@@ -116,11 +125,14 @@ def completed(drawn: Mapping[str, Any], fixed: Mapping[str, Any]) -> dict[str, A
     """Drawn fields of a nodule with those that are fixed in their place, and without what these contradict.
 
     A fixed field replaces whatever was drawn of the same thing (:data:`ONE_THING`); what belongs to another type or
-    kind than the one fixed is dropped.
+    kind than the one fixed is dropped. A drawn attachment goes with its lobe: where that is fixed as none, for hosts
+    that know no lobes, or a place is fixed (:data:`BOUND_TO_PLACE`), the nodule is free.
     """
     given = {k for k, v in fixed.items() if v is not None}
     replaced = {name for group in ONE_THING if given & set(group) for name in group}
     kept = {k: v for k, v in drawn.items() if k not in replaced and k not in given}
+    if ("lobe" in fixed and "lobe" not in given) or given & set(BOUND_TO_PLACE):
+        kept.pop("attachment", None)
     if "kind" in given and fixed["kind"] != "nodule":
         kept = {k: v for k, v in kept.items() if k in ("id", "key", "lobe", *SIZES)}
     spec = {**kept, **fixed}

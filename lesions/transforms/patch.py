@@ -23,9 +23,9 @@ from ..images.piece import Piece, composed
 from ..images.resolution import Resolution
 from ..interior import texture
 from ..nodule import Nodule
-from ..placement import PlacementError
 from ..raster import Raster, rasterise
 from ..sizing import sized
+from ..taken import PlacementError
 from .places import Form, Places
 from .spec import Drawn, Insertion, draw_lesions
 

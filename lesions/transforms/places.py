@@ -16,8 +16,8 @@ from scipy.ndimage import distance_transform_edt
 
 from twins import Grid
 
-from ..placement import PlacementError
 from ..raster import Raster
+from ..taken import PlacementError
 
 N_TRIES = 300
 """Draws before the roomiest places are looked for."""

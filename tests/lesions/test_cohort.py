@@ -240,6 +240,33 @@ def test_screening_counts_have_nelsons_mean_and_half_have_none():
     assert np.mean(drawn == 0) == pytest.approx(0.48, abs=0.01)
 
 
+def test_nodules_touch_what_their_class_does(tables):
+    drawn = tables["screening"]
+    touch, solid, spiculated = drawn["attachment"], drawn["type"] == "solid", drawn["spiculation"] >= 3
+    small = drawn["equivalent_diameter_mm"] <= 12
+    # Perifissural: about 20 % of NELSON's solid nodules; solid cancers keep a gap to the pleura in 90 % or more.
+    plain = solid & ~spiculated & small
+    for name, share in (("fissure", 0.20), ("pleura", 0.15), ("vessel", 0.15)):
+        assert np.mean(touch[plain] == name) == pytest.approx(share, abs=0.015)
+    assert np.mean(touch[spiculated] == "pleura") < 0.1
+    assert not np.any(touch[~plain] == "fissure")
+    assert set(touch[drawn["equivalent_diameter_mm"] > 20]) <= {"none"}
+    assert set(tables["uniform_log"]["attachment"]) == {"none"}
+
+
+def test_what_touches_needs_a_lobe_and_no_given_place():
+    table = draw_table(np.random.default_rng(3), 1, cohort="screening", conditions={"attachment": "vessel"})
+    assert table.nodule(0, name="a").attachment == "vessel"
+    assert table.nodule(0, name="a", fields={"lobe": "RIGHT_LOWER_LOBE"}).attachment == "vessel"
+    for fields in ({"lobe": None}, {"centre_mm": (1.0, 2.0, 3.0)}, {"max_distance_to_pleura_mm": 5.0}):
+        assert table.nodule(0, name="a", fields=fields).attachment is None
+    assert table.nodule(0, name="a", fields={"lobe": None, "attachment": "pleura"}).attachment == "pleura"
+    data = load_cohort("screening").model_dump()
+    data["attached"] = [{"shares": {"pleura": 0.7, "vessel": 0.6}}]
+    with pytest.raises(ValueError, match=r"shares must sum to 1 at most, got 1\.3"):
+        Cohort.model_validate(data)
+
+
 def test_conditions_draw_the_rest_given_them(tables):
     wanted = {"spiculation": (3, 5), "type": ["part_solid", "solid"], "lobe": "LEFT_LOWER_LOBE", "malignancy": 5}
     few = draw_table(np.random.default_rng(1), 300, conditions=wanted, diameter_mm=(8, 20))

@@ -9,9 +9,9 @@ import pytest
 
 from lesions import Nodule, PlacementError, insert, place
 from lesions.cohorts import draw_table
-from lesions.placement import NODULE_GAP_MM
 from lesions.shape import shape_of
 from lesions.sizing import sized
+from lesions.taken import NODULE_GAP_MM
 from twins import Structure, Tree
 
 from .synthetic_thorax import block
@@ -115,6 +115,27 @@ def test_a_vessel_attached_nodule_touches_a_vessel(twin):
     for seed in range(5):
         placed = place(twin, [nodule(d=8.0, attachment="vessel", min_distance_to_airway_mm=0.0)], rng=rng(seed))
         assert insert(twin, placed)[1].nodules[0].distance_to_vessel_mm <= 1.0
+
+
+@pytest.mark.parametrize("d", [3.0, 5.0, 7.0])
+def test_a_vessel_attached_nodule_stands_at_the_side_of_a_branch(d):
+    start, end = np.array([[-50.0, 5.0, 5.0]], np.float32), np.array([[50.0, 5.0, 5.0]], np.float32)
+    radius = np.array([1.2], np.float32)
+    arteries = Tree(start, end, radius, radius, np.array([-1]), np.zeros(1), np.zeros(1))
+    with_tree = replace(block(vessel=False), arteries=arteries)
+    along = []
+    for seed in range(12):
+        spec = nodule(d=d, attachment="vessel", min_distance_to_airway_mm=0.0)
+        (placed,) = place(with_tree, [spec], rng=rng(seed))
+        x, y, z = placed.centre_mm
+        assert 0.25 * d <= np.hypot(y - 5.0, z - 5.0) - 1.2 <= 0.45 * d
+        along.append(x)
+    assert np.ptp(along) > 30
+    with pytest.raises(PlacementError, match="at least 2 mm thick; the lungs have none"):
+        thin = replace(arteries, start_radius_mm=0.5 * radius, end_radius_mm=0.5 * radius)
+        place(replace(with_tree, arteries=thin), [spec], rng=rng(1))
+    with pytest.raises(PlacementError, match="none of 400 places beside a vessel.*too near to the pleura"):
+        place(with_tree, [spec.model_copy(update={"min_distance_to_pleura_mm": 90.0})], rng=rng(1))
 
 
 def test_places_keep_away_from_the_ends_of_the_twin():
