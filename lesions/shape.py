@@ -28,7 +28,7 @@ N_THETA, N_PHI = 128, 256
 COEFFICIENTS = {
     "ln_sd": {
         "const": -2.8203,
-        "lobulation": 0.1497,
+        "lobulation": 0.17,
         "spiculation": 0.0908,
         "ln_d_cm": 0.2259,
         "sphericity": -0.2182,
@@ -36,11 +36,11 @@ COEFFICIENTS = {
     },
     "ln_sd_l2": {
         "const": -2.34,
-        "lobulation": 0.10,
+        "lobulation": 0.03,
         "spiculation": 0.035,
         "ln_d_cm": 0.0,
         "sphericity": -0.4045,
-        "resid": 0.60,
+        "resid": 0.55,
     },
 }
 """ln SD of ln r: constant + c (lobulation - 1) + c (spiculation - 1) + c ln(d/10 mm) + c (sphericity - 4) + N(0,
@@ -49,7 +49,8 @@ resid).
 Regressions on the between-reader radius spectra of LIDC-IDRI (Armato et al., Med. Phys. 38 (2011) 915; annotations
 CC BY 3.0). Those of degree 2 are set such that nodules outlined by emulated readers on slices of 1-3 mm have the axes
 of LIDC-IDRI's (slow test ``test_lidc_shapes``); slices and readers add to the power, so that the regression itself
-(-2.389, 0.028, 0.090; residual 0.684) makes nodules too flat."""
+(-2.389, 0.028, 0.090; residual 0.684) makes nodules too flat. So is the lobulation's in ``ln_sd`` (0.150 by
+regression): readers round lobes off."""
 
 RESIDUAL_CORRELATION = 0.374
 """Correlation of the two residuals, same source."""

@@ -254,6 +254,17 @@ def test_nodules_touch_what_their_class_does(tables):
     assert set(tables["uniform_log"]["attachment"]) == {"none"}
 
 
+def test_solid_tissue_has_its_hu_where_nothing_else_is_inside(tables):
+    drawn = tables["lidc"]
+    plain = (drawn["type"] == "solid") & (drawn["calcification"] == 6) & (drawn["internal_structure"] == 1)
+    assert kstest(drawn["solid_hu"], "uniform", (-80, 130)).pvalue > 1e-4
+    for i in range(200):
+        nodule = drawn.nodule(i, name="a")
+        assert nodule.solid_hu == (drawn["solid_hu"][i] if plain[i] else None)
+    inside = drawn.nodule(int(np.flatnonzero(plain)[0]), name="a", fields={"necrosis_ratio": 0.5})
+    assert inside.solid_hu is None
+
+
 def test_what_touches_needs_a_lobe_and_no_given_place():
     table = draw_table(np.random.default_rng(3), 1, cohort="screening", conditions={"attachment": "vessel"})
     assert table.nodule(0, name="a").attachment == "vessel"
