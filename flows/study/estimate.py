@@ -17,15 +17,15 @@ from twins import Grid
 LUNGS_MM = 340.0
 """Length of body that a chest scan covers [mm], rough."""
 
-TWIN_BOX_MM = (380.0, 300.0, 400.0)
+TWIN_BOX_MM = (388.0, 350.0, 428.0)
 """Box of a population twin along z, y, x [mm], rough."""
 
 TWIN_S, TWIN_S_PER_VOXEL = 4.5, 3e-7
-TWIN_MB, TWIN_BYTES_PER_VOXEL = 4.0, 1.2
+TWIN_MB, TWIN_BYTES_PER_VOXEL = 4.0, 1.3
 NODULE_S = 0.8
 ADDED_SHARE = 0.05
 FINISHING_S = 2.0
-IMAGE_BYTES_PER_VOXEL = 1.1
+IMAGE_BYTES_PER_VOXEL = 1.28
 WRITING_S_PER_VOXEL = 1.5e-7
 IMPORT_S = 60.0
 BUILDING_BYTES = 300 * 10**6
