@@ -87,7 +87,7 @@ def manifest_rows(
 def nodule_rows(store: Store, plan: Plan, records: Sequence[CaseRecord]) -> list[dict[str, Any]]:
     """One row per image and nodule: the exact truth, the outcome, and where in the image it is; sorted.
 
-    Mimics have rows too, with ``is_mimic``; they have no outcome and are not in the mask.
+    Mimics have rows too, with ``is_mimic``; they have no outcome, and their voxels are those of their own mask.
     """
     rows = []
     for case, record in zip(plan.cases, records, strict=True):
@@ -96,7 +96,9 @@ def nodule_rows(store: Store, plan: Plan, records: Sequence[CaseRecord]) -> list
         growths = _growths(store, case, record)
         for image in record.images:
             grid = Grid.from_dict(image.image.facts["grid"])
-            counts = image.mask.facts["n_voxels"]
+            counts = {False: image.mask.facts["n_voxels"]}
+            if image.mimics is not None:
+                counts[True] = image.mimics.facts["n_voxels"]
             for i, nodule in enumerate(truth.nodules):
                 outcome = None if nodule.is_mimic else outcomes[nodule.id]
                 rows.append(
@@ -110,7 +112,7 @@ def nodule_rows(store: Store, plan: Plan, records: Sequence[CaseRecord]) -> list
                         "day": case.day,
                         "mask_value": i + 1,
                         **_place(nodule.centre_mm, grid),
-                        "n_voxels": counts[i],
+                        "n_voxels": counts[nodule.is_mimic][i],
                         "type": nodule.type,
                         "kind": nodule.kind,
                         "is_mimic": nodule.is_mimic,
@@ -189,6 +191,7 @@ def _manifest_row(
     files = {
         "image": image.image,
         "mask": image.mask,
+        "mimics": image.mimics,
         "anatomy": image.anatomy,
         "twin": record.twin,
         "truth": record.truth,

@@ -16,6 +16,7 @@ from twins import Grid
 from .dataset import Dataset
 from .image_checks import Each, Pictures
 from .progress import Report
+from .stages.imaging import mimic_labels
 from .store import sha256_of
 from .study.keys import make_key
 from .tables import spelled
@@ -56,7 +57,7 @@ def verify(root: str | os.PathLike[str], *, progress: Report | None = None) -> l
         ("nodules stand out from the lung around them, where the mask is", lambda *_: pictures.contrasts()),
         ("images of different lineages are no copies of each other", lambda *_: pictures.duplicates()),
         ("nodules.csv agrees with the truth files", _truth),
-        ("masks agree with the exact truth", _masks),
+        ("masks agree with the exact truth", masks),
         ("labels follow from the model, its inputs and the study's seed", _outcomes),
         ("nodules.csv and manifest.csv agree with the outcome files", _labels),
         ("sets of labels agree with the outcome files", _draws),
@@ -123,7 +124,7 @@ def _geometry(dataset: Dataset, each: Each) -> tuple[int, list[str]]:
     problems = []
     for row in each(dataset.manifest):
         listed = _grid_of(row)
-        for name in ("image", "mask", "anatomy"):
+        for name in ("image", "mask", "mimics", "anatomy"):
             if row[f"{name}_file"]:
                 grid = read_volume(dataset.root / row[f"{name}_file"])[1]
                 if not grid.same_as(listed):
@@ -168,14 +169,25 @@ def _truth(dataset: Dataset, each: Each) -> tuple[int, list[str]]:
     return n, problems
 
 
-def _masks(dataset: Dataset, each: Each) -> tuple[int, list[str]]:
+def masks(dataset: Dataset, each: Each) -> tuple[int, list[str]]:
+    """How many nodules were looked for in the masks, and what is wrong with them."""
     problems, n = [], 0
     for row in each(dataset.manifest):
+        truth = dataset.truth(row)
         mask, grid = read_volume(dataset.root / row["mask_file"])
-        if not np.array_equal(mask, dataset.truth(row).labels(grid)):
-            problems.append(f"{row['mask_file']}: differs from what the truth gives on this geometry")
+        by_kind = {"false": mask, "true": np.zeros_like(mask)}
+        painted = [(row["mask_file"], mask, truth.labels(grid))]
+        if row["mimics_file"]:
+            by_kind["true"] = read_volume(dataset.root / row["mimics_file"])[0]
+            painted.append((row["mimics_file"], by_kind["true"], mimic_labels(truth, grid)))
+        elif any(nodule.is_mimic for nodule in truth.nodules):
+            problems.append(f"{row['image_id']}: has hard negatives, but mimics_file is empty")
+        for name, found, expected in painted:
+            if not np.array_equal(found, expected):
+                problems.append(f"{name}: differs from what the truth gives on this geometry")
         for line in dataset.nodules_of(row["image_id"]):
             n += 1
+            mask = by_kind[line["is_mimic"]]
             value, count = int(line["mask_value"]), int(line["n_voxels"])
             if int((mask == value).sum()) != count:
                 problems.append(f"{row['image_id']} {line['nodule_id']}: n_voxels is not that of the mask")

@@ -47,11 +47,11 @@ def write(job: Job) -> None:
             "@type": "cr:FileSet",
             "@id": folder,
             "name": folder,
-            "description": f"one {kind} per row of manifest.csv (NIfTI)",
+            "description": f"{folder} on the lattices of manifest.csv (NIfTI)",
             "encodingFormat": "application/gzip",
             "includes": f"{folder}/*.nii.gz",
         }
-        for kind, folder in zip(VOLUMES, ("images", "masks", "anatomy"), strict=True)
+        for kind, folder in VOLUMES.items()
         if folder in folders
     ]
     rows = {"manifest.csv": job.source.dataset.manifest, "nodules.csv": job.source.dataset.nodules}

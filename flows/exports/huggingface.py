@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from ..volumes import write_volume
 from .job import Job
 from .source import SourceNodule
 
@@ -34,7 +35,10 @@ def write(job: Job) -> None:
         side = {"val": "validation"}.get(job.side(image), job.side(image))
         name = f"{image.id}.nii.gz"
         job.copy(image.row["image_file"], f"{side}/images/{name}")
-        job.copy(image.row["mask_file"], f"{side}/masks/{name}")
+        if job.options.mimics:
+            write_volume(job.folder(f"{side}/masks") / name, image.instances(mimics=True), image.grid())
+        else:
+            job.copy(image.row["mask_file"], f"{side}/masks/{name}")
         line: dict[str, Any] = {"file_name": f"images/{name}", "mask_file_name": f"masks/{name}", "image_id": image.id}
         line |= {column: _value(image.row, column) for column in SCAN}
         line["person"] = json.dumps({column: _value(image.row, column) for column in PERSON}, allow_nan=False)

@@ -120,7 +120,7 @@ class SourceNodule:
 
     @property
     def n_voxels(self) -> int:
-        """Voxels of the instance mask; 0 for mimics, which masks leave out, and where a nodule lies outside."""
+        """Voxels of the instance mask, of mimics those of their own; 0 where it lies outside the image."""
         return int(self.row["n_voxels"])
 
     @property
@@ -162,12 +162,8 @@ class SourceImage:
         return self.row["image_id"]
 
     def nodules(self, *, mimics: bool) -> tuple[SourceNodule, ...]:
-        """Nodules with at least one voxel in the image, in the order of mask values.
-
-        With ``mimics`` also the hard negatives whose centre lies in the image.
-        """
-        inside = (n for n in self.listed if (n.row["in_image"] == "true" if n.is_mimic else n.n_voxels > 0))
-        return tuple(nodule for nodule in inside if mimics or not nodule.is_mimic)
+        """Nodules with at least one voxel in the image, in the order of mask values; ``mimics``: hard negatives too."""
+        return tuple(nodule for nodule in self.listed if nodule.n_voxels > 0 and (mimics or not nodule.is_mimic))
 
     @property
     def image_path(self) -> Path:
@@ -191,10 +187,11 @@ class SourceImage:
 
     def instances(self, *, mimics: bool = False) -> NDArray[np.uint8]:
         """Instance mask ``(z, y, x)``: 0, or a nodule's ``mask_value``; mimics are added only where asked for."""
-        mask, grid = read_volume(self.source.path(self.row["mask_file"]))
-        out: NDArray[np.uint8] = mask.astype(np.uint8, copy=False)
-        if mimics and any(nodule.is_mimic for nodule in self.listed):
-            out = np.where(out > 0, out, self.source.truth(self.row).labels(grid, mimics=True))
+        names = ("mask_file", "mimics_file") if mimics and self.row["mimics_file"] else ("mask_file",)
+        first, *others = (read_volume(self.source.path(self.row[name]))[0] for name in names)
+        out: NDArray[np.uint8] = first.astype(np.uint8, copy=False)
+        for other in others:
+            out = np.where(out > 0, out, other.astype(np.uint8, copy=False))
         return out
 
     def labels(self, *, mimics: bool) -> NDArray[np.uint8]:

@@ -8,8 +8,8 @@ from .job import Job
 TABLES = ("manifest.csv", "nodules.csv", DRAWS, "CARD.md", "card.json", "study.yaml")
 """What is copied besides volumes, where the dataset has it."""
 
-VOLUMES = ("image", "mask", "anatomy")
-"""Kinds of volumes; each lies in the folder that the manifest names."""
+VOLUMES = {"image": "images", "mask": "masks", "mimics": "mimics", "anatomy": "anatomy"}
+"""Kinds of volumes and the folder of each; there may be no anatomy, and mimics are of images with hard negatives."""
 
 
 def copy_tree(job: Job) -> dict[str, str]:

@@ -11,7 +11,7 @@ from ..stages.exposing import FOLDER as EXPOSURES
 from ..store import SEAL, Artefact, Store, explaining
 from .account import Account, read_account
 
-OF_IMAGES = frozenset({"images", "masks", "anatomy"})
+OF_IMAGES = frozenset({"images", "masks", "mimics", "anatomy"})
 """Folders whose files are called after images."""
 
 Reason = Literal["half written", "exposure kept for a shared twin", "no study asks for it", "record without its file"]

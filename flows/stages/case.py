@@ -33,8 +33,7 @@ class CaseRecord:
             yield self.original
         for image in self.images:
             yield from (image.image, image.mask)
-            if image.anatomy is not None:
-                yield image.anatomy
+            yield from (kept for kept in (image.mimics, image.anatomy) if kept is not None)
 
 
 def build_case(site: Site, case: Case) -> CaseRecord:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 import ctsim
 from ctsim import CT, Exposure, Kernel, Protocol
@@ -33,6 +34,7 @@ class ImageRecord:
     image_id: str
     image: Artefact
     mask: Artefact
+    mimics: Artefact | None
     anatomy: Artefact | None
 
 
@@ -45,7 +47,7 @@ def make_images(
     base: Held[Twin],
     twin: Held[Twin],
 ) -> list[ImageRecord]:
-    """Make ``images/``, ``masks/`` and ``anatomy/`` of every scan; the exposure only where an image is missing.
+    """Make ``images/``, ``masks/``, ``mimics/``, ``anatomy/`` of every scan; the exposure where an image is missing.
 
     ``base`` and ``twin`` are the twin before and with its nodules.
     """
@@ -223,6 +225,13 @@ def _image_key(site: Site, scan: Scan, inputs: Mapping[str, str]) -> str:
     )
 
 
+def mimic_labels(truth: Truth, grid: Grid) -> NDArray[np.uint8]:
+    """Hard negatives alone ``(z, y, x)``: the numbers that they have in ``truth.labels(grid, mimics=True)``, else 0."""
+    numbers = [number for number, nodule in enumerate(truth.nodules, 1) if nodule.is_mimic]
+    labels = truth.labels(grid, mimics=True)
+    return np.where(np.isin(labels, numbers), labels, np.uint8(0))
+
+
 def _with_masks(
     site: Site,
     case: Case,
@@ -236,31 +245,36 @@ def _with_masks(
     def grid() -> Grid:
         return read_volume(site.store.root / image.path)[1]
 
-    def write_mask(part: Path) -> Mapping[str, Any]:
-        labels = truth.get().labels(grid())
-        write_volume(part, labels, grid())
-        counts = np.bincount(labels.ravel(), minlength=len(truth.get().nodules) + 1)
-        return {"n_voxels": [int(n) for n in counts[1:]]}
+    def masked(name: str, paint: Callable[[Truth, Grid], NDArray[np.uint8]]) -> Artefact:
+        def write(part: Path) -> Mapping[str, Any]:
+            labels = paint(truth.get(), grid())
+            write_volume(part, labels, grid())
+            counts = np.bincount(labels.ravel(), minlength=len(truth.get().nodules) + 1)
+            return {"n_voxels": [int(n) for n in counts[1:]]}
+
+        path = f"{name}/{scan.image_id}.nii.gz"
+        key = content_key(
+            "mask",
+            VERSION,
+            path=path,
+            spec=image.facts["grid"],
+            inputs={"truth": truth_file.sha256},
+            backend="cpu",
+            rooms=("twins", "lesions"),
+        )
+        return site.store.make(key, path, write)
 
     def write_anatomy(part: Path) -> None:
         base = twin.get()
         write_volume(part, nearest(base.structure, base.grid, grid()), grid())
 
-    mask_path = f"masks/{scan.image_id}.nii.gz"
-    key = content_key(
-        "mask",
-        VERSION,
-        path=mask_path,
-        spec=image.facts["grid"],
-        inputs={"truth": truth_file.sha256},
-        backend="cpu",
-        rooms=("twins", "lesions"),
-    )
-    mask = site.store.make(key, mask_path, write_mask)
+    mask = masked("masks", Truth.labels)
+    has_mimics = any(nodule.is_mimic and nodule.id not in case.left_out for nodule in case.nodules)
+    mimics = masked("mimics", mimic_labels) if has_mimics else None
     anatomy = None
     if case.anatomy:
         path = f"anatomy/{scan.image_id}.nii.gz"
         inputs = {"twin": twin_file.sha256}
         key = content_key("anatomy", VERSION, path=path, spec=image.facts["grid"], inputs=inputs, backend="cpu")
         anatomy = site.store.make(key, path, write_anatomy)
-    return ImageRecord(scan.image_id, image, mask, anatomy)
+    return ImageRecord(scan.image_id, image, mask, mimics, anatomy)

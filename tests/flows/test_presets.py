@@ -80,5 +80,8 @@ def test_a_preset_builds_at_preview_scale_and_is_sound(name, tmp_path):
     problems = [problem for finding in verify(dataset.root) for problem in finding.problems]
     # voxels of 5 mm may leave little of a faint nodule
     assert [problem for problem in problems if "stands out by" not in problem] == []
+    assert [bool(row["mimics_file"]) for row in dataset.manifest] == [
+        int(row["n_mimics"]) > 0 for row in dataset.manifest
+    ]
     assert dataset.report.is_file()
     assert dataset.study.question == load_study(name).question

@@ -12,6 +12,7 @@ from scipy.ndimage import gaussian_filter
 
 import lesions
 from flows.dataset import SEAL
+from flows.stages.imaging import mimic_labels
 from flows.study.keys import make_key
 from flows.tables import write_table
 from flows.volumes import write_volume
@@ -74,7 +75,7 @@ def anatomy(shift_mm: tuple[float, float] = (0.0, 0.0)) -> np.ndarray:
 
 def write_finished(root: Path, persons=TWO, scans=("low", "high"), *, seed: int = 7) -> Path:
     """Write the dataset; returns its folder."""
-    for name in ("images", "masks", "anatomy", "twins", "truth"):
+    for name in ("images", "masks", "mimics", "anatomy", "twins", "truth"):
         (root / name).mkdir(parents=True)
     manifest, nodules = [], []
     for person in persons:
@@ -83,14 +84,18 @@ def write_finished(root: Path, persons=TWO, scans=("low", "high"), *, seed: int 
         (root / f"twins/{person.id}.h5").write_text(f"stands for the twin {person.id}", encoding="utf-8")
         for number, scan in enumerate(scans):
             image_id = f"{person.id}_{scan}"
-            mask = truth.labels(GRID)
+            mask, mimics = truth.labels(GRID), mimic_labels(truth, GRID)
             write_volume(root / f"images/{image_id}.nii.gz", image_of(truth, structure, person.id, image_id), GRID)
             write_volume(root / f"masks/{image_id}.nii.gz", mask, GRID)
+            if mimics.any():
+                write_volume(root / f"mimics/{image_id}.nii.gz", mimics, GRID)
             write_volume(root / f"anatomy/{image_id}.nii.gz", structure, GRID)
             manifest.append(manifest_row(root, person, scan, image_id, seed, mas=30.0 * (1 + number)))
             for i, nodule in enumerate(truth.nodules):
                 label = person.nodules[i][5]
-                nodules.append(nodule_row(image_id, person, nodule, i + 1, int((mask == i + 1).sum()), label))
+                nodules.append(
+                    nodule_row(image_id, person, nodule, i + 1, int(((mask | mimics) == i + 1).sum()), label)
+                )
     write_table(root / "manifest.csv", sorted(manifest, key=lambda row: row["image_id"]))
     write_table(root / "nodules.csv", sorted(nodules, key=lambda row: (row["image_id"], row["mask_value"])))
     (root / "study.yaml").write_text("name: made\n", encoding="utf-8")
@@ -172,6 +177,9 @@ def manifest_row(root: Path, person: Person, scan: str, image_id: str, seed: int
         "twin": f"twins/{person.id}.h5",
         "truth": f"truth/{person.id}.h5",
     }
+    mimics = f"mimics/{image_id}.nii.gz"
+    if (root / mimics).is_file():
+        files["mimics"] = mimics
     malignant = any(nodule[5] == "malignant" for nodule in person.nodules)
     row = {
         "image_id": image_id,
@@ -204,8 +212,10 @@ def manifest_row(root: Path, person: Person, scan: str, image_id: str, seed: int
         **{f"origin_{axis}_lps_mm": o for axis, o in zip("xyz", GRID.origin_mm, strict=True)},
         "seed": seed,
         "twin_key": make_key(seed, "twin", person.id),
-        **{f"{name}_file": path for name, path in files.items()},
         "original_file": None,
+        "mimics_file": None,
+        "mimics_sha256": None,
+        **{f"{name}_file": path for name, path in files.items()},
         **{f"{name}_sha256": sha256((root / path).read_bytes()).hexdigest() for name, path in files.items()},
         "original_sha256": None,
         "participant_label": "malignant" if malignant else "benign",
@@ -221,6 +231,7 @@ def nodule_row(image_id: str, person: Person, truth: NoduleTruth, value: int, n:
         "nodule_id": truth.id,
         "mask_value": value,
         **{f"{axis}_lps_mm": c for axis, c in zip("xyz", truth.centre_mm, strict=True)},
+        **{f"index_{axis}": i for axis, i in zip("zyx", GRID.world_to_index(truth.centre_mm).tolist(), strict=True)},
         "in_image": bool(GRID.contains(truth.centre_mm)),
         "n_voxels": n,
         "type": truth.type,

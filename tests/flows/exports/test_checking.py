@@ -15,6 +15,7 @@ from flows.exports import ExportOptions, SplitSpec, export_dataset
 from flows.exports.checking import check_export
 from flows.image_checks import COPY_CORRELATION, Pictures, mark_of
 from flows.tables import read_table, write_table
+from flows.verification import masks as masks_of
 from flows.volumes import read_volume, write_volume
 
 from .finished import GRID, TWO, Person, seal, write_finished
@@ -83,6 +84,20 @@ def test_a_mask_that_was_shifted_is_found_by_its_nodules(copy):
     found = Pictures(Dataset.open(copy)).contrasts()[1]
     assert len(found) == 1
     assert found[0].startswith("bob_high only: stands out by")
+
+
+def test_masks_of_hard_negatives_that_lack_one_or_lie_elsewhere_are_found(copy):
+    assert masks_of(Dataset.open(copy), iter)[1] == []
+    change(copy / "mimics/ann_low.nii.gz", lambda mask: np.roll(mask, -9, axis=1))
+    rows = read_table(copy / "manifest.csv")
+    rows[0]["mimics_file"] = ""  # that of ann_high
+    write_table(copy / "manifest.csv", rows)
+    n, found = masks_of(Dataset.open(copy), iter)
+    assert n == len(read_table(copy / "nodules.csv"))
+    assert found[0] == "ann_high: has hard negatives, but mimics_file is empty"
+    assert "mimics/ann_low.nii.gz: differs from what the truth gives on this geometry" in found
+    assert "ann_low scar: the mask is not where the nodule is" in found
+    assert {text.split()[0].strip(":") for text in found} == {"ann_high", "ann_low", "mimics/ann_low.nii.gz"}
 
 
 @pytest.mark.parametrize("disguise", ["plain", "noise", "scale"])

@@ -54,8 +54,9 @@ def test_the_croissant_lists_every_file_that_is_there(finished, exported):
     files = {entry["@id"] for entry in data["distribution"] if entry["@type"] == "cr:FileObject"}
     assert files == {"manifest.csv", "nodules.csv", "CARD.md", "study.yaml"}
     sets = [entry["includes"] for entry in data["distribution"] if entry["@type"] == "cr:FileSet"]
-    assert sets == ["images/*.nii.gz", "masks/*.nii.gz", "anatomy/*.nii.gz"]
-    assert all(len(list(root.glob(pattern))) == 6 for pattern in sets)
+    assert sets == ["images/*.nii.gz", "masks/*.nii.gz", "mimics/*.nii.gz", "anatomy/*.nii.gz"]
+    # one person has a hard negative, in two scans
+    assert [len(list(root.glob(pattern))) for pattern in sets] == [6, 6, 2, 6]
     kinds = {field["name"]: field["dataType"] for field in data["recordSet"][1]["field"]}
     assert (kinds["x_lps_mm"], kinds["nodule_id"], kinds["probability"]) == ("sc:Float", "sc:Text", "sc:Text")
 
