@@ -43,14 +43,18 @@ def grow_nodules(
 
     def nodules() -> tuple[Nodule, ...]:
         rng = np.random.Generator(np.random.Philox(key=case.placement_key))
+        where = site.ground.of(twin_file, twin)
         if not case.days:
-            placed = lesions.place(twin.get(), case.nodules, rng=rng)
+            placed = lesions.place(where.twin, case.nodules, rng=rng, clearance=where)
             return tuple(nodule for nodule in placed if nodule.id not in case.left_out)
-        roomy = lesions.place(twin.get(), at_their_largest(case), rng=rng)
+        roomy = lesions.place(where.twin, at_their_largest(case), rng=rng, clearance=where)
         places = [nodule.centre_mm for nodule in roomy]
         return tuple(own.at(place) for own, place in zip(case.nodules, places, strict=True) if place is not None)
 
-    return _inserted(site, case, spec, {"twin": twin_file.sha256}, twin, nodules)
+    made = _inserted(site, case, spec, {"twin": twin_file.sha256}, twin, nodules)
+    if not case.base_comes_again:
+        site.ground.leave()
+    return made
 
 
 def follow_nodules(

@@ -7,6 +7,7 @@ import pytest
 import ctsim
 import twins
 from flows import build_dataset
+from flows.stages import site
 from flows.study import load_study, make_plan, resolve
 from flows.study.estimate import nodules_s
 from flows.study.people import NoduleFields
@@ -42,7 +43,7 @@ def study(tiny):
 def counted(monkeypatch):
     """Names of the costly steps, each time one is taken."""
     calls: list[str] = []
-    for module, name in ((ctsim, "expose"), (ctsim, "add_insets"), (twins, "build")):
+    for module, name in ((ctsim, "expose"), (ctsim, "add_insets"), (twins, "build"), (site, "Clearance")):
         work = getattr(module, name)
 
         def step(*args, name=name, work=work, **kwargs):
@@ -81,7 +82,8 @@ def test_one_exposure_serves_all_cases_of_a_base_also_after_a_crash(study, tmp_p
             build_dataset(study, tmp_path / "shared")
     assert len(list((tmp_path / "shared/exposures").iterdir())) == 1
     shared = build_dataset(study, tmp_path / "shared")
-    assert sorted(counted) == ["add_insets"] * 3 + ["build", "expose"]
+    # the first build placed nodules of two cases before it broke off, the second those of the third
+    assert sorted(counted) == ["Clearance"] * 2 + ["add_insets"] * 3 + ["build", "expose"]
     assert not (shared.root / "exposures").exists()
     together = bytes_of(shared.root)
     images = [data for name, data in together.items() if name.startswith("images/")]
@@ -90,5 +92,5 @@ def test_one_exposure_serves_all_cases_of_a_base_also_after_a_crash(study, tmp_p
     # with the bytes of a case that has its base for itself
     counted.clear()
     alone = bytes_of(build_dataset(study.model_copy(update={"twins": study.twins[1:2]}), tmp_path / "alone").root)
-    assert sorted(counted) == ["add_insets", "build", "expose"]
+    assert sorted(counted) == ["Clearance", "add_insets", "build", "expose"]
     assert alone == {name: data for name, data in together.items() if "/other" in name or name == "twins/woman.h5"}
