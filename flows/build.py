@@ -87,8 +87,8 @@ def open_build(
 ) -> Iterator[Build]:
     """Hold a folder for one build: :meth:`Build.case` for every case, then :meth:`Build.finish`."""
     root = Path(out)
-    check_folder(root)
     with explaining(root):
+        check_folder(root)
         account = account_of(plan, chosen_backend(backend))
         store = Store(root)
         with store.lock(wait_s=wait_s):

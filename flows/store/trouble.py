@@ -16,6 +16,8 @@ REASONS = {
     errno.EDQUOT: f"the quota of this user is used up; make room: {KEPT}",
     errno.EFBIG: f"a file grew beyond what this session (ulimit -f) or file system allows; {KEPT}",
     errno.EROFS: "the file system is read-only; choose a folder on another one",
+    errno.ENOENT: "no folder can be made at this place; choose another one",
+    errno.ENAMETOOLONG: "this path is too long; choose a folder with a shorter name",
     errno.ENOTDIR: "a part of this path is a file, not a folder; choose another folder",
     errno.EACCES: "this user may not write here; choose another folder, or have its owner changed",
     errno.EPERM: "this user may not write here; choose another folder, or have its owner changed",
@@ -49,6 +51,8 @@ def explaining(root: str | os.PathLike[str]) -> Iterator[None]:
     except OSError as error:
         if error.errno not in REASONS or not _is_below(error.filename, Path(root)):
             raise
+        if error.errno == errno.ENOENT and not _is_above(error.filename, Path(root)):
+            raise  # a file that is missing says so itself
         raise _explained(error.errno, Path(root), error.filename) from error
     except RuntimeError as error:
         if type(error) is not RuntimeError or _free_bytes(Path(root)) > FULL_BYTES:
@@ -72,8 +76,13 @@ def _is_below(file: object, root: Path) -> bool:
     return found.is_relative_to(home) or home.is_relative_to(found)
 
 
+def _is_above(file: object, root: Path) -> bool:
+    """Whether an error is about ``root`` itself, or a folder that it would lie in."""
+    return isinstance(file, str) and root.absolute().is_relative_to(Path(file).absolute())
+
+
 def _free_bytes(root: Path) -> int:
     place = root.absolute()
-    while not place.exists() and place != place.parent:
+    while not os.path.exists(place) and place != place.parent:  # noqa: PTH110 (a name too long is no place)
         place = place.parent
     return shutil.disk_usage(place).free

@@ -271,8 +271,16 @@ def test_what_the_disk_refuses_is_said_with_what_to_do(tmp_path, number, said):
     assert str(tmp_path) in str(caught.value)
 
 
+@pytest.mark.parametrize(("place", "said"), [("/proc/no", "no folder can be made"), ("/dev/null/out", "is a file")])
+def test_a_folder_that_cannot_be_made_is_refused_with_what_to_do(place, said):
+    with pytest.raises(StorageError, match=rf"{place}: .*{said}"), explaining(place):
+        Store(place)
+
+
 def test_an_error_of_another_file_is_left_as_it_is(tmp_path):
     with pytest.raises(PermissionError), explaining(tmp_path / "out"):
         raise PermissionError(13, "Permission denied", "/elsewhere/ct.nii.gz")
+    with pytest.raises(FileNotFoundError, match="ct.nii.gz"), explaining(tmp_path):
+        raise FileNotFoundError(2, "No such file or directory", str(tmp_path / "ct.nii.gz"))
     with pytest.raises(RuntimeError, match="something else"), explaining(tmp_path):
         raise RuntimeError("something else")
