@@ -67,7 +67,7 @@ class ShardBuild(Build):
 
     def __init__(self, plan: Plan, site: Site, shard: Shard, wait_s: float) -> None:
         super().__init__(plan, site)
-        self.shard = shard
+        self.shard, self.families = shard, shard.of(plan)
         self._wait_s = wait_s
 
     @contextmanager
@@ -96,7 +96,7 @@ def open_shard(
     wait_s: float = 0.0,
     progress: Report | None = None,
 ) -> Iterator[ShardBuild]:
-    """Share a folder for one shard: :meth:`ShardBuild.family` for each of ``shard.of(plan)``, then ``end``.
+    """Share a folder for one shard: :meth:`ShardBuild.family` for each of its ``families``, then ``end``.
 
     Raises
     ------
@@ -106,8 +106,8 @@ def open_shard(
         If the folder holds something else.
     """
     root = Path(out)
-    check_folder(root)
     with explaining(root):
+        check_folder(root)
         account = account_of(plan, chosen_backend(backend), n_shards=shard.count)
         store = Store(root)
         try:
@@ -137,7 +137,7 @@ def build_shard(
 ) -> tuple[str, ...]:
     """Build one shard of a plan, or finish what an earlier run began; returns the ids of its twins."""
     with open_shard(plan, out, shard, backend=backend, wait_s=wait_s, progress=progress) as build:
-        records = [record for family in shard.of(plan) for record in build.family(family)]
+        records = [record for family in build.families for record in build.family(family)]
         build.end()
     return tuple(record.twin_id for record in records)
 

@@ -4,7 +4,7 @@ import pytest
 
 from flows import Dataset
 
-from .server import Server
+from .server import Server, free_port
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +33,18 @@ def test_a_deployment_run_builds_a_dataset_and_shows_it(server, tiny, tmp_path):
     told = [line["message"] for line in server.ask("/logs/filter", {"limit": 200})]
     assert "woman: 2 nodules, 2 images" in told
     assert "woman: projecting" in told
+
+
+def test_serving_without_a_server_says_how_to_get_one():
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    from flows.prefect_skin import serve_presets
+
+    url = f"http://127.0.0.1:{free_port()}/api"
+    with temporary_settings({PREFECT_API_URL: url}), pytest.raises(ConnectionError) as refused:
+        serve_presets("out")
+    assert url in str(refused.value)
+    assert "prefect server start" in str(refused.value)
 
 
 def test_serving_creates_the_limit_of_gpu_cases(server):
