@@ -33,6 +33,7 @@ from twins.importers.volume import Volume
 from twins.importers.volume import read_volume as read_ct
 
 from .image_files import beside, check_image_target, stem_of, write_image, write_labels
+from .progress import Report
 from .study import make_key
 from .volumes import nearest, read_volume
 
@@ -76,14 +77,19 @@ def write_seeds(
     sharpness: Sharpness | None = None,
     source: str = "unknown",
     licence: str = "unknown",
+    progress: Report | None = None,
 ) -> Isolated:
     """Isolate the labelled tumours of a CT and write each as ``<name>.h5`` into a folder.
+
+    ``progress`` gets ``(fraction, what)``.
 
     Raises
     ------
     ValueError
         If the label map is not on the CT's voxels, holds no such label, or the resolution cannot be told.
     """
+    say = progress or _silent
+    say(0.0, f"reading {ct.name}")
     volume, hu = _read(ct)
     found = isolate(
         hu,
@@ -94,6 +100,7 @@ def write_seeds(
         resolution=_resolution(ct, volume, hu, sharpness or Sharpness()),
         source=source,
         licence=licence,
+        progress=lambda share: say(0.2 + 0.8 * share, "isolating tumours"),
     )
     folder.mkdir(parents=True, exist_ok=True)
     for seed in found.seeds:
@@ -126,13 +133,14 @@ def insert_into(
     sharpness: Sharpness | None = None,
     mimics: bool = False,
     any_lobe: bool = False,
+    progress: Report | None = None,
 ) -> list[dict[str, Any]]:
     """Insert nodules (specs, one JSON per line) or tumours drawn from seed files into a CT.
 
     Writes ``target`` on the CT's own lattice, in the kind that its name says (:mod:`flows.image_files`),
     ``<stem>_mask.*`` with one label per lesion (mimics only if ``mimics``) and ``<stem>_truth.json``, which tells label
     from lesion; returns the records of the truth. A CT alone knows its lungs, not their lobes: with ``any_lobe``
-    nodules that ask for a lobe may lie in any.
+    nodules that ask for a lobe may lie in any. ``progress`` gets ``(fraction, what)``.
 
     Raises
     ------
@@ -142,29 +150,42 @@ def insert_into(
     check_image_target(target)
     if bool(seeds) == (nodules is not None):
         raise ValueError("give either seeds or nodules")
+    say = progress or _silent
+    say(0.0, f"host {ct.name}")
     if host_file is None:
         host, volume = _host(ct, sharpness or Sharpness(), None)
     else:
         volume, hu = _read(ct)
         host = load_host(host_file, hu, volume.grid)
     rng = np.random.Generator(np.random.Philox(key=make_key(seed, "image", "lesions")))
+
+    def inserted(share: float) -> None:
+        say(0.3 + 0.6 * share, "inserting lesions")
+
+    inserted(0.0)
     if nodules is not None:
         specs = _specs(nodules, n)
         if any_lobe:
-            specs = [spec.model_copy(update={"lobe": None}) for spec in specs]
+            # No lobes, no fissures: what a sample attaches to one lies free.
+            free = [spec.attachment != "fissure" for spec in specs]
+            specs = [
+                spec.model_copy(update={"lobe": None, "attachment": spec.attachment if ok else None})
+                for spec, ok in zip(specs, free, strict=True)
+            ]
         elif asked := [spec.id for spec in specs if spec.lobe is not None]:
             raise ValueError(
                 f"{nodules}: lobe is set for {', '.join(asked)}, and a CT alone knows its lungs, not their lobes: "
                 "--any-lobe lets such nodules lie in any"
             )
-        image, truth = insert_nodules(host, specs, rng=rng)
+        image, truth = insert_nodules(host, specs, rng=rng, progress=inserted)
         records, labels = [t.record() for t in truth.nodules], truth.labels(host.grid, mimics=mimics)
         legend = truth.legend(mimics=mimics)
     else:
         drawn = draw_seeds([load_seed(path) for path in seeds], n, rng=rng)
-        image, tumours = insert_seeds(host, drawn, rng=rng)
+        image, tumours = insert_seeds(host, drawn, rng=rng, progress=inserted)
         records, labels = [t.record() for t in tumours.tumours], tumours.labels(host.grid)
         legend = {k + 1: str(record["id"]) for k, record in enumerate(records)}
+    say(0.9, f"writing {target.name}")
     write_image(target, *_on_own_lattice(image, volume), source=ct, what=f"{len(records)} lesions inserted")
     write_labels(beside(target, "mask"), *_on_own_lattice(labels, volume))
     with replacing(target.with_name(f"{stem_of(target)}_truth.json")) as part:
@@ -179,6 +200,10 @@ def insert_into(
         }
         part.write_text(json.dumps(text, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     return records
+
+
+def _silent(_fraction: float, _what: str) -> None:
+    """Progress that nobody asked for."""
 
 
 def _read(ct: Path) -> tuple[Volume, NDArray[np.int16]]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .console import answer, out, waiting
+from .console import answer, bar, out, waiting
 
 Ct = Annotated[Path, typer.Argument(help="A chest CT: NIfTI, NRRD, MetaImage, or a DICOM folder.")]
 Fwhm = Annotated[
@@ -40,8 +40,10 @@ def seeds(
     from ..real_images import Sharpness, write_seeds
 
     sharpness = Sharpness(fwhm, kernel, thickness)
-    with waiting(f"seeds of {ct.name}"):
-        found = write_seeds(ct, labels, folder, label=label, sharpness=sharpness, source=source, licence=licence)
+    with bar(f"seeds of {ct.name}") as progress:
+        found = write_seeds(
+            ct, labels, folder, label=label, sharpness=sharpness, source=source, licence=licence, progress=progress
+        )
     for seed in found.seeds:
         path = (folder / f"{seed.name}.h5").resolve()
         out.print(f"seed     {path}  {seed.equivalent_diameter_mm:.1f} mm", markup=False, highlight=False)
@@ -119,18 +121,20 @@ def insert(
         raise ValueError(
             "--host: the file holds the resolution; --fwhm, --kernel and --thickness go with lesions hosts"
         )
-    records = insert_into(
-        ct,
-        target,
-        host_file=host,
-        seeds=seed_files or (),
-        nodules=nodules,
-        n=n,
-        seed=seed,
-        sharpness=Sharpness(fwhm, kernel, thickness),
-        mimics=mimics,
-        any_lobe=any_lobe,
-    )
+    with bar(f"insert into {ct.name}") as progress:
+        records = insert_into(
+            ct,
+            target,
+            host_file=host,
+            seeds=seed_files or (),
+            nodules=nodules,
+            n=n,
+            seed=seed,
+            sharpness=Sharpness(fwhm, kernel, thickness),
+            mimics=mimics,
+            any_lobe=any_lobe,
+            progress=progress,
+        )
     for record in records:
         name = record.get("id") or record["nodule"]["id"]
         out.print(f"lesion   {name}  {record['equivalent_diameter_mm']:.1f} mm, {record['volume_mm3']:.0f} mm3")

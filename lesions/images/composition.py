@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -115,6 +115,7 @@ def insert_seeds(
     rng: np.random.Generator,
     centres_mm: Sequence[Point | None] | None = None,
     texture: float = 0.0,
+    progress: Callable[[float], None] | None = None,
 ) -> tuple[NDArray[np.number], Tumours]:
     """The host's image with tumours in it, and their exact truth.
 
@@ -131,6 +132,8 @@ def insert_seeds(
     texture
         How much of the donor's residual is added, 0 to 1: it holds the donor's noise beside fine texture, and the host
         has noise of its own.
+    progress
+        Called with the finished share, 0 to 1.
 
     Returns
     -------
@@ -162,6 +165,8 @@ def insert_seeds(
                 raise InsertionError(f"overlap: tumours {other.name!r} and {name!r} displace the same lung")
         room.take(centre, seeds[i].reach_mm)
         placed[i] = (piece, tumour)
+        if progress is not None:
+            progress(len(placed) / len(seeds))
     order = sorted(placed)
     return composed(host, [placed[i][0] for i in order]), Tumours(tuple(placed[i][1] for i in order))
 

@@ -10,7 +10,7 @@ of the edge, less the donor's point spread function, is stored beside it. No dec
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,6 +62,7 @@ def isolate(
     source: str = "unknown",
     licence: str = "unknown",
     attributes: Mapping[str, Any] | None = None,
+    progress: Callable[[float], None] | None = None,
 ) -> Isolated:
     """Every connected labelled tumour as a seed.
 
@@ -83,6 +84,8 @@ def isolate(
         Smaller pieces are no tumours [mm3].
     source, licence, attributes
         Kept in the seeds.
+    progress
+        Called with the finished share, 0 to 1.
 
     Raises
     ------
@@ -103,6 +106,8 @@ def isolate(
     seeds: list[Seed] = []
     refused: list[str] = []
     for rank, i in enumerate(np.argsort(-volumes, kind="stable")):
+        if progress is not None:
+            progress(rank / n)
         called = f"{name}-{rank + 1}"
         if volumes[i] < min_volume_mm3:
             refused.append(f"{called}: {volumes[i]:.1f} mm3 is below min_volume_mm3 {min_volume_mm3:g}")

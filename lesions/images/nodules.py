@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,11 @@ from .piece import Piece, composed
 
 
 def insert_nodules(
-    host: Host, nodules: Sequence[Nodule], *, rng: np.random.Generator | None = None
+    host: Host,
+    nodules: Sequence[Nodule],
+    *,
+    rng: np.random.Generator | None = None,
+    progress: Callable[[float], None] | None = None,
 ) -> tuple[NDArray[np.number], Truth]:
     """The host's image with nodules in it, and their exact truth.
 
@@ -38,6 +42,8 @@ def insert_nodules(
         With ``centre_mm``, or to be placed as :func:`lesions.place` does.
     rng
         Needed where a nodule has no place yet.
+    progress
+        Called with the finished share, 0 to 1.
 
     Returns
     -------
@@ -67,6 +73,8 @@ def insert_nodules(
         piece, truth = _piece(host, nodule)
         pieces.append(piece)
         truths.append(truth)
+        if progress is not None:
+            progress(len(truths) / len(nodules))
     return composed(host, pieces), Truth(tuple(truths))
 
 
