@@ -6,7 +6,7 @@ Supernumerary arteries leave without an airway. Veins grow through seeds of thei
 borders of segments and lobules.
 
 Radius at a fork: ``r_child = r_mother (supply_child / supply_mother)^(1/x)`` with x = 3.2 for airways (Weibel's
-diameters) and 2.8 for vessels (Murray exponent 2.92 +- 1.07, Dong 2020). Airway wall by lumen diameter after
+diameters) and 2.7 for vessels (Murray exponent 2.92 +- 1.07, Dong 2020). Airway wall by lumen diameter after
 Webb, log-log (unverified).
 """
 
@@ -52,10 +52,10 @@ SIDE_BRANCHES = 12_000
 AIRWAY_POWER = 3.2
 """Exponent of the radii of airways: halving supply takes 0.805 of the diameter, as in Weibel's lung [1]."""
 
-VESSEL_POWER = 2.8
+VESSEL_POWER = 2.7
 """Exponent of the radii of vessels: measured 2.92 +- 1.07 (Dong 2020) [1]."""
 
-FIRST_AIRWAY, FIRST_VESSEL = 0.80, 1.03
+FIRST_AIRWAY, FIRST_VESSEL = 0.80, 1.11
 """At their first fork lobar bronchi and vessels narrow or widen by this beyond what the rule says: narrower are the
 segmental bronchi of Weibel (5.6 mm after 8.3); for vessels it brings the total blood volume to 2-4 % of the lungs."""
 
@@ -143,8 +143,8 @@ def _grow_lobe(
     bundle = host.fill(seeds, code, points, rng)
     segment = np.where(bundle.pure, label[bundle.seed], 0).astype(np.uint8)
     thin = np.where(bundle.supply < 40, thinning, 1.0)
-    r_airway = branch_radii(bundle, FIRST_AIRWAY * radii[-1], AIRWAY_POWER)
-    r_artery = branch_radii(bundle, FIRST_VESSEL * artery_radii[-1], VESSEL_POWER)
+    r_airway = branch_radii(bundle, radii[-1], AIRWAY_POWER, FIRST_AIRWAY)
+    r_artery = branch_radii(bundle, artery_radii[-1], VESSEL_POWER, FIRST_VESSEL)
     side = artery_points[-1] - points[-1]
     beside = beside_airways(bundle.end_mm, bundle.parent, points[-1], side, r_airway, r_artery)
     extra, extra_parent, extra_radius = _side_branches(
@@ -156,7 +156,7 @@ def _grow_lobe(
     distance, _ = paths.query(vein_seeds)
     vein_seeds = vein_seeds[distance > np.quantile(distance, 0.42)]
     drain = host.fill(vein_seeds, np.zeros((len(vein_seeds), 0), np.int8), vein_points, rng)
-    r_vein = branch_radii(drain, FIRST_VESSEL * vein_radii[-1], VESSEL_POWER)
+    r_vein = branch_radii(drain, vein_radii[-1], VESSEL_POWER, FIRST_VESSEL)
     r_vein *= np.where(drain.supply < 40, thinning, 1.0)
     drained = segment[paths.query(drain.end_mm)[1] % len(segment)]
     drained = np.where(drain.supply <= 200, drained, 0).astype(np.uint8)
@@ -315,10 +315,11 @@ def _side_branches(
     return seeds_mm[near], mother, np.minimum(smallest * rng.uniform(0.9, 1.7, len(mother)), 0.7 * radius_mm[mother])
 
 
-def branch_radii(branches: Branches, root_mm: float, power: float) -> NDArray[np.float64]:
-    """Radii by supply, a daughter never wider than 0.95 of her mother."""
+def branch_radii(branches: Branches, root_mm: float, power: float, first: float) -> NDArray[np.float64]:
+    """Radii by supply, ``first`` times what the root's radius says; a daughter never wider than 0.95 of her mother."""
     total = float(branches.supply[branches.parent < 0].sum())
-    return _narrowing(root_mm * (branches.supply / total) ** (1 / power), branches.parent, root_mm)
+    radii = first * root_mm * (branches.supply / total) ** (1 / power)
+    return _narrowing(radii, branches.parent, min(first, 1.0) * root_mm)
 
 
 @njit(cache=True, nogil=True)

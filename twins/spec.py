@@ -181,13 +181,13 @@ class TwinSpec(BaseModel):
     def target_tissue_mass_g(self) -> float:
         """Mass of the parenchyma, explicit vessels and airway walls excluded [g].
 
-        548 g (men) and 390 g (women) at 176 and 163 cm, growing with height to the power 1.5, +8 % in current smokers;
+        556 g (men) and 396 g (women) at 176 and 163 cm, growing with height to the power 1.5, +8 % in current smokers;
         calibrated so that the mean of the whole lung is near -860 HU at full inspiration; lungs larger or smaller than
         predicted hold tissue as their volume to the power 0.7 (design defaults, unverified).
         """
         if self.tissue_mass_g is not None:
             return self.tissue_mass_g
-        base, height = (548.0, 176.0) if self.sex == "male" else (390.0, 163.0)
+        base, height = (556.0, 176.0) if self.sex == "male" else (396.0, 163.0)
         if self.lung_volume_l is not None:
             predicted = self.model_copy(update={"lung_volume_l": None}).full_volume_l()
             base *= (self.lung_volume_l / predicted) ** 0.7

@@ -36,8 +36,9 @@ _TILE = 128
 SPONGIOSA_SPINE_HU, CORTICAL_BONE_HU = 90.0, 1561.0
 """CT numbers at 70 keV of the spongiosa of ICRP 110 and of cortical bone [HU]."""
 
-_TISSUE_SHARE = {"liver": 0.25, "heart_muscle": 0.15, "muscle": 0.03, "gut_wall": 0.08}
-"""Iodine of an enhanced tissue / that of the blood, early after injection [1]. Design defaults, unverified."""
+_TISSUE_SHARE = {"lung_tissue": 0.35, "liver": 0.25, "heart_muscle": 0.15, "muscle": 0.03, "gut_wall": 0.08}
+"""Iodine of an enhanced tissue / that of the blood, early after injection [1]: that of the lung is its capillary blood.
+Design defaults, unverified."""
 
 
 def paint_texture(canvas: Canvas, spec: TwinSpec) -> None:

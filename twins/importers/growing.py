@@ -256,8 +256,8 @@ def _grown(
         seeds = _seeds(mask, lattice, pitch, rng)
         none = np.zeros((len(seeds), 0), np.int8)
         bundle = fill(seeds, none, points[-1], direction(points[-1] - points[-2]), mask, corner, STEP_MM, rng)
-        r_airway = branch_radii(bundle, FIRST_AIRWAY * radii[-1], AIRWAY_POWER)
-        r_artery = branch_radii(bundle, FIRST_VESSEL * artery_radii[-1], VESSEL_POWER)
+        r_airway = branch_radii(bundle, radii[-1], AIRWAY_POWER, FIRST_AIRWAY)
+        r_artery = branch_radii(bundle, artery_radii[-1], VESSEL_POWER, FIRST_VESSEL)
         offset = artery_points[-1] - points[-1]
         beside = beside_airways(bundle.end_mm, bundle.parent, points[-1], offset, r_airway, r_artery)
         other = _seeds(mask, lattice, 0.85 * pitch, rng)
@@ -267,7 +267,7 @@ def _grown(
         drain = fill(
             other, none, vein_points[-1], direction(vein_points[-1] - vein_points[-2]), mask, corner, STEP_MM, rng
         )
-        r_vein = branch_radii(drain, FIRST_VESSEL * vein_radii[-1], VESSEL_POWER)
+        r_vein = branch_radii(drain, vein_radii[-1], VESSEL_POWER, FIRST_VESSEL)
         keep = np.flatnonzero(bundle.supply >= 2)
         number = np.full(len(bundle.parent), -1)
         number[keep] = np.arange(len(keep))
