@@ -29,6 +29,9 @@ from .taken import N_TRIES, NODULE_GAP_MM, PlacementError, Taken, free
 DEPTH = (0.3, 0.8)
 """A nodule bounded by pleura or fissure has its unbounded centre this many half thicknesses inside (design default)."""
 
+MOST_ROUNDS = 12
+"""Orders and places tried where nodules leave no room for each other (design default)."""
+
 CROSS_FISSURES = ("scar", "mucus_plug", "vessel_crossing")
 """Kinds that may run through a fissure; all else that grows beside one is bounded by it (design default)."""
 
@@ -40,6 +43,7 @@ def place(
 
     A nodule's candidates are tried in an order that depends on one draw from ``rng`` and on its own key alone;
     others matter only where they are in the way. Those with a given place come first, then the rest in the order given.
+    A nodule that those drawn before it leave no room goes first, and all are drawn anew.
     ``clearance``, the distance maps of the same twin, saves their working out where many sets are placed in one twin.
 
     Raises
@@ -50,24 +54,39 @@ def place(
     ids = [n.id for n in nodules]
     if len(set(ids)) != len(ids):
         raise PlacementError(f"nodule ids must differ within a twin, got {ids}")
-    word = int(rng.integers(2**64, dtype=np.uint64))
     field_of = Clearance(twin) if clearance is None else clearance
     if field_of.twin is not twin:
         raise ValueError("clearance must be that of the twin")
+    first: list[Nodule] = [n for n in nodules if n.centre_mm is not None]
+    order = [n for n in nodules if n.centre_mm is None]
+    for rounds_left in reversed(range(MOST_ROUNDS)):
+        placed: dict[str, Nodule] = {}
+        try:
+            _place_all(field_of, (*first, *order), placed, int(rng.integers(2**64, dtype=np.uint64)))
+        except PlacementError:
+            crowded_out = [*first, *order][len(placed)]
+            if len(placed) <= len(first) or not rounds_left:
+                raise
+            order.sort(key=lambda n, hard=crowded_out.id: n.id != hard)  # type: ignore[misc]
+        else:
+            break
+    return tuple(placed[i] for i in ids)
+
+
+def _place_all(where: Clearance, nodules: Sequence[Nodule], placed: dict[str, Nodule], word: int) -> None:
+    """Fill ``placed`` in this order, until a nodule finds no place."""
     taken: list[tuple[str, NDArray[np.float64], float]] = []
-    placed: dict[str, Nodule] = {}
-    for asked in (*(n for n in nodules if n.centre_mm is not None), *(n for n in nodules if n.centre_mm is None)):
+    for asked in nodules:
         nodule = sized(asked)
         shape = shape_of(nodule)
         full = shape.full_reach_mm()
         if nodule.centre_mm is None:
             stream = np.random.Generator(np.random.Philox(key=np.array([word, nodule.key], dtype=np.uint64)))
-            centre = _drawn(field_of, nodule, shape, full, taken, stream)
+            centre = _drawn(where, nodule, shape, full, taken, stream)
         else:
-            centre = _given(field_of, nodule, taken)
+            centre = _given(where, nodule, taken)
         taken.append((nodule.id, centre, full))
         placed[nodule.id] = asked.at((float(centre[0]), float(centre[1]), float(centre[2])))
-    return tuple(placed[i] for i in ids)
 
 
 def _drawn(

@@ -178,6 +178,28 @@ def test_a_full_lung_says_so():
         place(twin, [nodule(f"n{i}", 5.0) for i in range(40)], rng=rng())
 
 
+def test_a_large_nodule_finds_room_that_small_ones_before_it_would_take():
+    twin = block((30, 30, 30), 2.0, vessel=False, lobes=False)
+    round_ = {"elongation": 1.0, "flatness": 1.0, "sh_sd": 0.0}
+    large = nodule("large", 28.0, **round_)
+    crowded = 0
+    for seed in range(8):
+        specs = [nodule("a", 5.0, **round_), nodule("b", 5.0, **round_), large]
+        placed = place(twin, specs, rng=rng(seed))
+        assert [spec.id for spec in placed] == ["a", "b", "large"]
+        for i, one in enumerate(placed):
+            for other in placed[:i]:
+                apart = np.linalg.norm(np.subtract(one.centre_mm, other.centre_mm))
+                assert apart >= shape_of(one).reach_mm() + shape_of(other).reach_mm() + NODULE_GAP_MM
+        # where the small ones would have gone by themselves, the large one may have no place
+        alone = place(twin, specs[:2], rng=rng(seed))
+        try:
+            place(twin, [*alone, large], rng=rng(seed))
+        except PlacementError:
+            crowded += 1
+    assert 0 < crowded
+
+
 def test_ids_and_places_must_differ(twin):
     with pytest.raises(PlacementError, match="differ"):
         place(twin, [nodule(), nodule()], rng=rng())
