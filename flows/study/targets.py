@@ -18,7 +18,7 @@ from lesions import Nodule
 from lesions.cohorts import draw_table, load_cohort
 from twins import TwinSpec
 
-from .partial import given
+from .partial import copied
 from .people import Like, TwinEntry
 from .spec import StudySpec
 
@@ -69,7 +69,7 @@ def targets(study: StudySpec) -> list[Target]:
     found: list[Target] = []
     for name in sorted({str(twin.like.people) for twin in people if twin.like and twin.like.people}):
         own = [twin for twin in people if twin.like and twin.like.people == name]
-        found += _people(name, [TwinSpec(**given(t.population)) for t in own if t.population is not None])
+        found += _people(name, [copied(t.population, TwinSpec) for t in own if t.population is not None])
     groups: dict[tuple[str, bool, tuple[float, float]], list[TwinEntry]] = {}
     for twin in people:
         like = twin.like
@@ -113,7 +113,7 @@ def _nodules(like: Like, twins: Sequence[TwinEntry]) -> list[Target]:
     from scipy.stats import ks_2samp
 
     assert like.cohort is not None
-    ours = [Nodule(**{k: v for k, v in given(n).items() if k != "growth"}) for twin in twins for n in twin.nodules]
+    ours = [copied(nodule, Nodule) for twin in twins for nodule in twin.nodules]
     found = []
     if like.counts:
         shares = load_cohort(like.cohort).counts.shares()
@@ -123,15 +123,14 @@ def _nodules(like: Like, twins: Sequence[TwinEntry]) -> list[Target]:
     if not ours:
         return found
     rng = np.random.Generator(np.random.Philox(key=0))
-    drawn = list(draw_table(rng, REFERENCE, cohort=like.cohort, diameter_mm=like.diameter_mm).nodules())
-    mine, theirs = (np.array([nodule.target_diameter_mm for nodule in some]) for some in (ours, drawn))
+    drawn = draw_table(rng, REFERENCE, cohort=like.cohort, diameter_mm=like.diameter_mm)
+    mine, theirs = np.array([nodule.target_diameter_mm for nodule in ours]), drawn["equivalent_diameter_mm"]
     p_value = float(ks_2samp(mine, theirs, method="asymp").pvalue) if len(ours) > 1 else None
     size = ("equivalent_diameter_mm", "mm", len(ours))
     found.append(Target(like.cohort, *size, float(mine.mean()), float(theirs.mean()), p_value))
     for name in ("type", "lobe"):
-        found += _shares(
-            like.cohort, name, [str(getattr(n, name)) for n in ours], [str(getattr(n, name)) for n in drawn]
-        )
+        expected = [str(value or None) for value in drawn[name]]
+        found += _shares(like.cohort, name, [str(getattr(n, name)) for n in ours], expected)
     return found
 
 
