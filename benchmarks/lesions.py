@@ -62,6 +62,9 @@ def _warm_up(twin: twins.Twin, where: Clearance) -> None:
     kinds = (
         {"equivalent_diameter_mm": 5.0, "spiculation": 4.0},
         {"equivalent_diameter_mm": 12.0, "type": "part_solid"},
+        {"equivalent_diameter_mm": 6.0, "attachment": "pleura"},
+        {"equivalent_diameter_mm": 6.0, "attachment": "fissure"},
+        {"equivalent_diameter_mm": 6.0, "attachment": "vessel"},
     )
     specs = [Nodule.model_validate({"id": f"w{i}", "key": i, **fields}) for i, fields in enumerate(kinds)]
     insert(twin, place(twin, specs, rng=np.random.default_rng(0), clearance=where))

@@ -8,6 +8,7 @@ from scipy.ndimage import distance_transform_edt
 from scipy.stats import mannwhitneyu
 
 from lesions import Nodule
+from lesions.cohorts.table import SOLID_HU
 from lesions.images import Resolution
 from lesions.images.closeup import Technique, closeup
 from lesions.readers.reading import read
@@ -64,11 +65,14 @@ def real(real_data):
 
 @pytest.fixture(scope="module")
 def simulated(lung_only):
-    """Solid nodules of 5-9 mm with LIDC's usual margins, outlined by four readers."""
+    """Solid nodules of 5-9 mm with LIDC's usual margins and the HU that cohorts draw, outlined by four readers."""
     found = []
     for k in range(24):
         at = (40.3 + 0.31 * (k % 12), -20.2, 24.6 + 0.23 * (k % 12))
-        spec = Nodule(id="a", key=k, equivalent_diameter_mm=5.0 + k / 6, margin=(3.0, 4.0)[k % 2], centre_mm=at)
+        hu = SOLID_HU[0] + (SOLID_HU[1] - SOLID_HU[0]) * (7 * k % 24 + 0.5) / 24
+        spec = Nodule(
+            id="a", key=k, equivalent_diameter_mm=5.0 + k / 6, margin=(3.0, 4.0)[k % 2], solid_hu=hu, centre_mm=at
+        )
         shown = closeup(lung_only, spec, LIDC_LIKE, field_mm=40.0, rng=np.random.default_rng(k))
         readings = read(shown.truth, shown.grid, rng=np.random.default_rng(100 + k), all_mark=True)
         mask = np.zeros(shown.hu.shape, bool)

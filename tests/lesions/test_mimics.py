@@ -70,6 +70,7 @@ def test_tables_list_mimics_without_outcome_and_the_card_counts_nodules(truth, t
         image_id="t-s",
         image=SimpleNamespace(facts={"grid": grid.to_dict()}),
         mask=SimpleNamespace(facts={"n_voxels": [0, 3, 0]}),
+        mimics=SimpleNamespace(facts={"n_voxels": [2, 0, 4]}),
     )
     record = SimpleNamespace(
         truth=SimpleNamespace(path="truth.h5"), outcomes=SimpleNamespace(path="outcomes.json"), images=(image,)

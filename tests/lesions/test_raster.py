@@ -141,9 +141,8 @@ def test_ratings_set_the_power_and_overrides_replace_it():
     def mean_sd(**fields):
         return np.mean([form_power(nodule(10.0, key=k, **fields))[1] for k in range(300)])
 
-    # ln sd = -2.82 + .15 (lob - 1) + ...: three more points of lobulation multiply by exp(.45) = 1.57, less the cap
-    # at 0.3.
-    assert mean_sd(lobulation=4.0) / mean_sd() == pytest.approx(math.exp(3 * 0.1497), rel=0.03)
+    # ln sd = -2.82 + .17 (lob - 1) + ...: three more points of lobulation multiply by exp(.51) = 1.67, less the cap.
+    assert mean_sd(lobulation=4.0) / mean_sd() == pytest.approx(math.exp(3 * 0.17), rel=0.03)
     assert form_power(nodule(10.0, sh_sd=0.05, sh_sd_l2=0.01, sh_nu=3.5)) == (0.01, 0.05, 3.5)
 
 
