@@ -296,7 +296,7 @@ class _Room:
         sheet = np.abs(junction) - (np.float32(1.2) * self.bumps + np.float32(2.0))
         middle = np.float32(0.6) * self.bumps - smooth_min(middle, sheet, 12.0)
         # apices: a rounded cap over each lung
-        apex_y = np.asarray(cage.centre(cage.apex_mm - 20) + 6, np.float32)
+        apex_y = np.asarray(cage.centre(np.minimum(z, cage.apex_mm - 20)) + 6, np.float32)[:, None, None]
         ax = np.abs(X) - np.float32(0.5 * float(cage.half_width(cage.apex_mm - 25)) + 12)
         wide, deep, tall = cage.width_mm / 265, cage.depth_mm / 200, min(cage.height_mm / 300, 1.0)
         vault = np.float32(0.0155 * tall / wide**2) * ax**2 + np.float32(0.013 * tall / deep**2) * (Y - apex_y) ** 2
