@@ -61,7 +61,9 @@ def replacing_hdf5(path: str | os.PathLike[str], **options: Any) -> Iterator[h5p
     with replacing(path) as part, part.open("wb+", buffering=0) as raw:
         file = _NeverRefusing(raw)
         try:
-            with h5py.File(file, "w", **options) as opened:
+            # Without a cache chunks are written when they come; with one, when the last handle of a dataset goes, and
+            # that may be whenever rubbish is collected: the same data would lie in another order.
+            with h5py.File(file, "w", rdcc_nbytes=0, **options) as opened:
                 yield opened
         finally:
             if file.refusal is not None:

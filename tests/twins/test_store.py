@@ -96,6 +96,20 @@ def test_the_same_twin_gives_the_same_bytes(tmp_path):
     assert a != d
 
 
+def test_bytes_do_not_depend_on_when_handles_are_collected(tmp_path, monkeypatch):
+    save(random_twin(1), tmp_path / "a.h5")
+    create, kept = h5py.Group.create_dataset, []
+
+    def create_and_keep(*args, **options):
+        kept.append(create(*args, **options))
+        return kept[-1]
+
+    monkeypatch.setattr(h5py.Group, "create_dataset", create_and_keep)
+    save(random_twin(1), tmp_path / "b.h5")
+    assert len(kept) > 10
+    assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
+
+
 def test_a_viewer_finds_format_and_units_in_the_attributes(tmp_path):
     save(random_twin(3), tmp_path / "a.h5")
     with h5py.File(tmp_path / "a.h5") as file:
