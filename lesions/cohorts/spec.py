@@ -139,9 +139,11 @@ class Counts(BaseModel):
 
 @lru_cache(maxsize=128)
 def _negative_binomial(mean: float, dispersion: float) -> tuple[float, ...]:
-    from scipy.stats import nbinom
+    from scipy.special import betaln, xlog1py, xlogy  # scipy.stats takes a second to import
 
-    p = nbinom.pmf(np.arange(251), dispersion, dispersion / (dispersion + mean))
+    count, success = np.arange(251), dispersion / (dispersion + mean)
+    choices = -np.log(dispersion + count) - betaln(count + 1, dispersion)
+    p = np.exp(choices + xlogy(dispersion, success) + xlog1py(count, -success))
     return tuple((p[: int(np.flatnonzero(p > 1e-9).max()) + 1] / p[p > 1e-9].sum()).tolist())
 
 
