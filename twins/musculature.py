@@ -29,13 +29,13 @@ Array = NDArray[Any]
 # [mm], angles from the spine between which it lies and their softness [degrees], the same for levels along the lung [1]
 _SHEETS = np.array(
     [
-        (0, 12.4, 7.5, 5.5, 44, 132, 18, 0.22, 0.96, 0.12),  # serratus anterior
+        (0, 12.4, 7.5, 5.5, 44, 132, 18, 0.16, 0.96, 0.12),  # serratus anterior
         (0, 13.0, 8.5, 6.0, 110, 150, 13, 0.62, 0.98, 0.10),  # pectoralis minor
         (0, 12.6, 17.0, 12.0, 8, 56, 14, 0.52, 1.06, 0.10),  # rhomboids, serratus posterior
         (1, 0.8, 16.0, 11.5, 26, 104, 18, -1.0, 0.90, 0.14),  # latissimus dorsi, teres major
         (1, 0.8, 12.0, 9.0, -20, 58, 15, 0.30, 2.0, 0.14),  # trapezius
         (1, 0.8, 20.0, 11.5, 98, 174, 20, 0.44, 1.10, 0.14),  # pectoralis major
-        (1, 0.8, 8.5, 6.5, 70, 160, 22, -1.0, 0.34, 0.14),  # external oblique
+        (1, 0.8, 9.5, 6.5, 70, 160, 22, -1.0, 0.34, 0.14),  # external oblique
         (1, 0.8, 9.0, 7.0, 150, 178, 14, -1.0, 0.20, 0.12),  # rectus abdominis
         (0, 12.0, 5.5, 4.5, 60, 150, 22, -1.0, 0.12, 0.12),  # internal oblique
         (1, 14.5, 15.0, 11.0, 16, 66, 20, 0.84, 2.0, 0.12),  # levator scapulae, rhomboids above the apex
