@@ -64,10 +64,10 @@ def place(
         try:
             _place_all(field_of, (*first, *order), placed, int(rng.integers(2**64, dtype=np.uint64)))
         except PlacementError:
-            crowded_out = [*first, *order][len(placed)]
             if len(placed) <= len(first) or not rounds_left:
                 raise
-            order.sort(key=lambda n, hard=crowded_out.id: n.id != hard)  # type: ignore[misc]
+            crowded_out = order.pop(len(placed) - len(first))
+            order.insert(0, crowded_out)
         else:
             break
     return tuple(placed[i] for i in ids)
